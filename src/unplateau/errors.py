@@ -1,0 +1,34 @@
+"""What goes wrong for a reason that the user can mend: one line each, and the exit code it deserves."""
+
+from __future__ import annotations
+
+
+class UnplateauError(Exception):
+    """A mistake that deserves one clear line instead of a traceback.
+
+    The message says what was found, what was expected, and what to do.
+    """
+
+    exit_code = 3
+
+
+class UnreadableError(UnplateauError):
+    """The input can't be read: no such file, no losses in it, no reader for it, too large once unpacked."""
+
+
+class UsageError(UnplateauError):
+    """The command was called wrongly: an unknown cause, a bad ``--map``, an impossible step."""
+
+    exit_code = 2
+
+
+def printable(text: str, limit: int = 80) -> str:
+    r"""Make foreign text safe to show on a terminal: no control characters, no escapes, cut at ``limit``.
+
+    >>> printable("\x1b[31mred\x07")
+    '?[31mred?'
+    >>> printable("a" * 9, limit=5)
+    'aaaa…'
+    """
+    clean = "".join(c if c.isprintable() else ("?" if c not in "\r\n\t" else " ") for c in text)
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"

@@ -1,0 +1,51 @@
+"""A number that never travels without its interval and its unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import floor, isfinite, log10
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with a 90 % interval.
+
+    Raises ``ValueError`` when the interval does not hold the value or is not finite.
+
+    >>> gain = Estimate(0.0812, 0.05, 0.12, "nats")
+    >>> print(gain)
+    0.08 nats (0.05 to 0.12)
+    >>> gain.excludes(0.0)
+    True
+    """
+
+    value: float
+    low: float
+    high: float
+    unit: str
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.value <= self.high or not isfinite(self.high - self.low):
+            raise ValueError(f"interval {self.low}..{self.high} does not hold {self.value}")
+
+    def __str__(self) -> str:
+        places = self.places
+        low, value, high = (f"{x:,.{places}f}" for x in (self.low, self.value, self.high))
+        return f"{value} {self.unit} ({low} to {high})"
+
+    @property
+    def places(self) -> int:
+        """Decimals worth printing: one more than the first digit of the half width, at most six."""
+        half = (self.high - self.low) / 2
+        if half <= 0:
+            return 4
+        first = -floor(log10(half))  # the decimal that the error's first digit stands in
+        return max(0, min(6, first + (1 if half * 10**first < 3 else 0)))
+
+    def excludes(self, x: float) -> bool:
+        """True when ``x`` lies outside the interval."""
+        return x < self.low or x > self.high
+
+    def as_dict(self) -> dict[str, float | str]:
+        """EST of CONTRACT.md."""
+        return {"value": self.value, "low": self.low, "high": self.high, "unit": self.unit}
