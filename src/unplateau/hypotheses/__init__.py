@@ -55,7 +55,7 @@ class Finding:
     stake: float = 0.0
 
 
-def nothing_to_change(run: Run) -> Run | None:
+def nothing_to_change(run: Run) -> Run | None:  # noqa: ARG001
     """For a cause that is a reading of the curve, not a setting of the run."""
     return None
 
