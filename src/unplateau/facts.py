@@ -10,6 +10,7 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     "n_head": ("", "query heads"),
     "n_kv_head": ("", "key and value heads"),
     "n_embd": ("", "width"),
+    "head_dim": ("", "width of one head, where it is not n_embd / n_head"),
     "mlp_hidden": ("", "width of the hidden layer of the MLP"),
     "vocab_size": ("", "rows of the embedding"),
     "block_size": ("tokens", "longest context in training"),
@@ -17,7 +18,10 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     "tied": ("", "true where the embedding is also the output matrix"),
     # --- batch
     "batch_size": ("sequences", "of one micro-batch on one device"),
-    "gradient_accumulation_steps": ("", "micro-batches per optimiser step, over all devices as nanoGPT counts"),
+    "gradient_accumulation_steps": (
+        "",
+        "micro-batches per optimiser step, over all devices as nanoGPT counts",
+    ),
     "world_size": ("devices", "processes that share a step"),
     "tokens_per_step": ("tokens", "per optimiser step, all devices"),
     # --- length and schedule, in optimiser steps
@@ -63,6 +67,13 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     "seed": ("", ""),
     "run_name": ("", "as configured"),
     "out_dir": ("", "as configured"),
+    # --- the configuration itself
+    "config_dialect": ("", "whose words the configuration is written in: nanogpt, huggingface, litgpt, ..."),
+    "config_echo": ("", "raw text of the `key = value` lines that the log repeats"),
+    "config_unread": ("", "list: keys of the configuration that no fact is made of"),
+    "config_skipped": ("", "list: places in the configuration that are code and were not run"),
+    "config_overridden": ("", "list of [fact, value in the file, its place, value that ran, its place]"),
+    "claims": ("", "list of [text, place]: sizes and cards that a comment or a name claims"),
     # --- what the log shows besides its series
     "params_logged": ("", "parameters as the trainer printed them"),
     "params_logged_kind": ("", "what the trainer leaves out of that count, e.g. 'without positions'"),
