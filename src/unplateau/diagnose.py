@@ -1,0 +1,60 @@
+"""Test every cause on a run, and rank what came out. Stays boring: what is clever belongs in a cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .contradictions import Contradiction, contradictions
+from .derive import derive
+from .hypotheses import Finding, Hypothesis
+from .plugins import discover
+from .run import Run
+from .state import State, state_of
+
+READINGS = ("still-learning", "converged")  # not a plateau: a reading of the curve, nothing to mend
+MORE_LIKELY_THAN_NOT = 0.5
+VERDICTS = ("supported", "undecided", "refuted", "untestable")
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Facts, state and ranked findings of one run; words are the report's business."""
+
+    run: Run
+    state: State
+    findings: tuple[Finding, ...]
+    contradictions: tuple[Contradiction, ...]
+
+    @property
+    def first(self) -> Finding | None:
+        """The finding to name in the first line: supported, or more likely than not; else None."""
+        top = self.findings[0] if self.findings else None
+        return top if top is not None and rank(top)[0] < 3 else None
+
+
+def diagnose(run: Run, hypotheses: Iterable[Hypothesis] | None = None) -> Diagnosis:
+    """Test ``hypotheses`` (default: all that are installed) on ``run``."""
+    run = derive(run)
+    if hypotheses is None:
+        hypotheses = discover("hypotheses").values()
+    findings = sorted((examine(h, run) for h in hypotheses), key=rank)
+    return Diagnosis(run, state_of(run), tuple(findings), tuple(contradictions(run)))
+
+
+def examine(hypothesis: Hypothesis, run: Run) -> Finding:
+    """Test one cause; untestable, with what to send, where its facts are missing."""
+    if run.missing(hypothesis.needs):
+        return Finding(hypothesis.name, "untestable", missing=hypothesis.asks or hypothesis.needs)
+    return hypothesis.test(run)
+
+
+def rank(finding: Finding) -> tuple[int, float, str]:
+    """What costs most, with how sure it is, first; a mere reading of the curve after any cause to mend."""
+    tier = VERDICTS.index(finding.verdict) * 2
+    reading = finding.cause in READINGS
+    if finding.verdict == "supported":
+        tier = 2 if reading else 0
+    elif finding.verdict == "undecided":
+        tier = 1 if not reading and (finding.probability or 0) >= MORE_LIKELY_THAN_NOT else 3
+    return tier, -(finding.probability or 0) * finding.stake, finding.cause

@@ -1,0 +1,113 @@
+"""Small words that the causes share: evidence for and against, and findings made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import erf, sqrt
+
+import numpy as np
+
+from ..estimate import Estimate
+from ..run import Run
+from ..state import State, state_of
+from . import Evidence, Finding, Remedy
+
+__all__ = [
+    "LIKELY",
+    "SURE",
+    "Trend",
+    "against",
+    "chance_below",
+    "fall_of",
+    "finding",
+    "gap_trend",
+    "pro",
+    "state_of",
+    "untestable_on",
+]
+
+SURE, LIKELY = 0.9, 0.7  # probabilities given by evidence of two kinds, and of one kind
+
+
+def pro(fact: str, source: str) -> Evidence:
+    """Evidence for the cause."""
+    return Evidence(fact, "for", source)
+
+
+def against(fact: str, source: str) -> Evidence:
+    """Evidence against the cause."""
+    return Evidence(fact, "against", source)
+
+
+def finding(
+    cause: str,
+    probability: float,
+    evidence: Sequence[Evidence],
+    *,
+    stake: float = 0.0,
+    missing: Sequence[str] = (),
+    remedy: Remedy | None = None,
+) -> Finding:
+    """The verdict that a probability deserves: a false accusation costs more than an "undecided".
+
+    >>> finding("capacity", 0.5, []).verdict, finding("capacity", 0.05, []).verdict
+    ('undecided', 'refuted')
+    """
+    verdict = "supported" if probability >= LIKELY else "refuted" if probability <= 0.1 else "undecided"
+    return Finding(
+        cause,
+        verdict,  # type: ignore[arg-type]
+        tuple(evidence),
+        probability=probability,
+        missing=tuple(missing) if verdict == "undecided" else (),
+        remedy=remedy if verdict != "refuted" else None,
+        stake=stake,
+    )
+
+
+def untestable_on(cause: str, asks: tuple[str, ...]) -> Callable[[Run], Finding]:
+    """The test of a cause that log and config can't show: it says what would settle it."""
+    return lambda run: Finding(cause, "untestable", missing=asks)  # noqa: ARG005
+
+
+def chance_below(estimate: Estimate, x: float) -> float:
+    """The probability that the truth lies below ``x``, taking the 90 % interval as a normal one."""
+    sd = max((estimate.high - estimate.low) / (2 * 1.645), 1e-12)
+    return 0.5 * (1 + erf((x - estimate.value) / sd / sqrt(2)))
+
+
+class Trend:
+    """A straight line through the gap of two curves: start, end, and the change with its error."""
+
+    def __init__(self, step: np.ndarray, gap: np.ndarray) -> None:
+        x = np.log2(np.maximum(step, 1).astype(float))
+        x = x - x.mean()
+        self.n, self.first, self.last = len(x), int(step[0]), int(step[-1])
+        self.mean = float(gap.mean())
+        spread = float(x @ x)
+        slope = float(x @ gap) / spread
+        residual = gap - self.mean - slope * x
+        self.sd = float(np.sqrt(residual @ residual / max(1, len(x) - 2)))
+        self.change = slope * float(x[-1] - x[0])
+        self.change_error = max(self.sd, 1e-4) / sqrt(spread) * float(x[-1] - x[0])
+        self.end = self.mean + slope * float(x[-1])
+        self.mean_error = max(self.sd, 1e-4) / sqrt(len(x))
+
+
+def gap_trend(run: Run, share: float = 0.5) -> Trend | None:
+    """val - train over the last ``share`` of the evaluations that have both, at least four; else None."""
+    val, train = run.series.get("val_loss"), run.series.get("train_loss")
+    if val is None or train is None:
+        return None
+    val, train = val.finite, train.finite
+    step, i, j = np.intersect1d(val.step, train.step, return_indices=True)
+    keep = (step > 0) & (step >= step[-1] * (1 - share)) if len(step) else np.zeros(0, bool)
+    if keep.sum() < 4:
+        return None
+    return Trend(step[keep], (val.value[i] - train.value[j])[keep])
+
+
+def fall_of(state: State) -> str:
+    """The slope in words, with its interval."""
+    assert state.slope is not None
+    return f"{state.series} changes by {state.slope} of tokens since step {state.since_step:,}"

@@ -1,0 +1,115 @@
+"""The val split is not a fair sample of what the model trains on.
+
+Claim: val and train differ in kind, so val loss measures the difference between two texts, not learning.
+Mechanism: val is another source, another time, a short contiguous slice, or was cleaned otherwise.
+Supported by: a val loss below train by several standard errors, both evaluated alike; or a gap that
+stands from the first evaluations, while the model knows only letter and word frequencies and can have
+memorised nothing, and then stops growing while train falls on.
+Refuted by: val and train within noise of each other.
+Needs: train and val loss, both evaluated with dropout off.
+What to do: draw val by hash of the document, at random over all of the data, at least 1M tokens;
+`unplateau prepare` does, and `--manifest-only` measures what you have.
+Sources: SCIENCE.md section 5; nanoGPT's estimate_loss evaluates both splits alike.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..run import Run
+from . import Evidence, Finding, Hypothesis, Remedy
+from ._say import LIKELY, SURE, Trend, against, finding, gap_trend, pro
+
+NAME = "val-mismatch"
+ERRORS = 4.0  # standard errors of the mean gap; 1 in 15,000 by chance
+SMALL = 0.02  # nats; a gap that no decision hangs on
+FOLLOWS = 0.45  # of train's fall that the gap may grow by while val still follows train; see docs/LOG.md
+EARLY = 0.2  # of the final gap that must stand at the first evaluations
+FIX = Remedy(
+    {},
+    "preparing the data again; no training",
+    "losses before and after are not comparable",
+    "draw val at random by document over all of the data, 1M tokens or more (unplateau prepare)",
+)
+ASKS = ("how val was drawn: a manifest (unplateau prepare --manifest-only DATA)",)
+
+
+def test(run: Run) -> Finding:
+    gap = gap_trend(run)
+    if gap is None:
+        return Finding(NAME, "untestable", missing=("four evaluations of both train and val loss",))
+    fact = f"val - train is {gap.mean:+.3f} +- {gap.mean_error:.3f} nats over the last {gap.n} evaluations"
+    if gap.mean < -ERRORS * gap.mean_error and gap.mean < -SMALL:
+        return _below(run, gap, fact)
+    if gap.mean < SMALL or gap.mean < ERRORS * gap.mean_error:
+        return finding(NAME, 0.05, [against(fact, "val_loss, train_loss")])
+    return _above(run, gap, fact)
+
+
+def _below(run: Run, gap: Trend, fact: str) -> Finding:
+    evidence = [
+        pro(fact + f", {-gap.mean / gap.mean_error:.0f} standard errors below", "val_loss, train_loss")
+    ]
+    if run.get("eval_modes_equal"):
+        evidence.append(
+            pro(
+                "both splits are evaluated alike (dropout off), 0 nats come from that",
+                run.source("eval_modes_equal"),
+            )
+        )
+        return finding(NAME, SURE, evidence, stake=0.01, remedy=FIX)  # it costs no loss: it hides some
+    return finding(NAME, 0.3, evidence, missing=("whether train loss was evaluated with dropout off",))
+
+
+def _above(run: Run, gap: Trend, fact: str) -> Finding:
+    early, share = early_gap(run)
+    growth = gap_growth(run)
+    evidence = [pro(fact, "val_loss, train_loss"), _early_fact(early, share, gap)]
+    if growth is not None:
+        said = f"in the second half the gap grows by {growth:.0%} of what train falls"
+        evidence.append((pro if growth < FOLLOWS else against)(said, "val_loss, train_loss"))
+    follows = growth is not None and growth < FOLLOWS
+    passes = run.get("passes")
+    if passes is not None:
+        said = f"{passes:.1f} passes over the training data"
+        evidence.append((pro if passes < 1.5 else against)(said, run.source("passes")))
+    stood = early > EARLY * gap.mean and early > 0.05
+    if not follows or not stood:
+        return finding(NAME, 0.1 if growth is not None and growth > 1 else 0.3, evidence, missing=ASKS)
+    probability = LIKELY + 0.1 if passes is None else SURE if passes < 1.5 else 0.4
+    return finding(NAME, probability, evidence, stake=gap.mean, remedy=FIX, missing=ASKS)
+
+
+def _early_fact(early: float, share: float, gap: Trend) -> Evidence:
+    fact = f"at the first evaluation, {share:.0%} into the run, the gap was {early:+.3f} nats already"
+    return (pro if early > EARLY * gap.mean else against)(fact, "val_loss, train_loss")
+
+
+def early_gap(run: Run) -> tuple[float, float]:
+    """val - train at the first evaluation after step 0, and its share of the run."""
+    val, train = run.series["val_loss"].finite, run.series["train_loss"].finite
+    step, i, j = np.intersect1d(val.step, train.step, return_indices=True)
+    k = int(np.argmax(step > 0))
+    return float(val.value[i][k] - train.value[j][k]), float(step[k] / step[-1])
+
+
+def gap_growth(run: Run, share: float = 0.5) -> float | None:
+    """How much val - train grows per nat that train falls over the last ``share`` of the run; None if train stands."""
+    val, train = run.series["val_loss"].finite, run.series["train_loss"].finite
+    step, i, j = np.intersect1d(val.step, train.step, return_indices=True)
+    keep = (step > 0) & (step >= step[-1] * (1 - share))
+    t, gap = train.value[j][keep], (val.value[i] - train.value[j])[keep]
+    if len(t) < 4 or t[0] - t[-1] < SMALL:
+        return None
+    fall = t.mean() - t
+    spread = float(((fall - fall.mean()) ** 2).sum())
+    return float(((fall - fall.mean()) * (gap - gap.mean())).sum() / spread) if spread > 0 else None
+
+
+HYPOTHESIS = Hypothesis(
+    name=NAME,
+    claim="Val is not a fair sample of the training text, so val loss does not measure learning.",
+    needs=("val_loss", "train_loss"),
+    test=test,
+    asks=("val and train loss, evaluated alike",),
+)

@@ -1,0 +1,287 @@
+"""The state of a curve: its noise, its slope against log tokens, its phases and its bumps.
+
+A plateau is a statement about a slope; so a slope comes with its 90 % interval, and with the smallest
+slope that this log could have shown. Everything is linear algebra on at most ``POINTS`` binned points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .curve import Curve
+from .estimate import Estimate
+from .run import LOSSES, Run
+
+CurveVerdict = Literal["falling", "slowing", "flat", "rising", "diverged", "too-short"]
+Floats = NDArray[np.float64]
+
+POINTS = 160  # most points that are segmented; a longer curve is averaged into bins of equal log steps
+LEAST = 4  # evaluations; fewer have no slope with an error
+REGIME = 0.5  # doublings; a straight piece shorter than this is no trend yet
+Z90 = 1.645  # standard errors of a 90 % interval
+PRINTED = 1e-4  # nats; logs print four decimals, no level is known better than that
+WINDOW_SD = 0.35  # nats; sd of one window's mean loss, median over benchmarks/planted/corpus.jsonl.zst
+BUMP = 4.0  # standard errors above both neighbours' trend: 1 in 15,000 by chance
+DIVERGED = 0.2  # share of the whole drop lost again, for good
+SLOWED = 0.5  # of the slope a doubling earlier; a power law t^-a with a < 1 keeps more than this
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch over which the loss is a straight line in log steps."""
+
+    first: int
+    last: int
+    loss_from: float
+    loss_to: float
+    per_1000_steps: float
+    per_doubling: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bump:
+    """A point above the line through its neighbours: its size in nats and in standard errors."""
+
+    step: int
+    size: float
+    errors: float
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How the judged loss moves at the end of the log."""
+
+    verdict: CurveVerdict
+    series: str = ""
+    slope: Estimate | None = None  # nats per doubling of tokens, negative while the loss falls
+    since_step: int | None = None
+    smallest_visible_slope: float | None = None  # nats per doubling
+    noise: float | None = None  # nats; sd of one logged point around the trend
+    level: Estimate | None = None  # the trend's value at the last step
+    phases: tuple[Phase, ...] = ()
+    bumps: tuple[Bump, ...] = ()
+
+
+_known: list[tuple[object, State]] = []  # the last run asked about: every cause asks for the same state
+
+
+def state_of(run: Run) -> State:
+    """Judge ``run`` by its val loss, else its train loss, else its batch loss."""
+    if not _known or _known[0][0] is not run:
+        _known[:] = [(run, _state(run))]
+    return _known[0][1]
+
+
+def _state(run: Run) -> State:
+    name, curve = judged(run)
+    if curve is None:
+        return State("too-short")
+    if diverged(run.series[name]):
+        return State("diverged", name, since_step=int(curve.step[int(np.argmin(curve.value))]))
+    points = after_start(curve)
+    if len(points) < LEAST:
+        return State("too-short", name)
+    noise = noise_of(run, name, points)
+    binned, error = binned_curve(points, noise)
+    segments = segment(np.log2(binned.step.astype(float)), binned.value, error)
+    phases = tuple(_phase(binned, a, b) for a, b in segments)
+    start = _last_regime(binned, segments)
+    slope, level = _slope(binned, error, start)
+    verdict = _verdict(slope, phases)
+    return State(
+        verdict=verdict,
+        series=name,
+        slope=slope,
+        since_step=int(binned.step[start]),
+        smallest_visible_slope=(slope.high - slope.low) / 2,
+        noise=noise,
+        level=level,
+        phases=phases,
+        bumps=bumps(points, noise),
+    )
+
+
+def judged(run: Run) -> tuple[str, Curve | None]:
+    """The loss to judge by: the first of val, train, batch with ``LEAST`` points after the start."""
+    found = [(n, run.series[n].finite) for n in LOSSES if n in run.series and len(run.series[n].finite)]
+    for name, curve in found:
+        if len(after_start(curve)) >= LEAST:
+            return name, curve
+    return found[0] if found else ("", None)
+
+
+def after_start(curve: Curve) -> Curve:
+    """The part after the first hundredth of the run: the fall from ln(vocabulary) says nothing of its end."""
+    return curve.between(max(1.0, curve.step[-1] / 100), np.inf)
+
+
+def diverged(curve: Curve) -> bool:
+    """True when the loss ends non-finite, or ends far above its best for good.
+
+    >>> diverged(Curve([0, 1, 2, 3, 4], [10.0, 5.0, 4.0, float("nan"), float("nan")]))
+    True
+    >>> diverged(Curve([0, 1, 2, 3, 4], [10.0, 5.0, 4.0, 3.9, 3.8]))
+    False
+    """
+    if not np.isfinite(curve.value[-min(2, len(curve)) :]).any():
+        return True
+    good = curve.finite
+    if len(good) < LEAST:
+        return False
+    tail = good.value[-max(2, len(good) // 10) :]
+    best = float(np.min(_running_median(good.value)))
+    return float(np.min(tail)) - best > max(DIVERGED * (float(good.value[0]) - best), 0.5)
+
+
+def _running_median(y: Floats) -> Floats:
+    if len(y) < 3:
+        return y
+    return np.median(np.stack([y[:-2], y[1:-1], y[2:]]), axis=0)
+
+
+def noise_of(run: Run, name: str, curve: Curve) -> float:
+    """Sd of one logged point around the trend, nats.
+
+    From the residuals against the line through both neighbours (robust: by their median), pooled, when
+    there are few, with what the size of the evaluation leads to expect.
+    """
+    x, y = np.log2(curve.step.astype(float)), curve.value
+    half = len(x) // 2 if len(x) >= 12 else 0
+    residual = neighbour_residuals(x[half:], y[half:])
+    expected = expected_noise(run) if name != "batch_loss" else None
+    if len(residual) == 0:
+        return expected or PRINTED
+    measured = 1.4826 * float(np.median(np.abs(residual)))
+    if expected is not None and len(residual) < 8:
+        weight = len(residual) / 8
+        measured = (weight * measured**2 + (1 - weight) * expected**2) ** 0.5
+    return max(measured, PRINTED)
+
+
+def neighbour_residuals(x: Floats, y: Floats) -> Floats:
+    """Each inner point's distance from the line through its neighbours, over the sd such a distance has.
+
+    >>> neighbour_residuals(np.array([0.0, 1, 2]), np.array([0.0, 3, 0])).round(3).tolist()
+    [2.449]
+    """
+    if len(x) < 3:
+        return np.empty(0)
+    w = (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
+    line = (1 - w) * y[:-2] + w * y[2:]
+    return np.asarray((y[1:-1] - line) / np.sqrt(1 + w**2 + (1 - w) ** 2))
+
+
+def expected_noise(run: Run) -> float | None:
+    """Sd that an evaluation of the known size should have, nats: ``WINDOW_SD`` / sqrt(windows)."""
+    tokens, block = run.get("eval_tokens"), run.get("block_size")
+    return WINDOW_SD / float(np.sqrt(max(1.0, tokens / block))) if tokens and block else None
+
+
+def binned_curve(curve: Curve, noise: float) -> tuple[Curve, Floats]:
+    """At most ``POINTS`` points, averaged in bins of equal width in log steps, and their standard errors."""
+    if len(curve) <= POINTS:
+        return curve, np.full(len(curve), noise)
+    x = np.log(curve.step.astype(float))
+    bins = ((x - x[0]) / (x[-1] - x[0]) * (POINTS - 1e-9)).astype(int)
+    _, first, counts = np.unique(bins, return_index=True, return_counts=True)
+    value = np.add.reduceat(curve.value, first) / counts
+    step = np.round(np.exp(np.add.reduceat(x, first) / counts)).astype(np.int64)
+    keep = np.append(True, np.diff(step) > 0)
+    return Curve(step[keep], value[keep], curve.unit), (noise / np.sqrt(counts))[keep]
+
+
+def segment(x: Floats, y: Floats, error: Floats) -> list[tuple[int, int]]:
+    """Straight pieces of a curve, as half-open index ranges: least squares with a BIC price per piece.
+
+    Optimal by dynamic programming over all break points (Bellman 1961; the ``l2`` cost of the library
+    ruptures with a linear model, which would cost half a second to import), O(n^2) for n <= ``POINTS``.
+    """
+    n = len(x)
+    cost = _line_costs(x, y, error)
+    price = 3 * np.log(n)  # two parameters of a line and its start, each log(n) in BIC units
+    best, came = np.full(n + 1, np.inf), np.zeros(n + 1, dtype=int)
+    best[0] = -price
+    for end in range(LEAST, n + 1):
+        starts = np.arange(end - LEAST + 1)
+        total = best[starts] + cost[starts, end] + price
+        came[end] = int(np.argmin(total))
+        best[end] = total[came[end]]
+    pieces, end = [], n
+    while end > 0:
+        pieces.append((int(came[end]), end))
+        end = int(came[end])
+    return pieces[::-1]
+
+
+def _line_costs(x: Floats, y: Floats, error: Floats) -> Floats:
+    """Weighted residual sum of squares of the best line through points i..j-1, for all i < j."""
+    w = 1 / error**2
+    sums = [np.append(0.0, np.cumsum(w * v)) for v in (np.ones_like(x), x, y, x * x, x * y, y * y)]
+    s, sx, sy, sxx, sxy, syy = (c[None, :] - c[:, None] for c in sums)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        vxx, vxy, vyy = sxx - sx**2 / s, sxy - sx * sy / s, syy - sy**2 / s
+        cost = vyy - np.where(vxx > 1e-12, vxy**2 / vxx, 0.0)
+    return np.asarray(np.maximum(np.nan_to_num(cost), 0.0))
+
+
+def _phase(curve: Curve, a: int, b: int) -> Phase:
+    x, y, step = np.log2(curve.step[a:b].astype(float)), curve.value[a:b], curve.step[a:b]
+    slope, offset = np.polyfit(x, y, 1)
+    start, end = float(offset + slope * x[0]), float(offset + slope * x[-1])
+    per_1000 = (end - start) / float(step[-1] - step[0]) * 1000
+    return Phase(int(step[0]), int(step[-1]), start, end, per_1000, float(slope))
+
+
+def _last_regime(curve: Curve, segments: list[tuple[int, int]]) -> int:
+    """Where the slope of now begins: the last straight piece, within ``REGIME`` to two doublings back."""
+    oldest, latest = np.searchsorted(curve.step, [curve.step[-1] / 4, curve.step[-1] / 2**REGIME])
+    return min(max(segments[-1][0], int(oldest)), int(latest), len(curve) - LEAST)
+
+
+def _slope(curve: Curve, error: Floats, start: int) -> tuple[Estimate, Estimate]:
+    """Weighted least squares of the loss on log2 steps from ``start``; slope and level at the end."""
+    x, y = np.log2(curve.step[start:].astype(float)), curve.value[start:]
+    w = 1 / error[start:] ** 2
+    x = x - x[-1]
+    mean = float(w @ x / w.sum())
+    spread = float(w @ (x - mean) ** 2)
+    slope = float(w @ ((x - mean) * y)) / spread
+    end = float(w @ y / w.sum()) - slope * mean
+    residual = y - end - slope * x
+    misfit = float(w @ residual**2) / max(1, len(x) - 2)  # above 1 where the line is not the whole truth
+    inflate = max(1.0, misfit) ** 0.5 * _student(len(x) - 2)
+    half = Z90 * inflate * spread**-0.5
+    level = Z90 * inflate * (1 / float(w.sum()) + mean**2 / spread) ** 0.5
+    return (
+        Estimate(slope, slope - half, slope + half, "nats per doubling"),
+        Estimate(end, end - level, end + level, "nats"),
+    )
+
+
+def _student(freedom: int) -> float:
+    """Student's 90 % quantile over the normal one (Hill 1970, first term): wider where points are few."""
+    return 1 + (Z90**2 + 1) / (4 * max(freedom, 1)) * 1.3
+
+
+def _verdict(slope: Estimate, phases: tuple[Phase, ...]) -> CurveVerdict:
+    if slope.low > 0:
+        return "rising"
+    if slope.high >= 0:
+        return "flat"
+    before = [p.per_doubling for p in phases[:-1]]
+    return "slowing" if before and slope.value > SLOWED * before[-1] and before[-1] < 0 else "falling"
+
+
+def bumps(curve: Curve, noise: float) -> tuple[Bump, ...]:
+    """Points above the line through their neighbours by more than ``BUMP`` standard errors."""
+    residual = neighbour_residuals(np.log2(curve.step.astype(float)), curve.value)
+    high = np.flatnonzero(residual > BUMP * noise)
+    # the sd that the residual was divided by is about sqrt(1.5) of one point's
+    return tuple(
+        Bump(int(curve.step[i + 1]), float(residual[i] * 1.5**0.5), float(residual[i] / noise))
+        for i in high.tolist()
+    )
