@@ -33,6 +33,7 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     "warmup_steps": ("steps", "of rising learning rate"),
     "decay_start": ("steps", "the step at which decay begins, where it is not the end of warmup"),
     "decay_end": ("steps", "the step at which the floor is reached"),
+    "decay_form": ("", "of wsd: linear, 1-sqrt or cosine"),
     # --- optimiser and regularisation
     "optimizer": ("", "adamw, muon, sgd, ..."),
     "beta1": ("", "Adam's"),

@@ -1,0 +1,83 @@
+"""How long a step takes, on which card, and what share of the card's peak that is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .curve import Values
+from .devices import A100_BF16, Card, find
+from .run import Fact, Run
+from .shape import Shape
+
+MIN_TIMES = 3  # logged times that make a median; the first holds compilation
+NANOGPT = "nanogpt"
+
+
+def step_seconds(run: Run) -> float | None:
+    """Median seconds of a step without evaluation; None where no times are logged."""
+    times = run.series.get("step_ms")
+    if times is None or len(times := times.finite) < MIN_TIMES:
+        return None
+    plain = _without_evaluations(run, times.step, times.value)
+    return float(np.median(plain)) / 1e3 if len(plain) and np.median(plain) > 0 else None
+
+
+def _without_evaluations(run: Run, steps: np.ndarray, values: Values) -> Values:
+    """nanoGPT's time of a step that evaluates holds the evaluation; where all do, none is left out."""
+    evaluated = np.concatenate(
+        [run.series[n].step for n in ("val_loss", "train_loss") if n in run.series] or [[]]
+    )
+    every = run.get("eval_interval")
+    at = np.isin(steps, evaluated)
+    if every and run.format.startswith(NANOGPT):
+        at |= steps % every == 0
+    # the first record holds compilation and warm-up of the machine
+    keep = ~at & (np.arange(len(steps)) > 0)
+    return values[keep] if keep.sum() >= MIN_TIMES else values
+
+
+def card_of(run: Run) -> tuple[Card, str] | None:
+    """The card, and where it is named: the log's own word, else a claim by the name of the run."""
+    if run.get("gpu") and (card := find(str(run.get("gpu")))):
+        return card, run.source("gpu")
+    for name in ("run_name", "out_dir"):
+        if run.get(name) and (card := find(str(run.get(name)))):
+            return card, f"a claim of the run's name, {run.source(name)}"
+    return None
+
+
+def mfu_of(run: Run) -> Fact | None:
+    """Model FLOPs per second over the card's peak for the run's dtype.
+
+    Counted from the time of a step where shape and card are known; else nanoGPT's own number, which is
+    a share of an A100's peak, converted where the card is known.
+    """
+    card, dtype = card_of(run), run.get("dtype")
+    logged = _logged_mfu(run)
+    if card is not None and dtype:
+        device, where = card
+        peak = device.peak(dtype) * (run.get("world_size") or 1)
+        told = f"counted: of {device.peak(dtype) / 1e12:.0f} TFLOP/s in {dtype}, {device.source}; {where}"
+        speed = _model_flops_per_second(run)
+        if speed is None and logged is not None and run.format.startswith(NANOGPT):
+            speed = logged * A100_BF16 * (run.get("world_size") or 1)
+        return None if speed is None else Fact(speed / peak, "fraction", told)
+    if logged is None:
+        return None
+    of = " of an A100's 312 TFLOP/s (nanoGPT's yardstick)" if run.format.startswith(NANOGPT) else ""
+    return Fact(logged, "fraction", f"counted: median as logged{of}")
+
+
+def _logged_mfu(run: Run) -> float | None:
+    series = run.series.get("mfu")
+    if series is None or not len(seen := series.finite):
+        return None
+    return float(np.median(seen.value))
+
+
+def _model_flops_per_second(run: Run) -> float | None:
+    shape = Shape.of({name: fact.value for name, fact in run.facts.items()})
+    seconds, tokens = run.get("step_seconds"), run.get("tokens_per_step")
+    if shape is None or not seconds or not tokens or not run.get("block_size"):
+        return None
+    return shape.flops_per_token * float(tokens) / float(seconds)
