@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import printable
 from ..units import to_nats
 from . import Options
-from ._records import Recorder
+from ._records import STEP_LIMIT, Recorder
 
 #: the Trainer's key -> ours. Its ``loss`` is the mean over ``logging_steps`` of the optimiser's own batches.
 SERIES = {
@@ -36,6 +36,16 @@ def number(value: Any) -> float | None:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def step_of(value: Any) -> int | None:
+    """A logged step as an integer, or None.
+
+    >>> step_of(10.0), step_of("20"), step_of("nan"), step_of(None), step_of(2.5)
+    (10, 20, None, None, None)
+    """
+    step = number(value)
+    return int(step) if step is not None and abs(step) < STEP_LIMIT and step == int(step) else None
 
 
 def series_of(record: Mapping[str, Any], mapped: Mapping[str, str] | None = None) -> dict[str, float]:

@@ -12,7 +12,7 @@ from ..errors import UnreadableError
 from ..run import Run
 from ..source import Source
 from . import Options, Reader
-from ._hf import Records, number
+from ._hf import Records, number, step_of
 from ._json import document, value_of, whole_objects
 from ._records import Recorder
 
@@ -39,12 +39,12 @@ def read(source: Source, options: Options) -> list[Run]:
     records = Records(rec, options)
     evaluated: list[int] = []
     for record in state["log_history"]:
-        step = number(record.get("step")) if isinstance(record, dict) else None
-        if step is None or step != step or abs(step) == float("inf"):
+        step = step_of(record.get("step")) if isinstance(record, dict) else None
+        if step is None:
             continue  # predictions have no step
-        records.add(record, int(step))
+        records.add(record, step)
         if "eval_loss" in record:
-            evaluated.append(int(step))
+            evaluated.append(step)
     _facts(rec, state, evaluated)
     if cut:
         rec.warn(f"{source.name} is cut or damaged after {len(state['log_history']):,} records")

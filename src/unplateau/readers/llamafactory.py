@@ -8,7 +8,7 @@ from typing import Any
 from ..run import Run
 from ..source import Source
 from . import Options, Reader
-from ._hf import Records, number
+from ._hf import Records, number, step_of
 from ._json import object_of
 from ._records import Recorder
 
@@ -32,14 +32,14 @@ def read(source: Source, options: Options) -> list[Run]:
         if not text.strip():
             continue
         record = object_of(text)
-        step = number(record.pop("current_steps", None)) if record else None
-        if record is None or step is None or not abs(step) < 1e15:
+        step = step_of(record.pop("current_steps", None)) if record else None
+        if record is None or step is None:
             damaged += 1
             continue
-        total = number(record.get("total_steps"))
-        if total and 0 < total < 1e15:
-            rec.fact("max_steps", int(total), "steps", f"log line {line}")
-        records.add(_renamed(record), int(step))
+        total = step_of(record.get("total_steps"))
+        if total:
+            rec.fact("max_steps", total, "steps", f"log line {line}")
+        records.add(_renamed(record), step)
     if damaged:
         rec.warn(f"{damaged:,} lines are no record of {NAME} (cut or damaged), left out")
     for note in source.notes:

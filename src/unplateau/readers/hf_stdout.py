@@ -1,0 +1,317 @@
+"""Records that Hugging Face's Trainer prints: a dict without a step, between progress bars.
+
+``{'loss': 2.5, 'grad_norm': 1.1, 'learning_rate': 1e-4, 'epoch': 0.91}`` stands beside a bar like
+``10%|#    | 549/5490 [05:02<38:38,  2.13it/s]``. A captured terminal keeps only the last state of a bar,
+so a bar counts only where the record's epoch agrees with it; else the step is the multiple of
+``logging_steps`` in the range that the rounded epoch leaves, else the middle of that range.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ..run import Fact, Run
+from ..source import Source
+from . import Options, Reader
+from ._hf import Records, number, step_of
+from ._progress import Bar, Bars, Pace, pace_from_bars, training_total
+from ._records import Recorder
+
+NAME = "hf-stdout"
+RECORD = re.compile(rb"\{'[^{}\n]{1,4000}\}")
+PAIR = re.compile(rb"'([^'\n]{1,100})': ?(?:'([^'\n]{0,100})'|([^,'}\n]{1,100}))")
+LOSS = re.compile(rb"'(?:eval_)?loss': ?'?[-\d.ni]")
+WHEN = re.compile(rb"'(?:epoch|learning_rate|step|global_step)': ?'?[-\d.]")
+BAR = re.compile(rb"(?<!\d)(\d{1,9})/(\d{1,9}) \[")
+BARE = re.compile(rb"\s{0,16}\d{1,3}%\|")  # the Trainer's bar has no title; loading and tokenising have one
+BAR_WIDTH = 1200  # bytes before the count: the widest bar of a wide terminal, three bytes a block
+START = re.compile(rb"\*\*\*\*\* Running training \*\*\*\*\*")
+CONTINUED = re.compile(rb"Continuing training from (?:checkpoint|global step|epoch)")
+STATED = re.compile(
+    rb"(Num examples|Num Epochs|Instantaneous batch size per device|Gradient Accumulation steps"
+    rb"|Total train batch size[^=\n]{0,80}|Total optimization steps|Number of trainable parameters) = ([\d,]{1,20})"
+)
+ARGUMENT = re.compile(
+    rb"^(adam_beta1|adam_beta2|bf16|eval_steps|fp16|gradient_accumulation_steps|label_smoothing_factor"
+    rb"|learning_rate|logging_steps|lr_scheduler_type|max_grad_norm|max_steps|num_train_epochs|optim|output_dir"
+    rb"|per_device_train_batch_size|run_name|seed|warmup_steps|weight_decay)=([^\n]{0,300})$",
+    re.MULTILINE,
+)
+#: TrainingArguments as echoed -> fact, unit
+ARGUMENTS = {
+    "adam_beta1": ("beta1", ""),
+    "adam_beta2": ("beta2", ""),
+    "gradient_accumulation_steps": ("gradient_accumulation_steps", ""),
+    "label_smoothing_factor": ("label_smoothing", ""),
+    "learning_rate": ("peak_lr", ""),
+    "lr_scheduler_type": ("schedule", ""),
+    "max_grad_norm": ("grad_clip", ""),
+    "num_train_epochs": ("epochs_planned", "epochs"),
+    "optim": ("optimizer", ""),
+    "output_dir": ("out_dir", ""),
+    "per_device_train_batch_size": ("batch_size", "sequences"),
+    "run_name": ("run_name", ""),
+    "seed": ("seed", ""),
+    "weight_decay": ("weight_decay", ""),
+}
+WORDS = ("lr_scheduler_type", "optim", "output_dir", "run_name")  # the rest are numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record as printed, its line and its place among bars."""
+
+    place: int
+    line: int
+    values: Mapping[str, str]
+
+    @property
+    def epoch(self) -> tuple[float, int] | None:
+        """The epoch and the decimals it was rounded to."""
+        text = self.values.get("epoch", "")
+        value = number(text)
+        return (value, len(text.partition(".")[2])) if value is not None and abs(value) < 1e9 else None
+
+
+@dataclass(slots=True)
+class Part:
+    """One run in the file: what it states, its records, its bars."""
+
+    facts: dict[str, tuple[str, int]] = field(default_factory=dict)  # key -> text, line
+    found: list[Found] = field(default_factory=list)
+    summary: Found | None = None
+    bars: Bars = field(default_factory=Bars)
+
+    def stated(self, key: str) -> float | None:
+        return number(self.facts[key][0].replace(",", "")) if key in self.facts else None
+
+
+def sniff(sample: bytes, name: str) -> int:  # noqa: ARG001
+    return sum(1 for m in RECORD.finditer(sample) if LOSS.search(m[0]) and WHEN.search(m[0]))
+
+
+def read(source: Source, options: Options) -> list[Run]:
+    parts = [part for part in _parts(source) if part.found]
+    runs = []
+    for i, part in enumerate(parts, 1):
+        rec = Recorder(source.name if len(parts) == 1 else f"{source.name} part {i}", NAME)
+        _record(rec, part, options)
+        for note in source.notes:
+            rec.warn(note)
+        if not rec.empty:
+            runs.append(rec.finish())
+    return runs
+
+
+def _parts(source: Source) -> list[Part]:
+    """The runs in the file: each begins where training is announced, unless it continues another."""
+    parts, head = [Part()], dict[str, tuple[str, int]]()
+    for place, (kind, line, key, text, values) in enumerate(_events(source)):
+        part = parts[-1]
+        if kind == "start" and part.found:
+            parts.append(Part(dict(head)))
+        elif kind == "continued" and len(parts) > 1 and not part.found:
+            parts.pop()
+        elif kind == "fact":
+            if key.islower():  # arguments are echoed before a further run is announced
+                head[key] = text, line
+            if not part.found:
+                part.facts.setdefault(key, (text, line))
+        elif kind == "bar":
+            part.bars.add(Bar(place, int(key), int(text)))
+        elif kind == "record":
+            found = Found(place, line, values)
+            if "train_runtime" in values or "train_loss" in values:
+                part.summary = found
+            else:
+                if _restarted(part, found):
+                    parts.append(Part(dict(head)))
+                parts[-1].found.append(found)
+    return parts
+
+
+def _restarted(part: Part, found: Found) -> bool:
+    """True where the epoch falls back to before the first record: another run, appended."""
+    if not part.found or not found.epoch or not part.found[0].epoch or not part.found[-1].epoch:
+        return False
+    return found.epoch[0] < part.found[-1].epoch[0] and found.epoch[0] <= part.found[0].epoch[0]
+
+
+Event = tuple[str, int, str, str, Mapping[str, str]]
+
+
+def _events(source: Source) -> Iterator[Event]:
+    """Bars, records, stated facts, in the order of the log."""
+    for piece in source.pieces():
+        found: list[tuple[int, str, str, str, Mapping[str, str]]] = []
+        data = piece.data
+        for m in RECORD.finditer(data):
+            values = {k.decode(): (a or b).decode("utf-8", "replace").strip() for k, a, b in _pairs(m[0])}
+            if (LOSS.search(m[0]) and WHEN.search(m[0])) or "train_runtime" in values:
+                found.append((m.start(), "record", "", "", values))
+        for m in BAR.finditer(data):
+            start = max(
+                data.rfind(b"\n", max(0, m.start() - BAR_WIDTH), m.start()) + 1, m.start() - BAR_WIDTH
+            )
+            if BARE.match(data, start):
+                found.append((m.start(), "bar", m[1].decode(), m[2].decode(), {}))
+        for m in STATED.finditer(data):
+            key = m[1].decode("ascii", "replace").partition(" (")[0]
+            found.append((m.start(), "fact", key, m[2].decode(), {}))
+        for m in ARGUMENT.finditer(data):
+            text = m[2].decode("utf-8", "replace").strip().removesuffix(",")
+            found.append((m.start(), "fact", m[1].decode(), text, {}))
+        found += [(m.start(), "start", "", "", {}) for m in START.finditer(data)]
+        found += [(m.start(), "continued", "", "", {}) for m in CONTINUED.finditer(data)]
+        yield from _numbered(piece.data, piece.line, found)
+
+
+def _pairs(raw: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    for k, a, b in PAIR.findall(raw):
+        if k.isascii():
+            yield k, a, b
+
+
+def _numbered(
+    data: bytes, line: int, found: list[tuple[int, str, str, str, Mapping[str, str]]]
+) -> Iterator[Event]:
+    at = 0
+    for start, kind, key, text, values in sorted(found, key=lambda event: event[0]):
+        line += data.count(b"\n", at, start) - data.count(b"\r\n", at, start)
+        at = start
+        yield kind, line, key, text, values
+
+
+def _record(rec: Recorder, part: Part, options: Options) -> None:
+    """Tell each record's step, then hand it on."""
+    stated = part.stated("Total optimization steps") or part.stated("max_steps")
+    total = int(stated) if stated and stated > 0 else None
+    total = total or training_total(part.bars, [f.place for f in part.found if "loss" in f.values])
+    part.bars = part.bars.only(total)
+    how: Counter[str] = Counter()
+    records, clock = Records(rec, options), Clock(part, total)
+    for index, found in enumerate(part.found):
+        step, why = clock.step_of(index, found)
+        how[why] += 1
+        records.add(found.values, step)
+    _facts(rec, part, total)
+    told = ", ".join(f"{n:,} {why}" for why, n in how.items())
+    if set(how) != {"by the record itself"}:
+        rec.warn(f"the records carry no step; it was told {told}")
+
+
+class Clock:
+    """Tells the step of a record that carries none."""
+
+    def __init__(self, part: Part, total: int | None) -> None:
+        self.part, self.total = part, total
+        every = part.stated("logging_steps")
+        self.every = int(every) if every and every >= 1 else None
+        around = [part.bars.around(f.place) for f in part.found]
+        # tqdm redraws its bar after a record; where a log shows that, the redrawn count is exact
+        self.redrawn = any(a is not None and a == b for a, b in around)
+        self.pace = self._pace(around)
+        self.counted = 0
+
+    def _pace(self, around: list[tuple[int | None, int | None]]) -> Pace | None:
+        part, end = self.part, self.part.summary
+        if end and end.epoch and end.epoch[0] > 0 and self.total and self._finished():
+            return Pace(self.total / end.epoch[0], 0.0)
+        examples, batch = part.stated("Num examples"), part.stated("Total train batch size")
+        if examples and batch:
+            return Pace(examples / batch, 1.0)
+        epochs = part.stated("Num Epochs") or part.stated("num_train_epochs")
+        # with max_steps, the epochs are not what ended the run
+        if self.total and epochs and epochs > 0 and (part.stated("max_steps") or -1) <= 0:
+            return Pace(self.total / epochs, 1.0)
+        pairs = [
+            (b if self.redrawn and b is not None else a, f.epoch[0])
+            for (a, b), f in zip(around, part.found, strict=True)
+            if f.epoch and a is not None
+        ]
+        return pace_from_bars(pairs)
+
+    def _finished(self) -> bool:
+        bars = self.part.bars.bars
+        return not bars or bars[-1].count == self.total
+
+    def step_of(self, index: int, found: Found) -> tuple[int, str]:
+        """The step, and in words how it was told."""
+        own = step_of(found.values.get("step", found.values.get("global_step")))
+        if own is not None:
+            return own, "by the record itself"
+        self.counted += "loss" in found.values
+        before, after = self.part.bars.around(found.place)
+        bars = [b for b in ((after, before) if self.redrawn else (before, after)) if b is not None]
+        if not self.pace or not found.epoch:
+            if bars:
+                return bars[0], "by the progress bar"
+            if self.every:
+                return self.counted * self.every, f"by counting records, {self.every} steps each"
+            return index, "by nothing: steps are the records' numbers"
+        low, high = self.pace.range_of(*found.epoch)
+        for bar in bars:
+            if low <= bar <= high:
+                return bar, "by the progress bar"
+        return self._by_epoch(found, low, high)
+
+    def _by_epoch(self, found: Found, low: float, high: float) -> tuple[int, str]:
+        middle = max(0, round((low + high) / 2))
+        if self.every and "loss" in found.values and high - low < 2 * self.every:
+            step = round(middle / self.every) * self.every
+            if low <= step <= high:
+                return step, f"by the epoch and logging_steps={self.every}"
+        return middle, "by the epoch, rounded as printed"
+
+
+def _facts(rec: Recorder, part: Part, total: int | None) -> None:
+    for key, (name, unit) in ARGUMENTS.items():
+        text, line = part.facts.get(key, ("", 0))
+        value: object = text if key in WORDS else number(text)
+        if value not in (None, "", "None"):
+            rec.fact(name, _whole(value), unit, f"log line {line}")
+    for key, name, unit in (
+        ("Total optimization steps", "max_steps", "steps"),
+        ("Num Epochs", "epochs_planned", "epochs"),
+        ("Instantaneous batch size per device", "batch_size", "sequences"),
+        ("Gradient Accumulation steps", "gradient_accumulation_steps", ""),
+        ("Number of trainable parameters", "params_logged", ""),
+        ("logging_steps", "log_interval", "steps"),
+    ):
+        value = part.stated(key)
+        if value and value >= 1:
+            rec.fact(name, _whole(value), unit, f"log line {part.facts[key][1]}")
+    if "params_logged" in rec.facts:
+        rec.fact("params_logged_kind", "trainable", "", rec.facts["params_logged"].source)
+    if total:
+        rec.facts.setdefault("max_steps", _fact_of_bar(total))
+    _warmup(rec, part)
+
+
+def _warmup(rec: Recorder, part: Part) -> None:
+    """0 stands there also where warmup_ratio sets it."""
+    value = part.stated("warmup_steps")
+    if value and value >= 1:
+        rec.fact("warmup_steps", int(value), "steps", f"log line {part.facts['warmup_steps'][1]}")
+    for key, dtype in (("bf16", "bfloat16"), ("fp16", "float16")):
+        if part.facts.get(key, ("", 0))[0] == "True":
+            rec.fact("dtype", dtype, "", f"log line {part.facts[key][1]}")
+
+
+def _fact_of_bar(total: int) -> Fact:
+    return Fact(total, "steps", "progress bar")
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value == int(value) and abs(value) < 1e15 else value
+
+
+READER = Reader(
+    NAME,
+    "what Hugging Face's Trainer prints: {'loss': 2.5, 'learning_rate': 1e-4, 'epoch': 0.91}",
+    sniff,
+    read,
+)
