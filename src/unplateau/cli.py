@@ -1,0 +1,283 @@
+"""The command line: one small function per verb, and the only place where errors become words.
+
+Each verb imports what it needs inside itself, so ``unplateau --help`` starts at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from . import __version__
+from .errors import UnplateauError, UsageError, printable
+
+if TYPE_CHECKING:
+    from .diagnose import Diagnosis
+    from .readers import Options
+    from .run import Run
+
+DONE, FAILED, USAGE, UNREADABLE, INTERRUPTED = 0, 1, 2, 3, 4  # exit codes of CONTRACT.md
+MESSAGE = 1000  # characters of an error; a longer one is no help
+#: the verdicts on a curve that ``--fail-on`` takes beside the causes
+CURVES = ("falling", "slowing", "flat", "rising", "diverged", "too-short")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit code; prints one line for any error, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets question marks
+    try:
+        args = list(sys.argv[1:] if argv is None else argv)
+        done = group.main(args or ["--help"], "unplateau", standalone_mode=False)
+    except click.ClickException as error:
+        return complain(usage(error), USAGE)
+    except UnplateauError as error:
+        return complain(str(error), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return complain("interrupted", INTERRUPTED)
+    except Exception as error:
+        if os.environ.get("UNPLATEAU_DEBUG"):
+            raise
+        kind = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        hint = "this is a fault of unplateau; set UNPLATEAU_DEBUG=1 to see where"
+        return complain(f"{kind} ({hint})", UNREADABLE)
+    return done if isinstance(done, int) else DONE
+
+
+def usage(error: click.ClickException) -> str:
+    """A wrong call in one line, and where help is."""
+    where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "unplateau"
+    return f"{error.format_message().rstrip('.')}. Try: {where} --help"
+
+
+def complain(message: str, code: int) -> int:
+    """One line on standard error; the exit code."""
+    say(f"unplateau: {printable(' '.join(message.split()), MESSAGE)}\n", sys.stderr)
+    return code
+
+
+def say(text: str, stream: Any = None) -> None:
+    """Print, and stay quiet where the reader (``| head``) has gone."""
+    stream = stream or sys.stdout
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # Python flushes again at exit, so the pipe must be replaced; see the docs of signal.SIGPIPE
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(__version__, prog_name="unplateau")
+def group() -> None:
+    """Why did my loss stop going down, and what do I do now?
+
+    Point `unplateau diagnose` at the log of any language-model trainer.
+    """
+
+
+def log_options(verb: F) -> F:
+    """The options of every verb that reads a log."""
+    options = [
+        click.argument("path"),
+        click.option(
+            "--config", metavar="FILE", help="The trainer's config, where it is not beside the log."
+        ),
+        click.option("--data", metavar="MANIFEST", help="manifest.json of the training data."),
+        click.option(
+            "--unique-tokens", type=click.IntRange(1), metavar="N", help="Tokens in the train set, once each."
+        ),
+        click.option(
+            "--map",
+            "columns",
+            multiple=True,
+            metavar="KEY=COLUMN",
+            help="Read COLUMN of the log as the series KEY (val_loss, train_loss, lr, ...). Repeatable.",
+        ),
+        click.option("--unit", metavar="UNIT", help="Unit of the losses: nats, bits, perplexity."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
+    ]
+    for option in reversed(options):
+        verb = option(verb)
+    return verb
+
+
+@group.command()
+@log_options
+@click.option(
+    "--csv", "csv_file", metavar="FILE", help="Write rows run,series,step,value to FILE (- is stdout)."
+)
+def read(path: str, csv_file: str | None, as_json: bool, **given: Any) -> int:
+    """Show what is understood of a log: format, series, facts, warnings.
+
+    PATH is a file (also gzip or zstd), a folder, or - for standard input.
+    """
+    runs = runs_of(path, **given)
+    if csv_file:
+        from .report.csv import write
+
+        write(runs, csv_file, say)
+    if as_json:
+        from .report import json
+
+        say(json.dumps(json.reading(runs)) + "\n")
+    elif csv_file != "-":
+        from .report import facts
+
+        say(facts.text(runs, **look()))
+    return DONE
+
+
+@group.command()
+@log_options
+@click.option("--verbose", "-v", is_flag=True, help="Every cause, fact and phase, with sources.")
+@click.option(
+    "--fail-on",
+    multiple=True,
+    metavar="NAME",
+    help="Exit with 1 if this cause is supported, or the curve is so (flat, diverged, ...). Repeatable.",
+)
+def diagnose(path: str, as_json: bool, verbose: bool, fail_on: tuple[str, ...], **given: Any) -> int:
+    """Say why the loss stopped falling: tested causes, and what to do.
+
+    PATH is a file (also gzip or zstd), a folder, or - for standard input.
+    """
+    check_names(fail_on)
+    return show(runs_of(path, **given), as_json=as_json, verbose=verbose, fail_on=fail_on)
+
+
+@group.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def causes(name: str | None, as_json: bool) -> int:
+    """List the causes that are tested, or show the page of one."""
+    from .report import causes as pages
+
+    known = pages.known()
+    if name is not None:
+        known = [(h, page) for h, page in known if h.name == name] or unknown(
+            name, [h.name for h, _ in known]
+        )
+    if as_json:
+        from .report import json
+
+        say(json.dumps(json.causes(known)) + "\n")
+    else:
+        say(pages.page(*known[0]) if name else pages.listing(known, **look()))
+    return DONE
+
+
+@group.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.option("--verbose", "-v", is_flag=True, help="Every cause, fact and phase, with sources.")
+def demo(as_json: bool, verbose: bool) -> int:
+    """Diagnose the reference run that the package ships."""
+    folder = Path(__file__).parent / "examples" / "reference-run"
+    runs = runs_of(str(folder / "train.log"), config=str(folder / "config.py"))
+    return show(runs, as_json=as_json, verbose=verbose)
+
+
+def runs_of(
+    path: str,
+    *,
+    config: str | None = None,
+    data: str | None = None,
+    unique_tokens: int | None = None,
+    columns: Sequence[str] = (),
+    unit: str | None = None,
+) -> list[Run]:
+    """The runs at ``path``, with what the user added."""
+    from .reading import read_runs
+
+    options = options_of(columns, unit)
+    return read_runs(
+        Path(path),
+        config=Path(config) if config else None,
+        data=Path(data) if data else None,
+        unique_tokens=unique_tokens,
+        options=options,
+    )
+
+
+def options_of(columns: Sequence[str], unit: str | None) -> Options:
+    """``--map`` and ``--unit``, checked."""
+    from .readers import Options
+    from .run import SERIES
+    from .units import NATS_PER
+
+    chosen: dict[str, str] = {}
+    for pair in columns:
+        key, equals, column = pair.partition("=")
+        if not equals or not column or key not in SERIES:
+            raise UsageError(f"--map wants KEY=COLUMN with KEY one of {', '.join(SERIES)}; found {pair!r}")
+        chosen[key] = column
+    if unit is not None and unit not in (*NATS_PER, "perplexity"):
+        raise UsageError(f"--unit wants one of {', '.join(NATS_PER)}, perplexity; found {unit!r}")
+    return Options(columns=chosen, unit=unit)
+
+
+def show(runs: Sequence[Run], *, as_json: bool, verbose: bool, fail_on: Sequence[str] = ()) -> int:
+    """Diagnose and print; 1 where a ``--fail-on`` condition is met."""
+    from .diagnose import diagnose as examine
+
+    found = [examine(run) for run in runs]
+    if as_json:
+        from .report import json
+
+        say(json.dumps(json.diagnoses(found)) + "\n")
+    else:
+        from .report.causes import claims
+        from .report.text import text
+
+        said = claims()
+        say("\n".join(text(d, claims=said, verbose=verbose, **look()) for d in found))
+    return FAILED if any(meets(d, fail_on) for d in found) else DONE
+
+
+def meets(found: Diagnosis, names: Sequence[str]) -> bool:
+    """True when a cause of ``names`` is supported, or the curve's verdict is one of them."""
+    held = {f.cause for f in found.findings if f.verdict == "supported"} | {found.state.verdict}
+    return bool(held & set(names))
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse a ``--fail-on`` that could never be met."""
+    if names:
+        from .plugins import discover
+
+        known = [*discover("hypotheses"), *CURVES]
+        for name in names:
+            if name not in known:
+                unknown(name, known)
+
+
+def unknown(name: str, known: Sequence[str]) -> list[Any]:
+    """Complain of a name that nobody knows, with the nearest that somebody does."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    raise UsageError(f"no cause is called {name!r}; {hint}")
+
+
+def look() -> dict[str, Any]:
+    """Width and colour of standard output: colour only on a terminal without NO_COLOR (no-color.org)."""
+    from shutil import get_terminal_size
+
+    from .report.lines import WIDTH
+
+    terminal = sys.stdout.isatty()
+    colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return {"width": min(WIDTH, get_terminal_size().columns) if terminal else WIDTH, "colour": colour}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

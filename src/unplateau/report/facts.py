@@ -1,0 +1,103 @@
+"""What was understood of a log: its facts, series and warnings, short or with every source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..curve import Curve
+from ..errors import printable
+from ..run import Run
+from ..units import count
+from .lines import WIDTH, Line, render
+from .redact import redacted, shown_value
+
+LONGEST = 160  # characters of one value
+
+
+def short_facts(run: Run) -> Iterator[Line]:
+    """The five numbers that one asks for first; what is not known is said to be unknown."""
+    yield Line("FACTS", "title")
+    yield Line("; ".join(_short(run)), indent=2, hang=2)
+
+
+def _short(run: Run) -> Iterator[str]:
+    tokens, params, lr = run.get("tokens_seen"), run.get("params"), run.get("lr_now")
+    yield f"tokens seen {_counted(tokens)}"
+    ratio = run.get("tokens_per_param")
+    yield f"parameters {_counted(params)}" + (f" ({ratio:,.0f} tokens each)" if _number(ratio) else "")
+    share = run.get("lr_share")
+    yield f"learning rate now {f'{lr:.2e}' if _number(lr) else 'unknown'}" + (
+        f", {share:.0%} of its peak" if _number(share) else ""
+    )
+    passes = run.get("passes")
+    yield f"passes over the data {f'{passes:.2g}' if _number(passes) else 'unknown'}"
+    hours = run.get("hours_left")
+    yield f"hours left {f'{hours:,.1f}' if _number(hours) else 'unknown'}"
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _counted(value: Any) -> str:
+    return count(value) if _number(value) else "unknown"
+
+
+def fact_lines(run: Run) -> Iterator[Line]:
+    """Every fact with its unit and its source."""
+    if not run.facts:
+        return
+    yield Line("FACTS", "title")
+    for name, fact in run.facts.items():
+        unit = f" {fact.unit}" if fact.unit else ""
+        shown = written(shown_value(name, fact.value))
+        yield Line(f"{name} = {shown}{unit}  [{fact.source}]", indent=2, hang=4)
+
+
+def written(value: Any) -> str:
+    """A value on one line, cut where it is long.
+
+    >>> written(40_560_000), written(2.65e-4), written([1, 2])
+    ('40,560,000', '0.000265', '[1, 2]')
+    """
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    return printable(f"{value:.6g}" if isinstance(value, float) else str(value), LONGEST)
+
+
+def warning_lines(run: Run, most: int, *, cut: bool) -> Iterator[Line]:
+    """What the reader met on the way; ``cut`` keeps one row of each."""
+    if run.warnings:
+        yield Line("WARNINGS", "title")
+    for warning in run.warnings[:most]:
+        yield Line(redacted(warning), "doubt", indent=2, hang=4, cut=cut)
+    yield from rest(len(run.warnings), most)
+
+
+def rest(number: int, shown: int) -> Iterator[Line]:
+    """A line that counts what the short form leaves out."""
+    if number > shown:
+        yield Line(f"and {number - shown} more (-v)", "dim", indent=2)
+
+
+def text(runs: Sequence[Run], *, width: int = WIDTH, colour: bool = False) -> str:
+    """``unplateau read``: series, facts and warnings of each run."""
+    lines: list[Line] = []
+    for run in runs:
+        lines += [Line()] if lines else []
+        lines += [Line(f"{run.name} ({run.format or 'unknown format'})", "title", cut=True)]
+        lines += [Line("SERIES", "title"), *(_series(n, c) for n, c in run.series.items())]
+        lines += [*fact_lines(run), *warning_lines(run, len(run.warnings), cut=False)]
+    return render(lines, width, colour=colour)
+
+
+def _series(name: str, curve: Curve) -> Line:
+    if not len(curve):
+        return Line(f"{name}: no points", indent=2)
+    unit = f" {curve.unit}" if curve.unit else ""
+    ends = f"{written(curve.first)} to {written(curve.last)}{unit}"
+    steps = f"steps {int(curve.step[0]):,} to {int(curve.step[-1]):,}"
+    return Line(f"{name}: {len(curve):,} points, {steps}, {ends}", indent=2, hang=4)

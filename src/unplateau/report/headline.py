@@ -1,0 +1,130 @@
+"""The verdict in a sentence or two: how the curve moves, why, and what to send where that is open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..diagnose import Diagnosis
+from ..hypotheses import Finding
+from ..state import State
+
+STATE = {
+    "falling": "the loss is still falling",
+    "slowing": "the loss is slowing down",
+    "flat": "the loss is flat",
+    "rising": "the loss is rising",
+    "diverged": "the run has diverged",
+    "too-short": "this log is too short to judge",
+}
+#: causes that are a reading of the curve: what they say instead of "Cause:"
+NO_PLATEAU = {
+    "still-learning": "Not a plateau: it is still learning, keep going",
+    "converged": "It is at its floor: more steps buy nothing, stop",
+}
+#: how to hand over what is missing
+HOW = {
+    "unique_tokens": "--unique-tokens N, or --data manifest.json",
+    "train_tokens": "--unique-tokens N, or --data manifest.json",
+    "schedule": "the trainer's config: --config FILE",
+    "peak_lr": "the trainer's config: --config FILE",
+    "tokens_per_step": "the trainer's config: --config FILE",
+    "params": "the trainer's config: --config FILE",
+    "val_loss": "a log with evaluations, or --map val_loss=COLUMN",
+    "train_loss": "the same evaluation on the train split, or --map train_loss=COLUMN",
+    "batch_loss": "the loss of the optimiser's batches, or --map batch_loss=COLUMN",
+    "lr": "a logged learning rate, or --map lr=COLUMN",
+    "grad_norm": "a logged gradient norm, or --map grad_norm=COLUMN",
+}
+
+
+def headline(found: Diagnosis) -> str:
+    """The verdict in a sentence or two: how the curve moves, and why."""
+    return f"{_moves(found)} {_why(found)}"
+
+
+def _moves(found: Diagnosis) -> str:
+    state, curve = found.state, found.run.series.get(found.state.series)
+    said = STATE[state.verdict]
+    if state.verdict in ("flat", "diverged") and state.since_step is not None:
+        said += f" since step {state.since_step:,}"
+    said = said[0].upper() + said[1:]
+    if curve is None or not len(curve.finite):
+        return f"{said}."
+    last = curve.finite
+    at = f"{state.series} {_loss(state, last.last)}{_unit(last.unit)} at step {int(last.step[-1]):,}"
+    return f"{said}: {at}{_slope(state, last.unit)}."
+
+
+def _unit(unit: str) -> str:
+    return f" {unit}" if unit else ""
+
+
+def _loss(state: State, value: float) -> str:
+    """The loss with the decimals that its noise leaves; logs print four."""
+    return f"{value:.{state.level.places if state.level else 4}f}"
+
+
+def _slope(state: State, unit: str) -> str:
+    if state.slope is None:
+        return ""
+    per = f"{unit} per doubling of tokens".lstrip()
+    if state.verdict == "flat" and state.smallest_visible_slope is not None:
+        return f"; a slope of {state.smallest_visible_slope:.2g} {per} would have shown"
+    low, value, high = (
+        f"{v:+.{state.slope.places}f}" for v in (state.slope.low, state.slope.value, state.slope.high)
+    )
+    return f", {value} {per} ({low} to {high})"
+
+
+def _why(found: Diagnosis) -> str:
+    first = found.first
+    if first is None:
+        return _unsure(found)
+    also = [f for f in of(found.findings, "supported") if f is not first]
+    then = f" Also: {', '.join(map(named, also[:3]))}." if also else ""
+    if first.cause in NO_PLATEAU:
+        return f"{NO_PLATEAU[first.cause]}{chance(first)}.{then}"
+    if first.verdict == "supported":
+        return f"Cause: {named(first)}.{then}"
+    return f"Most likely {named(first)}, not proved.{then}{_send(found)}"
+
+
+def _unsure(found: Diagnosis) -> str:
+    if found.state.verdict == "too-short":
+        return "Send a longer log, or one with more evaluations."
+    if unsure := of(found.findings, "undecided"):
+        return f"No cause is proved; undecided: {', '.join(map(named, unsure[:3]))}.{_send(found)}"
+    return f"No cause that could be tested explains it.{_send(found)}"
+
+
+def _send(found: Diagnosis) -> str:
+    """What would settle most of the open causes, those in front before those that nothing points to."""
+    wanted = wanted_facts(of(found.findings, "undecided")) or wanted_facts(found.findings)
+    return f" To settle it, send {how(wanted[0][0])}." if wanted else ""
+
+
+def named(finding: Finding) -> str:
+    return f"{finding.cause}{chance(finding)}"
+
+
+def chance(finding: Finding) -> str:
+    return f" ({finding.probability:.0%})" if finding.probability is not None else ""
+
+
+def of(findings: Sequence[Finding], verdict: str) -> list[Finding]:
+    return [f for f in findings if f.verdict == verdict]
+
+
+def wanted_facts(findings: Sequence[Finding]) -> list[tuple[str, list[str]]]:
+    """What is missing, with the causes it would settle; what settles most comes first."""
+    wanted: dict[str, list[str]] = {}
+    for finding in findings:
+        for item in finding.missing if finding.verdict in ("undecided", "untestable") else ():
+            wanted.setdefault(item, []).append(finding.cause)
+    return sorted(wanted.items(), key=lambda pair: -len(pair[1]))
+
+
+def how(item: str) -> str:
+    """What to send: ``item`` in the user's words where it is the name of a fact."""
+    first = item.partition("|")[0]
+    return f"{' or '.join(item.split('|'))} ({HOW[first]})" if first in HOW else item

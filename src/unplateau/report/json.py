@@ -1,0 +1,164 @@
+"""Runs and diagnoses as JSON, to the letter of the contract; the schemas lie in ``unplateau/schemas``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+from ..diagnose import Diagnosis
+from ..errors import printable
+from ..estimate import Estimate
+from ..hypotheses import Finding, Hypothesis, Remedy
+from ..run import Fact, Run
+from ..state import State
+from .redact import redacted, shown_value
+
+READ, DIAGNOSIS, CAUSES = "unplateau.read/1", "unplateau.diagnosis/1", "unplateau.causes/1"
+LONGEST = 1 << 20  # characters of one string; the longest honest one is the echo of a config
+INTEGER = 1 << 53  # beyond this a reader of JSON (RFC 8259, section 6) may round; given as a float
+
+
+def dumps(value: Any) -> str:
+    r"""One JSON object on one line; non-finite numbers are null.
+
+    >>> dumps({"loss": float("nan"), "by": {1: (2.5, "a\x1b")}})
+    '{"loss":null,"by":{"1":[2.5,"a?"]}}'
+    """
+    return msgspec.json.encode(plain(value)).decode()
+
+
+def plain(value: Any) -> Any:
+    """``value`` out of what JSON knows; numpy's scalars and arrays too."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, int):
+        return value if abs(value) < INTEGER else plain(_float(value))
+    if isinstance(value, float):
+        return float(value) if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {clean(str(k)): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(v) for v in value]
+    return plain(value.tolist()) if hasattr(value, "tolist") else clean(str(value))
+
+
+def _float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
+
+
+def clean(text: str) -> str:
+    """Foreign text that may be shown: no control characters but the ends of lines, no secrets."""
+    return redacted("\n".join(printable(line, LONGEST) for line in text.split("\n")))
+
+
+def reading(runs: Sequence[Run]) -> dict[str, Any]:
+    """``read --json``."""
+    formats = sorted({run.format for run in runs})
+    return {"schema": READ, "format": ", ".join(formats), "runs": [_run(run) for run in runs]}
+
+
+def _run(run: Run) -> dict[str, Any]:
+    series = {name: curve.as_dict() for name, curve in run.series.items()}
+    return {
+        "name": run.name,
+        "series": series,
+        "facts": facts(run.facts),
+        "warnings": list(run.warnings),
+    }
+
+
+def facts(known: Mapping[str, Fact]) -> dict[str, Any]:
+    """Facts with their unit and source; secrets hidden."""
+    return {
+        name: {"value": shown_value(name, fact.value), "unit": fact.unit, "source": fact.source}
+        for name, fact in known.items()
+    }
+
+
+def diagnosis(found: Diagnosis) -> dict[str, Any]:
+    """``diagnose --json`` for one run."""
+    return {"schema": DIAGNOSIS, **_diagnosis(found)}
+
+
+def diagnoses(found: Sequence[Diagnosis]) -> dict[str, Any]:
+    """``diagnose --json``: one run at the top level, several in a list."""
+    if len(found) == 1:
+        return diagnosis(found[0])
+    return {"schema": DIAGNOSIS, "diagnoses": [_diagnosis(d) for d in found]}
+
+
+def _diagnosis(found: Diagnosis) -> dict[str, Any]:
+    return {
+        "run": found.run.name,
+        "facts": facts(found.run.facts),
+        "state": _state(found.state),
+        "findings": [_finding(f) for f in found.findings],
+        "contradictions": [{"fact": c.fact, "source": c.source} for c in found.contradictions],
+        "warnings": list(found.run.warnings),
+        "budget": None,
+        "forecast": None,
+    }
+
+
+def _est(estimate: Estimate | None) -> dict[str, float | str] | None:
+    return None if estimate is None else estimate.as_dict()
+
+
+def _state(state: State) -> dict[str, Any]:
+    return {
+        "verdict": state.verdict,
+        "series": state.series,
+        "slope": _est(state.slope),
+        "since_step": state.since_step,
+        "smallest_visible_slope": state.smallest_visible_slope,
+        "noise": state.noise,
+        "level": _est(state.level),
+        "phases": [
+            {
+                "first_step": p.first,
+                "last_step": p.last,
+                "loss_from": p.loss_from,
+                "loss_to": p.loss_to,
+                "per_1000_steps": p.per_1000_steps,
+                "per_doubling": p.per_doubling,
+            }
+            for p in state.phases
+        ],
+        "bumps": [{"step": b.step, "size": b.size, "standard_errors": b.errors} for b in state.bumps],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "cause": finding.cause,
+        "verdict": finding.verdict,
+        "probability": finding.probability,
+        "effect": _est(finding.effect),
+        "evidence": [{"fact": e.fact, "points": e.points, "source": e.source} for e in finding.evidence],
+        "missing": list(finding.missing),
+        "remedy": None if finding.remedy is None else _remedy(finding.remedy),
+    }
+
+
+def _remedy(remedy: Remedy) -> dict[str, Any]:
+    return {
+        "patch": {key: list(change) for key, change in remedy.patch.items()},
+        "gain": _est(remedy.gain),
+        "cost": remedy.cost,
+        "risk": remedy.risk,
+        "advice": remedy.advice,
+    }
+
+
+def causes(known: Sequence[tuple[Hypothesis, str]]) -> dict[str, Any]:
+    """``causes --json``: each hypothesis with its page."""
+    listed = [{"cause": h.name, "claim": h.claim, "needs": list(h.needs), "page": page} for h, page in known]
+    return {"schema": CAUSES, "causes": listed}

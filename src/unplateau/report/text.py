@@ -1,0 +1,241 @@
+"""A diagnosis in words: the verdict first, then causes, what to do, what is missing, facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..diagnose import Diagnosis
+from ..errors import printable
+from ..hypotheses import Finding, Remedy
+from ..run import Run
+from ..state import State
+from .chart import HEIGHT, chart
+from .facts import fact_lines, rest, short_facts, warning_lines
+from .headline import headline, how, named, of, wanted_facts
+from .lines import WIDTH, Line, render
+from .redact import redacted
+
+SHORT = 60  # lines; what fits on a screen and a half
+E = 10**6  # entries; no run has so many
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many entries of each part are shown; the rest is counted, and ``-v`` shows it."""
+
+    causes: int  # supported ones in full
+    evidence: int  # facts of a cause
+    undecided: int
+    refuted: int
+    remedies: int
+    missing: int
+    contradictions: int
+    warnings: int
+    rows: int = HEIGHT  # of the chart
+    cut: bool = True  # long lines after their first row
+
+
+ALL = Limits(E, E, E, E, E, E, E, E, cut=False)
+#: the short form, and a shorter one for a run with so much wrong that it would pass ``SHORT`` lines
+ROOMY = Limits(3, 3, 4, 8, 3, 5, 4, 3)
+TIGHT = Limits(1, 2, 2, 4, 1, 2, 2, 1, rows=7)
+
+INK = {"supported": "bad", "undecided": "doubt", "refuted": "good", "untestable": "dim"}
+#: the user's own key of a canonical one, or the canonical one where the dialect is not known
+OwnKey = Callable[[Run, str], str]
+
+
+def canonical(run: Run, key: str) -> str:  # noqa: ARG001 - the shape of an OwnKey
+    """The canonical key itself."""
+    return key
+
+
+def text(
+    found: Diagnosis,
+    *,
+    claims: Mapping[str, str] | None = None,
+    own_key: OwnKey = canonical,
+    width: int = WIDTH,
+    colour: bool = False,
+    verbose: bool = False,
+) -> str:
+    """The report of one run. ``claims``: what each cause says, by its name."""
+    words = Words(found, claims or {}, own_key)
+    said = render(_report(words, ALL if verbose else ROOMY, width), width, colour=colour)
+    if not verbose and said.count("\n") > SHORT:
+        said = render(_report(words, TIGHT, width), width, colour=colour)
+    return said
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A diagnosis, with what turns its names into the user's words."""
+
+    found: Diagnosis
+    claims: Mapping[str, str]
+    own_key: OwnKey
+
+
+def _report(words: Words, limits: Limits, width: int) -> Iterator[Line]:
+    found = words.found
+    verbose = limits is ALL
+    parts = [
+        _title(found),
+        (Line(row, whole=True) for row in _chart(found.run, found.state, width, limits.rows)),
+        _causes(found.findings, words.claims, limits),
+        _remedies(words, limits),
+        _missing(found.findings, limits),
+        fact_lines(found.run) if verbose else short_facts(found.run),
+        _phases(found.state) if verbose else (),
+        _contradictions(found, limits),
+        warning_lines(found.run, limits.warnings, cut=limits.cut),
+    ]
+    return _spaced([list(part) for part in parts])
+
+
+def _spaced(parts: Sequence[Sequence[Line]]) -> Iterator[Line]:
+    """The parts that have lines, an empty line between them."""
+    for i, part in enumerate(p for p in parts if p):
+        if i:
+            yield Line()
+        yield from part
+
+
+def _title(found: Diagnosis) -> Iterator[Line]:
+    yield Line(f"{found.run.name} ({found.run.format or 'unknown format'})", "dim", cut=True)
+    yield Line(headline(found), "title")
+
+
+def _chart(run: Run, state: State, width: int, height: int) -> list[str]:
+    """The judged loss and one beside it, with a row that says which is which."""
+    main = run.series.get(state.series)
+    if main is None:
+        return []
+    beside = next((n for n in ("train_loss", "batch_loss") if n in run.series and n != state.series), "")
+    per_step = run.get("tokens_per_step")
+    known = isinstance(per_step, (int, float)) and per_step > 0
+    rows = chart(
+        main,
+        run.series.get(beside),
+        float(per_step) if known else 1.0,
+        "tokens" if known else "steps",
+        width=width,
+        height=height,
+    )
+    second = f", {beside} as +" if beside else ""
+    legend = f"{state.series} as dots{second}; {'tokens' if known else 'steps'} on a log scale"
+    return [f"{'loss':>7} {legend}"[:width], *rows] if rows else []
+
+
+def _causes(findings: Sequence[Finding], claims: Mapping[str, str], limits: Limits) -> Iterator[Line]:
+    if not findings:
+        return
+    yield Line("CAUSES", "title")
+    sure, unsure, against, unknown = (
+        of(findings, v) for v in ("supported", "undecided", "refuted", "untestable")
+    )
+    for finding in sure[: limits.causes]:
+        yield from _full(finding, claims, limits)
+    yield from _brief(sure[limits.causes :], "supported", 1)
+    if limits is ALL:
+        for finding in [*unsure, *against]:
+            yield from _full(finding, claims, limits)
+    else:
+        yield from _brief(unsure, "undecided", limits.undecided)
+        yield from _brief(against, "refuted", limits.refuted)
+    if unknown:
+        yield Line(f"untestable  {', '.join(f.cause for f in unknown)}", "dim", hang=12, cut=limits is TIGHT)
+
+
+def _full(finding: Finding, claims: Mapping[str, str], limits: Limits) -> Iterator[Line]:
+    costs = f", costs {finding.effect}" if finding.effect else ""
+    yield Line(f"{finding.verdict:<10}  {named(finding)}{costs}", INK[finding.verdict], hang=12)
+    if claim := claims.get(finding.cause):
+        yield Line(claim, indent=12, hang=12)
+    # the decisive evidence points the way of the verdict
+    way = "against" if finding.verdict == "refuted" else "for"
+    ordered = sorted(finding.evidence, key=lambda e: e.points != way)
+    for evidence in ordered[: limits.evidence]:
+        sign = "+" if evidence.points == "for" else "-"
+        source = f"  [{evidence.source}]" if limits is ALL else ""
+        yield Line(f"{sign} {redacted(evidence.fact)}{source}", indent=12, hang=14)
+
+
+def _brief(findings: Sequence[Finding], verdict: str, most: int) -> Iterator[Line]:
+    """A line each, with the one number that decided; the rest by name."""
+    way = "against" if verdict == "refuted" else "for"
+    for finding in findings[:most]:
+        decisive = next((e.fact for e in finding.evidence if e.points == way), "")
+        fact = decisive or next((e.fact for e in finding.evidence), "")
+        name = named(finding) if verdict == "undecided" else finding.cause
+        said = f"{name}: {redacted(fact)}" if fact else name
+        yield Line(f"{verdict:<10}  {said}", INK[verdict], hang=12, cut=True)
+    if more := [f.cause for f in findings[most:]]:
+        yield Line(f"{verdict:<10}  also {', '.join(more)}", INK[verdict], hang=12)
+
+
+def _remedies(words: Words, limits: Limits) -> Iterator[Line]:
+    findings = words.found.findings
+    chosen = [f for f in findings if f.remedy and f.verdict == "supported"]
+    chosen = chosen or [f for f in findings if f.remedy and f.verdict == "undecided"][:1]
+    if chosen:
+        yield Line("WHAT TO DO", "title")
+    for finding in chosen[: limits.remedies]:
+        doubt = "" if finding.verdict == "supported" else ", if it is this"
+        if finding.remedy:
+            yield from _remedy(finding.remedy, f"{finding.cause}{doubt}", words)
+
+
+def _remedy(remedy: Remedy, cause: str, words: Words) -> Iterator[Line]:
+    gain = f" (gains {remedy.gain})" if remedy.gain else ""
+    advice = f": {remedy.advice}" if remedy.advice else ""
+    yield Line(f"{cause}{gain}{advice}", indent=2, hang=4)
+    for key, (old, new) in remedy.patch.items():
+        own = words.own_key(words.found.run, key)
+        yield Line(f"{own} = {setting(new)}    # was {setting(old)}", "good", indent=4, hang=6)
+    price = [f"{word}: {said}" for word, said in (("cost", remedy.cost), ("risk", remedy.risk)) if said]
+    if price:
+        yield Line("; ".join(price), "dim", indent=4, hang=4)
+
+
+def setting(value: object) -> str:
+    """A setting as one writes it in a config.
+
+    >>> setting(1e-4), setting(None), setting(20000), setting("cosine")
+    ('0.0001', 'unset', '20000', 'cosine')
+    """
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "unset" if value is None else printable(str(value), 60)
+
+
+def _missing(findings: Sequence[Finding], limits: Limits) -> Iterator[Line]:
+    wanted = wanted_facts(findings)
+    if wanted:
+        yield Line("WHAT IS MISSING", "title")
+    for item, causes in wanted[: limits.missing]:
+        yield Line(f"{how(item)}: would settle {', '.join(causes)}", indent=2, hang=4, cut=limits.cut)
+    yield from rest(len(wanted), limits.missing)
+
+
+def _phases(state: State) -> Iterator[Line]:
+    if state.phases:
+        yield Line("PHASES", "title")
+    for p in state.phases:
+        drop = f"{p.loss_from:.3f} to {p.loss_to:.3f}"
+        rates = f"{p.per_1000_steps:+.2g} per 1,000 steps, {p.per_doubling:+.2g} per doubling"
+        yield Line(f"steps {p.first:,} to {p.last:,}: {drop}; {rates}", indent=2, hang=4)
+    for b in state.bumps:
+        yield Line(
+            f"bump at step {b.step:,}: +{b.size:.3f}, {b.errors:.1f} standard errors", indent=2, hang=4
+        )
+
+
+def _contradictions(found: Diagnosis, limits: Limits) -> Iterator[Line]:
+    if found.contradictions:
+        yield Line("CONTRADICTIONS", "title")
+    for c in found.contradictions[: limits.contradictions]:
+        source = f"  [{c.source}]" if c.source and limits is ALL else ""
+        yield Line(f"{redacted(c.fact)}{source}", "doubt", indent=2, hang=4, cut=limits is TIGHT)
+    yield from rest(len(found.contradictions), limits.contradictions)
