@@ -1,0 +1,125 @@
+"""Settings of YAML, TOML and JSON files and of command lines: flat keys with dots, and their lines."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import UnreadableError
+from ._dialect import Setting, Settings, claims_of_comment, kept
+
+MOST = 10_000  # settings; a file with more is no configuration, and aliases may not unfold without end
+DEEP = 24  # levels of nesting
+OPENS = re.compile(r"[ \t\-]{0,200}[\"']?([A-Za-z_][\w.\-]{0,120})[\"']?[ \t]{0,40}[:=]")
+FLAG = re.compile(r"--?([A-Za-z][\w\-.]{0,120})(?:=(.*))?", re.DOTALL)
+
+
+def parse_tree(text: str, name: str, kind: str) -> Settings:
+    r"""The settings of a file of ``kind`` yaml, toml or json.
+
+    >>> seen = parse_tree("train:\n  steps: 10 # ~125M parameters\n  lr: 1e-3\napi_key: x", "a.yaml", "yaml")
+    >>> [(s.key, s.value, s.source) for s in seen.found.values()]
+    [('train.steps', 10, 'a.yaml:2'), ('train.lr', '1e-3', 'a.yaml:3')]
+    """
+    data = _load(text, name, kind)
+    if not isinstance(data, dict):
+        raise UnreadableError(
+            f"{name} holds {type(data).__name__}; expected keys and values, as a config has"
+        )
+    lines = _lines_of_keys(text)
+    settings = Settings({}, name, [], set(), _claims(text, name) if kind != "json" else [])
+    for key, value in _flat(data, "", DEEP):
+        if len(settings.found) >= MOST:
+            break
+        if kept(key, value):
+            settings.found[key] = Setting(key, value, _place(name, key, lines))
+    return settings
+
+
+def _load(text: str, name: str, kind: str) -> Any:
+    try:
+        if kind == "json":
+            import msgspec
+
+            return msgspec.json.decode(text)
+        if kind == "toml":
+            import tomllib
+
+            return tomllib.loads(text)
+        import yaml
+
+        # the C loader is the same safe subset, and does not spend a minute on 8 MiB
+        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except (RecursionError, MemoryError):
+        raise UnreadableError(f"{name} is nested too deeply for a config") from None
+    except Exception as error:  # noqa: BLE001 - three parsers, each with its own; all mean the same
+        why = " ".join(str(error).split())[:120]
+        raise UnreadableError(f"{name} is not valid {kind.upper()}: {why}") from None
+
+
+def _flat(data: Any, prefix: str, deep: int) -> Iterator[tuple[str, Any]]:
+    for key, value in data.items() if isinstance(data, dict) else ():
+        name = f"{prefix}{key}"[:200]
+        if isinstance(value, dict) and deep:
+            yield from _flat(value, f"{name}.", deep - 1)
+        elif isinstance(value, list):
+            if len(value) <= 16 and all(isinstance(v, int | float | str) for v in value):
+                yield name, list(value)
+        else:
+            yield name, value
+
+
+def _lines_of_keys(text: str) -> dict[str, list[int]]:
+    lines: dict[str, list[int]] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := OPENS.match(line):
+            lines.setdefault(match[1].rpartition(".")[2], []).append(number)
+    return lines
+
+
+def _place(name: str, key: str, lines: dict[str, list[int]]) -> str:
+    """Where a key stands, if it stands in one place only: no line is better than a wrong one."""
+    found = lines.get(key.rpartition(".")[2], [])
+    return f"{name}:{found[0]}" if len(found) == 1 else f"{name}: {key}"
+
+
+def _claims(text: str, name: str) -> list[list[str]]:
+    claims: list[list[str]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if "#" in line:
+            claims += claims_of_comment(line.partition("#")[2], f"{name}:{number}")
+    return claims
+
+
+def parse_flags(text: str, name: str) -> Settings:
+    r"""The settings of a command line or a shell script: ``--key value``, ``--key=value``, ``-k value``.
+
+    >>> seen = parse_flags("torchrun train.py --depth=20 --bf16 \\\n  --lr 0.1 -e d12", "run.sh")
+    >>> {s.key: s.value for s in seen.found.values()}
+    {'depth': '20', 'bf16': True, 'lr': '0.1', '-e': 'd12'}
+    """
+    settings = Settings({}, name, [], set(), [])
+    words = _words(text)
+    for word, following in zip(words, [*words[1:], "--"], strict=True):
+        match = FLAG.fullmatch(word)
+        if match is None or len(settings.found) >= MOST:
+            continue
+        key = match[1].replace("-", "_") if word.startswith("--") else f"-{match[1]}"
+        bare = FLAG.fullmatch(following) is not None
+        value: Any = match[2] if match[2] is not None else (True if bare else following)
+        if kept(key, value):
+            settings.found[key] = Setting(key, value, f"{name}: {word.partition('=')[0]}")
+    return settings
+
+
+def _words(text: str) -> list[str]:
+    lines = (line.rstrip().removesuffix("\\") for line in text.splitlines())
+    words: list[str] = []
+    for line in lines:
+        try:
+            words += shlex.split(line, comments=True)
+        except ValueError:
+            words += line.split()
+    return words
