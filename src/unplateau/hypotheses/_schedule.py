@@ -1,0 +1,44 @@
+"""What the learning rate did, for the causes that ask: when it was spent, and how the loss moved since."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..curve import Curve
+from ..run import Run
+from . import Evidence
+from ._say import against
+
+SPENT = 0.02  # share of the peak below which a step moves nothing: 1/5 of the usual floor
+POINTS = 400  # of the schedule looked at
+
+
+def lr_curve(run: Run) -> Curve | None:
+    """Learning rate against step, as logged, else from the schedule; None where neither is known."""
+    logged = run.series.get("lr")
+    if logged is not None and len(logged.finite) > 3:
+        return logged.finite
+    end = run.get("steps_done")
+    if run.schedule is None or not end:
+        return None
+    steps = np.unique(np.linspace(0, int(end), POINTS).astype(int))
+    return Curve(steps, [run.schedule(int(s)) for s in steps])
+
+
+def spent_at(run: Run) -> int | None:
+    """The step after which the learning rate stays below ``SPENT`` of its peak; None where it does not."""
+    lr = lr_curve(run)
+    if lr is None or not lr.value.max() > 0:
+        return None
+    alive = np.flatnonzero(lr.value > SPENT * lr.value.max())
+    return int(lr.step[alive[-1] + 1]) if alive[-1] + 1 < len(lr) else None
+
+
+def stopped_learning(run: Run) -> Evidence | None:
+    """Evidence that the schedule has run out, so that more steps of it bring nothing."""
+    spent, end = spent_at(run), run.get("steps_done")
+    if spent is None or not end:
+        return None
+    return against(
+        f"the learning rate is below {SPENT:.0%} of its peak since step {spent:,} of {end:,}", "schedule"
+    )

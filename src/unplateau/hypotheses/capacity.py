@@ -1,0 +1,104 @@
+"""The model is too small for what it is asked to learn.
+
+Claim: the model has no room for more; a wider or deeper one would reach a lower loss on the same tokens.
+Mechanism: loss falls like a power of the parameters as of the tokens; past some hundred tokens per
+parameter nearly all of what is left to win lies in size.
+Supported by: several hundred tokens per parameter, val no higher than train, the learning rate annealed
+and sane, and a curve that has slowed or is flat.
+Refuted by: fewer than 20 tokens per parameter; a gap that shows memorising.
+Needs: the size of the model, tokens seen, train and val loss. Log and config place it only: the price in
+nats needs a second size, or a law.
+What to do: double the width (four times the parameters of the blocks), at the largest micro-batch that
+fits; or a twin at half the width for a tenth of the tokens, to measure what size is worth.
+Sources: Hoffmann et al. 2022 (arXiv 2203.15556); Besiroglu et al. 2024 (arXiv 2404.10102).
+"""
+
+from __future__ import annotations
+
+from ..run import Fact, Run
+from ..units import count
+from . import Evidence, Finding, Hypothesis, Remedy
+from ._rates import rates_of
+from ._say import against, finding, gap_trend, pro, state_of
+
+NAME = "capacity"
+OPTIMAL = 20.0  # tokens per parameter (Hoffmann 2022)
+#: tokens per parameter -> the probability that size is what holds the loss up most, where all else is in order;
+#: by the law of Besiroglu 2024 size costs as much as data near 20, and 2, 4, 8 times as much at these
+PLACES = ((400.0, 0.85), (200.0, 0.55), (100.0, 0.45), (50.0, 0.3), (OPTIMAL, 0.15), (0.0, 0.05))
+MEMORISES = 0.1  # nats of val over train
+ANNEALED = 0.25  # share of the peak; above it the curve's end is held up by the learning rate too
+SANE = 3.0  # times the published rules
+STAKE = 0.3  # nats; what twice the width is worth at 40M parameters (Besiroglu 2024)
+
+
+def test(run: Run) -> Finding:
+    per_param = float(run.get("tokens_per_param"))
+    said = f"{per_param:,.0f} tokens per parameter ({count(run.get('params'))} parameters); {OPTIMAL:.0f} are compute-optimal"
+    evidence = [(pro if per_param > 5 * OPTIMAL else against)(said, run.source("tokens_per_param"))]
+    probability = next(p for least, p in PLACES if per_param >= least)
+    for other, limit in _others(run):
+        evidence.append(other)
+        probability = min(probability, limit)
+    missing = ("a second size: a twin at half the width for a tenth of the tokens",)
+    return finding(NAME, probability, evidence, stake=STAKE, remedy=_remedy(run), missing=missing)
+
+
+def _others(run: Run) -> list[tuple[Evidence, float]]:
+    """What else could hold the loss up, and how likely that leaves capacity."""
+    found: list[tuple[Evidence, float]] = []
+    gap = gap_trend(run)
+    if gap is not None:
+        said = f"val - train is {gap.end:+.3f} nats: " + (
+            "it memorises" if gap.end > MEMORISES else "no memorising"
+        )
+        found.append(
+            (against(said, "val_loss, train_loss"), 0.1)
+            if gap.end > MEMORISES
+            else (pro(said, "val_loss, train_loss"), 1.0)
+        )
+    share = run.get("lr_share")
+    if share is not None and share > ANNEALED:
+        found.append(
+            (against(f"the learning rate is still {share:.0%} of its peak", run.source("lr_share")), 0.5)
+        )
+    rates = rates_of(run)
+    if rates is not None and max(rates.above, rates.below) > SANE:
+        found.append((against(str(rates), "peak_lr, params"), 0.3))
+    dropout = run.get("dropout") or 0.0
+    if dropout > 0.2:
+        found.append((against(f"dropout is {dropout:g}", run.source("dropout")), 0.4))
+    state = state_of(run)
+    if state.verdict in ("rising", "diverged"):
+        found.append(
+            (against(f"{state.series} is {state.verdict} since step {state.since_step:,}", state.series), 0.1)
+        )
+    return found
+
+
+def _remedy(run: Run) -> Remedy:
+    width, heads = run.get("n_embd"), run.get("n_head")
+    if not width:
+        return Remedy({}, "a fresh run", "memory", "a model of twice the width")
+    patch = {"n_embd": (width, 2 * width)}
+    if heads:
+        patch["n_head"] = (heads, 2 * heads)
+    return Remedy(patch, "a fresh run, up to 4 x the compute per token", "memory: measure one step first")
+
+
+def without(run: Run) -> Run | None:
+    """The same run with a model that is compute-optimal for its tokens."""
+    seen = run.get("tokens_seen")
+    if not seen:
+        return None
+    return run.with_facts(params=Fact(seen / OPTIMAL), tokens_per_param=Fact(OPTIMAL - 1e-9))
+
+
+HYPOTHESIS = Hypothesis(
+    name=NAME,
+    claim="The model is too small for these tokens.",
+    needs=("tokens_per_param", "val_loss|train_loss|batch_loss"),
+    test=test,
+    without=without,
+    asks=("the shape of the model and tokens per step (config), and a loss",),
+)

@@ -1,0 +1,110 @@
+"""The peak learning rate is too high: the loss stands until the rate comes down.
+
+Claim: steps are so large that the model can't settle into what it has learnt.
+Mechanism: above a stability threshold updates overshoot; layers saturate or die early on; the loss falls
+to the level of short statistics of the text and stays until the rate has decayed.
+Supported by: a peak several times above published rules for the size, and a loss that moved little while
+the rate was high and falls as the rate falls.
+Refuted by: a peak within the published rules, or a loss that fell steadily while the rate was high.
+Needs: the peak, the size of the model and the tokens; the loss.
+What to do: try a third and a tenth of the peak for a few hundred steps; keep warm-up and clipping.
+Sources: Kaplan et al. 2020, eq. D.1; DeepSeek LLM 2024 (arXiv 2401.02954), eq. 1; google-research/albert
+issue 29.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+from ..run import Fact, Run
+from ..state import after_start
+from . import Evidence, Finding, Hypothesis, Remedy
+from ._rates import Rates, rates_of
+from ._say import against, finding, pro, state_of
+from ._schedule import lr_curve
+
+NAME = "lr-too-high"
+FAR, ABOVE = 3.0, 1.5  # times the upper rule
+HELD = 0.35  # of all that was learnt after the first tenth of the run; a healthy cosine has learnt .7 by half way
+HIGH = 0.5  # share of the peak that counts as high
+STAKE = 0.5  # nats; median gain of mending in benchmarks/planted
+PROBE = ("a probe: a few hundred steps at a third of the peak",)
+
+
+def test(run: Run) -> Finding:
+    rates = rates_of(run)
+    if rates is None:
+        return Finding(
+            NAME,
+            "untestable",
+            missing=("the size of the model, its peak learning rate and tokens per step", *PROBE),
+        )
+    held = _held_up(run)
+    evidence = [(pro if rates.above > 1 else against)(str(rates), "peak_lr, params")]
+    if held is not None:
+        evidence.append(held)
+    probability = _probability(rates, held)
+    old = rates.peak
+    new = float(f"{min(old / 3, rates.high):.1g}")
+    remedy = Remedy({"peak_lr": (old, new)}, "a fresh run", "low: slower at first if the cause is another")
+    return finding(NAME, probability, evidence, stake=STAKE, remedy=remedy, missing=PROBE)
+
+
+def _probability(rates: Rates, held: Evidence | None) -> float:
+    seen = None if held is None else held.points == "for"
+    if rates.above >= FAR:
+        return 0.95 if seen else 0.75 if seen is None else 0.5
+    if rates.above >= ABOVE:
+        return 0.6 if seen else 0.3
+    return 0.2 if seen and rates.above > 1 else 0.05
+
+
+def _held_up(run: Run) -> Evidence | None:
+    """How much of what was learnt after the start came while the rate was high."""
+    lr, state = lr_curve(run), state_of(run)
+    if lr is None or not state.series or state.slope is None:
+        return None
+    curve = after_start(run.series[state.series].finite)
+    curve = curve.between(0.08 * float(curve.step[-1]), float("inf"))
+    high = lr.step[lr.value > HIGH * lr.value.max()]
+    if len(high) == 0 or len(curve) < 4 or curve.step[-1] <= high[-1]:
+        return None
+    early = curve.between(0, float(high[-1]) + 1)
+    total = float(curve.value[0] - curve.value[-2:].mean())
+    if len(early) < 2 or total <= 4 * (state.noise or 0.0):
+        return None
+    share = float(early.value[0] - early.value[-2:].mean()) / total
+    fact = f"{max(share, 0.0):.0%} of what {state.series} fell after the start came while the rate was above half its peak"
+    return (pro if share < HELD else against)(fact, state.series)
+
+
+def without(run: Run) -> Run | None:
+    """The same run at the middle of the published rules."""
+    rates = rates_of(run)
+    if rates is None:
+        return None
+    peak = (rates.low * rates.high) ** 0.5
+    return run.with_facts(peak_lr=Fact(peak)) if run.schedule is None else with_peak(run, peak)
+
+
+def with_peak(run: Run, peak: float) -> Run:
+    """The same run with another peak, its floor in proportion."""
+    schedule: Any = run.schedule
+    names = {f.name for f in fields(schedule)}
+    series = {name: curve for name, curve in run.series.items() if name != "lr"}
+    run = replace(run.with_facts(peak_lr=Fact(peak)), series=series)
+    if "peak" not in names:
+        return replace(run, schedule=None)
+    floor = {"floor": schedule.floor * peak / schedule.peak} if "floor" in names else {}
+    return replace(run, schedule=replace(schedule, peak=peak, **floor))
+
+
+HYPOTHESIS = Hypothesis(
+    name=NAME,
+    claim="The peak learning rate is too high for this model.",
+    needs=("val_loss|train_loss|batch_loss", "peak_lr|schedule"),
+    test=test,
+    without=without,
+    asks=("a loss", "the config: peak learning rate and shape of the model"),
+)

@@ -1,0 +1,115 @@
+"""The text itself can't be predicted better: noise, damage, or a mixture that has little to learn.
+
+Claim: the loss stands on the entropy of the data, not on the model.
+Mechanism: characters damaged by a bad decoder, shuffled or random tokens, boilerplate and tables have an
+entropy that no model gets under; the loss falls to it and stays.
+Supported by: a manifest whose unigram and bigram entropy lie close together and close to the loss: context
+tells nothing.
+Refuted by: a loss well below the bigram entropy of the data, or (characters) of natural text.
+Needs: a manifest with entropies. Without one, a loss of characters can be held against natural text.
+What to do: look at ten random training windows; measure the entropies
+(`unplateau prepare --manifest-only DATA`); filter, or decode again.
+Sources: Shannon 1951 (Prediction and entropy of printed English); metaseq's OPT chronicle (escaped
+JSON in the data).
+"""
+
+from __future__ import annotations
+
+from ..run import Run
+from . import Evidence, Finding, Hypothesis, Remedy
+from ._rates import rates_of
+from ._say import SURE, against, finding, pro, state_of
+
+NAME = "noisy-data"
+ALPHABET = (30, 400)  # distinct characters of texts in an alphabet or of code, as a character vocabulary
+NATURAL = (
+    2.2,
+    2.65,
+)  # nats per character; bigram entropies of the texts in benchmarks/planted, rounded outwards
+CONTEXT = 0.25  # nats between unigram and bigram entropy; natural text has .6 to 1
+LEARNT = 2e5  # tokens; by then a small model has passed the bigram level at any sane learning rate
+SANE = 4.0  # times the published rules
+ASKS = (
+    "a manifest with the entropies of the data: unplateau prepare --manifest-only DATA",
+    "ten random training windows",
+)
+REMEDY = Remedy(
+    {}, "cleaning the data; a fresh run", "none", "look at ten random training windows before anything else"
+)
+
+
+def test(run: Run) -> Finding:
+    level = state_of(run).level
+    if level is None:
+        return Finding(NAME, "untestable", missing=("a longer log: at least four evaluations", *ASKS))
+    unigram, bigram = run.get("unigram_entropy"), run.get("bigram_entropy")
+    if unigram and bigram:
+        return _against_entropies(run, level.value, float(unigram), float(bigram))
+    vocab = run.get("vocab_size")
+    if not run.get("char_level") or not vocab or not ALPHABET[0] <= vocab <= ALPHABET[1]:
+        return Finding(NAME, "untestable", missing=ASKS)
+    return _against_natural_text(run, level.value, int(vocab))
+
+
+def _against_entropies(run: Run, loss: float, unigram: float, bigram: float) -> Finding:
+    source = run.source("bigram_entropy")
+    fact = f"unigram entropy {unigram:.2f}, bigram entropy {bigram:.2f} nats: one token of context tells {unigram - bigram:.2f}"
+    if loss < bigram - CONTEXT:
+        return finding(
+            NAME,
+            0.05,
+            [against(f"the loss {loss:.2f} lies {bigram - loss:.2f} nats under the bigram entropy", source)],
+        )
+    empty = unigram - bigram < CONTEXT
+    evidence = [
+        (pro if empty else against)(fact, source),
+        pro(f"the loss stands at {loss:.2f} nats", state_of(run).series),
+    ]
+    return finding(
+        NAME,
+        SURE if empty else 0.3,
+        evidence,
+        stake=max(loss - NATURAL[0], 0.1),
+        remedy=REMEDY,
+        missing=ASKS[1:],
+    )
+
+
+def _against_natural_text(run: Run, loss: float, vocab: int) -> Finding:
+    fact = f"{loss:.2f} nats per character over {vocab} characters; bigram entropies of natural texts are {NATURAL[0]} to {NATURAL[1]}"
+    if loss <= NATURAL[1]:
+        return finding(
+            NAME, 0.08 if loss < NATURAL[0] else 0.2, [against(fact, state_of(run).series)], missing=ASKS
+        )
+    evidence = [pro(fact, state_of(run).series)]
+    others = _others(run)
+    evidence += others
+    probability = 0.25 if others else 0.65
+    return finding(NAME, probability, evidence, stake=loss - NATURAL[0], remedy=REMEDY, missing=ASKS)
+
+
+def _others(run: Run) -> list[Evidence]:
+    """What else would keep a model of characters above the bigram level."""
+    found = []
+    seen, rates, lr = run.get("tokens_seen"), rates_of(run), run.get("lr_share")
+    if seen is not None and seen < LEARNT:
+        found.append(against(f"only {seen:,.0f} tokens seen", run.source("tokens_seen")))
+    if rates is not None and max(rates.above, rates.below) > SANE:
+        found.append(against(str(rates), "peak_lr, params"))
+    if state_of(run).verdict in ("diverged", "rising"):
+        found.append(
+            against(
+                f"the loss is {state_of(run).verdict} (share of peak lr {lr if lr is not None else 0:.0%})",
+                "val_loss",
+            )
+        )
+    return found
+
+
+HYPOTHESIS = Hypothesis(
+    name=NAME,
+    claim="The loss stands on the entropy of the data.",
+    needs=("val_loss|train_loss|batch_loss",),
+    test=test,
+    asks=ASKS,
+)

@@ -1,0 +1,129 @@
+"""The training data has been seen too many times: the model memorises it.
+
+Claim: passes over the same tokens bring less and less, and then harm.
+Mechanism: what is repeated is learnt by heart; train loss falls on, val loss stands, then rises.
+Supported by: a gap val - train that grows, evaluation after evaluation, by at least half of what train
+falls; many passes over the unique tokens beside it.
+Refuted by: a gap that does not grow (its sign does not matter); fewer than 1.5 passes.
+Needs: train and val loss evaluated alike; the number of unique tokens makes it certain.
+What to do: more unique data first; else fewer steps, or the checkpoint at the lowest val loss; then
+dropout and weight decay.
+Sources: Muennighoff et al. 2023 (arXiv 2305.16264): up to 4 passes cost next to nothing; Morris et al.
+2025 (arXiv 2505.24832): a GPT stores about 3.6 bits per parameter.
+"""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+
+from ..run import Fact, Run
+from ..units import count
+from . import Evidence, Finding, Hypothesis, Remedy
+from ._say import SURE, against, finding, gap_trend, pro
+from .val_mismatch import gap_growth
+
+NAME = "repetition"
+ERRORS = 3.0  # standard errors of the gap's growth; 1 in 700 by chance
+GROWS = 0.02  # nats over the window; less is the ordinary gap of a model that learns its own data
+HALF, ALL = 0.45, 0.9  # of train's fall that the gap grows by: val gains half as much, or nothing
+FEW, MANY = 1.5, 4.0  # passes; up to 4 are as good as new (Muennighoff 2023)
+BITS = 3.6  # per parameter that a GPT can store (Morris et al. 2025)
+ASKS = (
+    "the number of unique training tokens: --unique-tokens N, or a manifest (unplateau prepare --manifest-only DATA)",
+)
+
+
+def test(run: Run) -> Finding:
+    gap, passes = gap_trend(run), run.get("passes")
+    if gap is None and passes is None:
+        return Finding(NAME, "untestable", missing=("four evaluations of both train and val loss", *ASKS))
+    evidence = [*_passes(run, passes)]
+    if gap is None:
+        chance = 0.03 if passes < FEW else 0.2 if passes < MANY else 0.5
+        return finding(NAME, chance, evidence, stake=0.05, missing=("train and val loss evaluated alike",))
+    growth = gap_growth(run)
+    grows = gap.change > max(ERRORS * gap.change_error, GROWS) and gap.end > GROWS
+    said = f"val - train changes by {gap.change:+.3f} +- {gap.change_error:.3f} nats from step {gap.first:,} to {gap.last:,}"
+    evidence.append((pro if grows else against)(said, "val_loss, train_loss"))
+    if grows and growth is not None:
+        said = f"that is {growth:.0%} of what train fell meanwhile"
+        evidence.append((pro if growth >= HALF else against)(said, "val_loss, train_loss"))
+    if not grows or passes is None:
+        evidence += _memory(run)
+    return finding(
+        NAME,
+        _probability(passes, growth, grows),
+        evidence,
+        stake=max(gap.end, 0.0),
+        missing=ASKS,
+        remedy=_remedy(run),
+    )
+
+
+def _probability(passes: float | None, growth: float | None, grows: bool) -> float:
+    if passes is not None and passes < FEW:
+        return 0.05
+    if not grows:
+        return 0.05 if passes is None or passes < MANY else 0.3
+    if passes is not None and passes >= MANY:
+        return 0.95
+    # a train loss that no longer falls, while the gap grows, is val rising on its own
+    strength = ALL if growth is None else growth
+    return SURE if strength >= ALL else 0.6 if strength >= HALF else 0.3
+
+
+def _passes(run: Run, passes: float | None) -> list[Evidence]:
+    if passes is None:
+        return []
+    unique = run.get("unique_tokens") or run.get("train_tokens")
+    said = f"{count(run.get('tokens_seen'))} tokens seen of {count(unique)}: {passes:.1f} passes"
+    return [
+        (pro if passes >= MANY else against)(said, run.source("unique_tokens") or run.source("train_tokens"))
+    ]
+
+
+def _memory(run: Run) -> list[Evidence]:
+    """What the model could have learnt by heart at most, if it did nothing else."""
+    params, seen, train = run.get("params"), run.get("tokens_seen"), run.series.get("train_loss")
+    if not params or not seen or train is None or not len(train.finite):
+        return []
+    stored, text = BITS * params, seen * float(np.median(train.finite.value[-4:])) / log(2)
+    said = (
+        f"{count(params)} parameters store at most {count(stored)} bits; the {count(seen)} tokens seen hold {count(text)} bits, "
+        f"{text / stored:,.0f} times that, unless they repeat"
+    )
+    return [against(said, "params, train_loss")] if text > 4 * stored else []
+
+
+def _remedy(run: Run) -> Remedy:
+    val = run.series.get("val_loss")
+    best = (
+        f"; the best checkpoint so far is near step {int(val.finite.step[np.argmin(val.finite.value)]):,}"
+        if val is not None
+        else ""
+    )
+    return Remedy({}, "more documents; the same steps", "none", "train on more unique tokens" + best)
+
+
+def without(run: Run) -> Run | None:
+    """The same run in one pass over fresh tokens; its gap is not known, so it is left out."""
+    from dataclasses import replace
+
+    seen = run.get("tokens_seen")
+    if not seen:
+        return None
+    series = {name: curve for name, curve in run.series.items() if name != "train_loss"}
+    facts = {"unique_tokens": Fact(seen, "tokens"), "passes": Fact(1.0, "epochs")}
+    return replace(run.with_facts(**facts), series=series)
+
+
+HYPOTHESIS = Hypothesis(
+    name=NAME,
+    claim="The same tokens were seen too often, and are being memorised.",
+    needs=("val_loss|unique_tokens|train_tokens",),
+    test=test,
+    without=without,
+    asks=("train and val loss, or the number of unique training tokens (--unique-tokens N)",),
+)

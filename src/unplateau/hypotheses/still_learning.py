@@ -1,0 +1,80 @@
+"""The loss is still falling: this is not a plateau yet.
+
+Claim: nothing holds the loss up but the number of steps so far.
+Mechanism: the loss of a language model falls like a power of the tokens seen: each doubling brings less
+per step, and a linear axis makes that look flat.
+Supported by: a slope against log tokens whose 90 % interval lies below zero.
+Refuted by: a slope that is not below zero although this log could have shown one; a loss that rises.
+Needs: a loss with at least four points.
+What to do: keep going to the end of the schedule; look at loss against log tokens; compare what another
+doubling brings with what it costs.
+Sources: Kaplan et al. 2020 (arXiv 2001.08361); Hoffmann et al. 2022 (arXiv 2203.15556).
+"""
+
+from __future__ import annotations
+
+from ..run import Run
+from . import Evidence, Finding, Hypothesis, Remedy
+from ._say import against, chance_below, fall_of, finding, pro, state_of
+from ._schedule import stopped_learning
+
+NAME = "still-learning"
+WORTH = 0.02  # nats per doubling; a slower fall is twice the seed noise of SCIENCE.md section 2 per four doublings
+STAKE = 0.015  # nats; a reading of the curve ranks behind any cause that can be mended
+
+
+def test(run: Run) -> Finding:
+    state = state_of(run)
+    if state.slope is None:
+        if state.verdict == "diverged":
+            return finding(
+                NAME,
+                0.01,
+                [against(f"{state.series} left its best at step {state.since_step:,}", state.series)],
+            )
+        return Finding(NAME, "untestable", missing=("a longer log: at least four evaluations",))
+    falling = chance_below(state.slope, -WORTH)
+    evidence = [(pro if falling > 0.5 else against)(fall_of(state), state.series)]
+    if stop := stopped_learning(run):
+        evidence.append(stop)
+        falling = min(falling, 0.4)
+    if 0.1 < falling < 0.9 and state.smallest_visible_slope is not None:
+        evidence.append(_sight(state.smallest_visible_slope, state.series))
+    return finding(
+        NAME,
+        falling,
+        evidence,
+        stake=STAKE,
+        missing=("more evaluations, or larger ones",),
+        remedy=_remedy(run),
+    )
+
+
+def _sight(smallest: float, series: str) -> Evidence:
+    return against(f"slopes below {smallest:.2f} nats per doubling could not be seen in this log", series)
+
+
+def _remedy(run: Run) -> Remedy:
+    end, step = run.get("planned_end"), run.get("steps_done")
+    left = (
+        f"{end - step:,} steps to the planned end"
+        if end and step and end > step
+        else "a doubling of the steps"
+    )
+    hours = run.get("hours_left")
+    cost = left + (f", {hours:.1f} h" if hours else "")
+    advice = (
+        "keep going to the planned end"
+        if end and step and end > step
+        else "train longer, with a schedule that ends there"
+    )
+    return Remedy({}, cost, "none", advice)
+
+
+HYPOTHESIS = Hypothesis(
+    name=NAME,
+    claim="The loss is still falling against log tokens.",
+    needs=("val_loss|train_loss|batch_loss",),
+    test=test,
+    asks=("a loss",),
+)
