@@ -95,12 +95,17 @@ class TestText:
         assert "Cause: lr-not-annealed (83%)" in head
 
     def test_the_remedy_is_written_in_the_users_own_keys(self):
-        own = {"floor_lr": "min_lr", "max_steps": "max_iters"}
+        run = a_run(config_dialect=Fact("nanogpt", "", "config.py"))
+        found = a_diagnosis(PROVED, run=run)
 
-        said = text.text(a_diagnosis(PROVED), own_key=lambda _, key: own[key])
+        said = text.text(found)
 
         assert "min_lr = 0    # was 0.0001" in said
         assert "max_iters = 24000    # was 20000" in said
+        assert as_json.diagnosis(found)["findings"][0]["remedy"]["patch"]["min_lr"] == [1e-4, 0.0]
+
+    def test_a_setting_of_an_unknown_trainer_keeps_its_canonical_name(self):
+        assert "floor_lr = 0    # was 0.0001" in text.text(a_diagnosis(PROVED))
 
     def test_without_a_proved_cause_it_asks_for_what_would_settle_most(self):
         unsure = a_finding("capacity", "undecided", probability=0.3, missing=("unique_tokens",))

@@ -14,6 +14,7 @@ from ..estimate import Estimate
 from ..hypotheses import Finding, Hypothesis, Remedy
 from ..run import Fact, Run
 from ..state import State
+from .patch import own_patch
 from .redact import redacted, shown_value
 
 READ, DIAGNOSIS, CAUSES = "unplateau.read/1", "unplateau.diagnosis/1", "unplateau.causes/1"
@@ -100,7 +101,7 @@ def _diagnosis(found: Diagnosis) -> dict[str, Any]:
         "run": found.run.name,
         "facts": facts(found.run.facts),
         "state": _state(found.state),
-        "findings": [_finding(f) for f in found.findings],
+        "findings": [_finding(f, found.run) for f in found.findings],
         "contradictions": [{"fact": c.fact, "source": c.source} for c in found.contradictions],
         "warnings": list(found.run.warnings),
         "budget": None,
@@ -136,7 +137,7 @@ def _state(state: State) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Finding, run: Run) -> dict[str, Any]:
     return {
         "cause": finding.cause,
         "verdict": finding.verdict,
@@ -144,13 +145,13 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "effect": _est(finding.effect),
         "evidence": [{"fact": e.fact, "points": e.points, "source": e.source} for e in finding.evidence],
         "missing": list(finding.missing),
-        "remedy": None if finding.remedy is None else _remedy(finding.remedy),
+        "remedy": None if finding.remedy is None else _remedy(finding.remedy, run),
     }
 
 
-def _remedy(remedy: Remedy) -> dict[str, Any]:
+def _remedy(remedy: Remedy, run: Run) -> dict[str, Any]:
     return {
-        "patch": {key: list(change) for key, change in remedy.patch.items()},
+        "patch": {key: list(change) for key, change in own_patch(run, remedy.patch).items()},
         "gain": _est(remedy.gain),
         "cost": remedy.cost,
         "risk": remedy.risk,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..diagnose import Diagnosis
@@ -14,6 +14,7 @@ from .chart import HEIGHT, chart
 from .facts import fact_lines, rest, short_facts, warning_lines
 from .headline import headline, how, named, of, wanted_facts
 from .lines import WIDTH, Line, render
+from .patch import own_patch
 from .redact import redacted
 
 SHORT = 60  # lines; what fits on a screen and a half
@@ -42,49 +43,31 @@ ROOMY = Limits(3, 3, 4, 8, 3, 5, 4, 3)
 TIGHT = Limits(1, 2, 2, 4, 1, 2, 2, 1, rows=7)
 
 INK = {"supported": "bad", "undecided": "doubt", "refuted": "good", "untestable": "dim"}
-#: the user's own key of a canonical one, or the canonical one where the dialect is not known
-OwnKey = Callable[[Run, str], str]
-
-
-def canonical(run: Run, key: str) -> str:  # noqa: ARG001 - the shape of an OwnKey
-    """The canonical key itself."""
-    return key
 
 
 def text(
     found: Diagnosis,
     *,
     claims: Mapping[str, str] | None = None,
-    own_key: OwnKey = canonical,
     width: int = WIDTH,
     colour: bool = False,
     verbose: bool = False,
 ) -> str:
     """The report of one run. ``claims``: what each cause says, by its name."""
-    words = Words(found, claims or {}, own_key)
-    said = render(_report(words, ALL if verbose else ROOMY, width), width, colour=colour)
+    claims = claims or {}
+    said = render(_report(found, claims, ALL if verbose else ROOMY, width), width, colour=colour)
     if not verbose and said.count("\n") > SHORT:
-        said = render(_report(words, TIGHT, width), width, colour=colour)
+        said = render(_report(found, claims, TIGHT, width), width, colour=colour)
     return said
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """A diagnosis, with what turns its names into the user's words."""
-
-    found: Diagnosis
-    claims: Mapping[str, str]
-    own_key: OwnKey
-
-
-def _report(words: Words, limits: Limits, width: int) -> Iterator[Line]:
-    found = words.found
+def _report(found: Diagnosis, claims: Mapping[str, str], limits: Limits, width: int) -> Iterator[Line]:
     verbose = limits is ALL
     parts = [
         _title(found),
         (Line(row, whole=True) for row in _chart(found.run, found.state, width, limits.rows)),
-        _causes(found.findings, words.claims, limits),
-        _remedies(words, limits),
+        _causes(found.findings, claims, limits),
+        _remedies(found, limits),
         _missing(found.findings, limits),
         fact_lines(found.run) if verbose else short_facts(found.run),
         _phases(found.state) if verbose else (),
@@ -175,25 +158,23 @@ def _brief(findings: Sequence[Finding], verdict: str, most: int) -> Iterator[Lin
         yield Line(f"{verdict:<10}  also {', '.join(more)}", INK[verdict], hang=12)
 
 
-def _remedies(words: Words, limits: Limits) -> Iterator[Line]:
-    findings = words.found.findings
-    chosen = [f for f in findings if f.remedy and f.verdict == "supported"]
-    chosen = chosen or [f for f in findings if f.remedy and f.verdict == "undecided"][:1]
+def _remedies(found: Diagnosis, limits: Limits) -> Iterator[Line]:
+    chosen = [f for f in found.findings if f.remedy and f.verdict == "supported"]
+    chosen = chosen or [f for f in found.findings if f.remedy and f.verdict == "undecided"][:1]
     if chosen:
         yield Line("WHAT TO DO", "title")
     for finding in chosen[: limits.remedies]:
         doubt = "" if finding.verdict == "supported" else ", if it is this"
         if finding.remedy:
-            yield from _remedy(finding.remedy, f"{finding.cause}{doubt}", words)
+            yield from _remedy(finding.remedy, f"{finding.cause}{doubt}", found.run)
 
 
-def _remedy(remedy: Remedy, cause: str, words: Words) -> Iterator[Line]:
+def _remedy(remedy: Remedy, cause: str, run: Run) -> Iterator[Line]:
     gain = f" (gains {remedy.gain})" if remedy.gain else ""
     advice = f": {remedy.advice}" if remedy.advice else ""
     yield Line(f"{cause}{gain}{advice}", indent=2, hang=4)
-    for key, (old, new) in remedy.patch.items():
-        own = words.own_key(words.found.run, key)
-        yield Line(f"{own} = {setting(new)}    # was {setting(old)}", "good", indent=4, hang=6)
+    for key, (old, new) in own_patch(run, remedy.patch).items():
+        yield Line(f"{key} = {setting(new)}    # was {setting(old)}", "good", indent=4, hang=6)
     price = [f"{word}: {said}" for word, said in (("cost", remedy.cost), ("risk", remedy.risk)) if said]
     if price:
         yield Line("; ".join(price), "dim", indent=4, hang=4)
