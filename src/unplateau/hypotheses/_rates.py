@@ -55,10 +55,10 @@ def rates_of(run: Run) -> Rates | None:
 
 
 def from_scratch(run: Run) -> bool:
-    """False where the config or the first loss says that the weights were not fresh."""
-    if str(run.get("init_from", "scratch")) not in ("scratch", ""):
+    """True where the config or the first loss says that the weights were fresh, and neither says otherwise."""
+    start, vocab, loss = run.get("init_from"), run.get("vocab_size"), run.loss
+    if start is not None and str(start) != "scratch":
         return False
-    vocab, loss = run.get("vocab_size"), run.loss
     if not vocab or loss is None or loss.step[0] > 0:
-        return True
+        return start is not None
     return bool(float(loss.value[0]) > log(vocab) - SCRATCH)
