@@ -56,6 +56,8 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     "train_tokens": ("tokens", "in the train split, counted or from a manifest"),
     "unique_tokens": ("tokens", "in the train split after deduplication"),
     "val_tokens": ("tokens", "in the val split"),
+    "duplicate_share": ("fraction", "of the train split's tokens that stand in near-duplicates"),
+    "val_overlap": ("fraction", "of the val split that also stands in the train split"),
     "bytes_per_token": ("bytes", "of text"),
     "unigram_entropy": ("nats", "of the train split: the loss of a model that ignores context"),
     "bigram_entropy": ("nats", "conditional on one token of context"),
@@ -85,6 +87,8 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     "killed": ("", "why the log ends before its end, in the log's own words"),
     "bpb_at": ("bits per byte", "list of [step, value]: val loss in bits per byte, beside nats"),
     "final_quantised_loss": ("nats", "val loss after quantisation, not a point of training"),
+    "checkpoint_step": ("steps", "at which the checkpoint beside the log was saved"),
+    "best_val_loss": ("nats", "as the checkpoint beside the log says"),
     # --- derived by unplateau (source 'counted')
     "steps_done": ("steps", "the last step in the log"),
     "planned_end": ("steps", "max_steps, or what the epochs come to"),
