@@ -1,0 +1,171 @@
+"""Numbers of a table, column by column, and the run they make."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..run import LOSSES, Run
+from ..units import to_nats
+from . import Options
+from ._columns import PERPLEXITY, Columns, is_evaluated, own_name, shown
+from ._records import STEP_LIMIT, Recorder
+
+EXTRA = 60  # columns kept beside the series of the contract; sweeps log thousands of gradient histograms
+
+
+@dataclass(slots=True)
+class Column:
+    """The points of one column in the order of the log."""
+
+    steps: array[int] = field(default_factory=lambda: array("q"))
+    values: array[float] = field(default_factory=lambda: array("d"))
+
+    def add(self, step: int, value: float) -> None:
+        self.steps.append(step)
+        self.values.append(value)
+
+    def repeats(self, step: int, value: float) -> bool:
+        return bool(self.steps) and self.steps[-1] == step and self.values[-1] == value
+
+
+class Collector:
+    """One run of a table.
+
+    >>> run = Collector("demo")
+    >>> for step, loss in ((0, 10.9), (500, 5.0)):
+    ...     run.add(step, {"iter": step, "val/loss": loss})
+    >>> from ._columns import assign
+    >>> made = run.finish("table", assign(["iter", "val/loss"], Options()), Options())
+    >>> made.series["val_loss"].value.tolist(), made.warnings[0]
+    ([10.9, 5.0], "read column 'iter' as step, 'val/loss' as val_loss")
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.columns: dict[str, Column] = {}
+        self.last_step: int | None = None
+        self.first_step: int | None = None
+        self.rows = 0
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """One row: the numbers in it by column; empty cells left out."""
+        self.rows += 1
+        self.last_step = step
+        if self.first_step is None:
+            self.first_step = step
+        if not -1 < step < STEP_LIMIT:
+            return
+        for name, value in values.items():
+            column = self.columns.get(name)
+            if column is None:
+                column = self.columns[name] = Column()
+            column.add(step, value)
+
+    def finish(
+        self,
+        reader: str,
+        columns: Columns,
+        options: Options,
+        *,
+        rename: bool = True,
+        evaluated: bool = True,
+        extra: bool = True,
+    ) -> Run:
+        """The run.
+
+        ``rename``: say what was read as what; ``evaluated``: a train loss may be an evaluation;
+        ``extra``: keep columns that mean no series of the contract, under their own names.
+        """
+        rec = Recorder(self.name, reader)
+        left_out = 0
+        roles = self._roles(columns, rec if rename else None) if evaluated else {}
+        taken = {columns.step, columns.run}
+        for name, chosen in columns.series.items():
+            if chosen.column in self.columns:
+                taken.add(chosen.column)
+                self._series(rec, roles.get(name, name), chosen.column, _unit(chosen.unit, options))
+        for name in self.columns:
+            own = own_name(name) if extra and name not in taken else None
+            left_out += own is not None and len(taken) >= EXTRA
+            if own is not None and len(taken) < EXTRA:
+                taken.add(name)
+                steps, values = self._arrays(self.columns[name], alike=True)
+                rec.rows((own,), steps, (values,))
+        if rename and (said := shown(columns, roles)):
+            rec.warn(said)
+        if rename and not options.unit and "nats" in self._units(columns):
+            rec.warn("the losses are taken for nats per token, the table does not say (else: --unit bits)")
+        if left_out:
+            rec.warn(f"{left_out:,} further columns left out, more than {EXTRA} in the table")
+        return rec.finish()
+
+    def _units(self, columns: Columns) -> list[str]:
+        return [c.unit for name, c in columns.series.items() if name in LOSSES and c.column in self.columns]
+
+    def _roles(self, columns: Columns, rec: Recorder | None) -> dict[str, str]:
+        """A train loss that is logged only where val is stands for an evaluation of the train split."""
+        train, val = columns.series.get("batch_loss"), columns.series.get("val_loss")
+        if not train or not val or "batch_loss" in columns.mapped or not is_evaluated(train.column):
+            return {}
+        ours, theirs = self.columns.get(train.column), self.columns.get(val.column)
+        # one record proves no habit
+        if ours is None or theirs is None or len(ours.steps) < 2 or not set(ours.steps) <= set(theirs.steps):
+            return {}
+        if rec:
+            rec.warn(
+                f"{train.column!r} is logged only beside {val.column!r}: taken for an evaluation of the "
+                f"train split (if it is a mean of the optimiser's batches: --map batch_loss={train.column})"
+            )
+        return {"batch_loss": "train_loss"}
+
+    def _series(self, rec: Recorder, name: str, column: str, unit: str) -> None:
+        steps, values = self._arrays(self.columns[column], alike=name not in LOSSES)
+        if name in LOSSES:
+            values, unit = in_nats(values, unit)
+            rec.set_unit(name, unit)
+        elif name == "mfu":
+            steps, values = _fraction(steps, values)
+        if len(steps):
+            rec.rows((name,), steps, (values,))
+
+    @staticmethod
+    def _arrays(column: Column, *, alike: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Steps and values; ``alike``: a number that two rows of one step repeat counts once."""
+        steps, values = np.frombuffer(column.steps, np.int64), np.frombuffer(column.values, np.float64)
+        if alike and len(steps) > 1:
+            keep = np.append(True, (np.diff(steps) != 0) | (values[1:] != values[:-1]))
+            steps, values = steps[keep], values[keep]
+        return steps, values
+
+
+def _unit(told: str, options: Options) -> str:
+    """The unit that a column's name tells, else the user's; a loss that tells none is in nats."""
+    return (options.unit or told) if told == "nats" else told
+
+
+def in_nats(values: np.ndarray, unit: str) -> tuple[np.ndarray, str]:
+    """Values in nats where the unit converts; else as they are, with their unit.
+
+    >>> in_nats(np.array([8.0]), "perplexity")[0].round(3).tolist(), in_nats(np.array([1.0]), "bits per byte")[1]
+    ([2.079], 'bits per byte')
+    """
+    if unit in ("nats", ""):
+        return values, unit
+    if unit == PERPLEXITY:
+        with np.errstate(all="ignore"):
+            return np.log(values), "nats"
+    try:
+        return values * to_nats(1.0, unit), "nats"
+    except ValueError:
+        return values, unit
+
+
+def _fraction(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Utilisation as a fraction; nanoGPT logs percent, and -100 before it is known."""
+    percent = bool((np.abs(values) > 1.5).any())
+    known = ~(values < 0)
+    return steps[known], values[known] / (100.0 if percent else 1.0)

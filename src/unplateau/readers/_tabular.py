@@ -1,0 +1,154 @@
+"""Rows into runs: the step of each row, a column that tells runs apart, rows that are no records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..run import Run
+from ..source import Source
+from . import Options
+from ._cells import Layout, fits, number, rows_of
+from ._collect import Collector
+from ._columns import WEAK_RUNS, Columns, assign
+from ._names import plain
+
+RUNS = 2000  # runs of one file; more are a table of something else
+
+Row = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Reading:
+    """How the rows of one table are read, and what was left out."""
+
+    name: str
+    columns: Columns
+    decimal: str = "."
+    keys: tuple[str, ...] = ()  # columns that tell runs apart
+    warnings: list[str] = field(default_factory=list)
+    runs: dict[tuple[str, ...], Collector] = field(default_factory=dict)
+    no_step: int = 0
+    index: int = 0
+
+    def step_of(self, row: Row) -> int | None:
+        """The row's step: of the step column, else its epoch, else its number."""
+        name = self.columns.step or self.columns.epoch
+        if name is None:
+            self.index += 1
+            return self.index - 1
+        step = number(row.get(name), self.decimal, whole=True)
+        return int(step) if step is not None and abs(step) < 1e18 and step == int(step) else None
+
+    def add(self, row: Row, part: int = 0) -> None:
+        step = self.step_of(row)
+        if step is None:
+            self.no_step += 1
+            return
+        key = (*(str(row.get(k, "")) for k in self.keys), str(part))
+        run = self.runs.get(key)
+        if run is None:
+            if len(self.runs) >= RUNS:
+                return
+            run = self.runs[key] = Collector(self._named(key))
+        run.add(step, self._numbers(row))
+
+    def _named(self, key: tuple[str, ...]) -> str:
+        *names, part = key
+        said = " ".join(n for n in names if n) or self.name
+        return said if part == "0" else f"{said} part {int(part) + 1}"
+
+    def _numbers(self, row: Row) -> dict[str, float]:
+        found = {}
+        for name, cell in row.items():
+            value = number(cell, self.decimal)
+            if value is not None:
+                found[name] = value
+        return found
+
+    def finish(self, reader: str, options: Options, **how: bool) -> list[Run]:
+        """The runs that hold a loss."""
+        made = []
+        if self.no_step:
+            self.warnings.append(f"{self.no_step:,} rows without a step (summaries, notes) left out")
+        for collector in self.runs.values():
+            held = [n for n in collector.columns if n not in self.keys] + list(options.columns.values())
+            columns = assign(dict.fromkeys(held), options)
+            if not columns.has_loss:
+                continue
+            columns = replace(columns, step=self.columns.step, run=self.columns.run)
+            run = collector.finish(reader, columns, options, **how)
+            made.append(replace(run, warnings=(*self.warnings, *run.warnings)))
+        return made
+
+
+def csv_rows(source: Source, how: Layout, torn: list[int]) -> Iterator[tuple[Row, bool]]:
+    """Each row by column name, and whether a header was repeated just before it."""
+    header, again = how.header, False
+    for cells in rows_of(source, how):
+        if tuple(cells) == header:
+            again = True
+        elif fits(cells, header):
+            yield dict(zip(header, cells, strict=False)), again
+            again = False
+        else:
+            torn[0] += 1
+
+
+def read_csv(source: Source, how: Layout, reading: Reading) -> None:
+    """Collect every row of a table of text."""
+    torn = [0]
+    collect(csv_rows(source, how, torn), reading)
+    if torn[0]:
+        reading.warnings.append(f"{torn[0]:,} lines without {len(how.header)} cells left out")
+    reading.warnings += source.notes
+
+
+def collect(rows: Iterable[tuple[Row, bool]], reading: Reading) -> None:
+    """Collect every row; a header repeated where the steps start over begins another run."""
+    part = 0
+    for row, again in rows:
+        if again and _starts_over(reading, row):
+            part += 1
+        reading.add(row, part)
+
+
+def _starts_over(reading: Reading, row: Row) -> bool:
+    """True where the steps after a repeated header begin no later than those before it did."""
+    if reading.keys or not reading.runs or not (reading.columns.step or reading.columns.epoch):
+        return False
+    step, last = reading.step_of(row), next(reversed(reading.runs.values()))
+    return step is not None and last.first_step is not None and step <= last.first_step
+
+
+def telling_apart(
+    names: Iterable[str], run: str | None, steps: Callable[[tuple[str, ...]], bool]
+) -> tuple[str, ...]:
+    """The columns that tell runs apart: ``run``, and weaker ones where steps would repeat without them.
+
+    ``steps(keys)`` says whether steps rise within each group of rows that ``keys`` make.
+    """
+    keys = (run,) if run else ()
+    by_name = {plain(name): name for name in names}
+    weak = [by_name[name] for name in WEAK_RUNS if name in by_name and by_name[name] != run]
+    if not weak or steps(keys):
+        return keys
+    for column in weak:
+        if steps((*keys, column)):
+            return (*keys, column)
+    return keys
+
+
+def rising(rows: Iterable[Row], reading: Reading, keys: tuple[str, ...]) -> bool:
+    """True when steps rise within each group of rows of equal ``keys``."""
+    last: dict[tuple[str, ...], int] = {}
+    for row in rows:
+        step = reading.step_of(row)
+        key = tuple(str(row.get(k, "")) for k in keys)
+        if step is None:
+            continue
+        if step < last.get(key, -1) or len(last) > RUNS:
+            return False
+        last[key] = step
+    return True

@@ -1,0 +1,186 @@
+"""Any table, where no other reader claims the file: CSV, TSV, semicolons, JSON, one object a line.
+
+Columns are told by their names; the order is documented in ``_columns.py``, and every choice is named in
+the run's warnings. ``--map val_loss=COLUMN``, ``--map step=COLUMN`` and ``--unit bits`` overrule it. A
+column that names runs gives several runs; rows without a step (means at the end) are left out. A long
+table (step, metric, value) is read as one with a column for each metric.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from math import isfinite
+
+from ..errors import UnreadableError, printable
+from ..run import Run
+from ..source import Source
+from . import Options, Reader
+from ._cells import LOOKED_AT, flat, json_rows, layout, lines_of_objects, number
+from ._columns import KINDS, RUNS, STEPS, assign, first_of
+from ._json import object_of
+from ._names import plain
+from ._tabular import Reading, Row, collect, csv_rows, rising, telling_apart
+
+NAME = "table"
+VALUE = ("value", "values")
+TAG = re.compile(r"(?:run-.{0,150}-)?tag-(.{1,150})")  # TensorBoard's name for a downloaded scalar
+OBJECT = re.compile(rb'^\s{0,8}\{\s{0,8}"', re.MULTILINE)
+DOCUMENT = re.compile(rb'\A[\s\xef\xbb\xbf]{0,64}(?:\[\s{0,64}\{|\{\s{0,64}")')
+
+
+def sniff(sample: bytes, name: str) -> int:  # noqa: ARG001
+    """Rows of a table whose header names a loss, a step or an epoch; one point for a table of other names."""
+    how = layout(_text(sample))
+    named = _promising(how.header) if how else False
+    objects = _objects(sample)
+    if objects and _promising(_names(objects)):
+        return len(objects)
+    if DOCUMENT.match(sample) and b"loss" in sample.lower():
+        return 1
+    if how:
+        return how.rows if named else int(how.rows >= 3)
+    return 0
+
+
+def read(source: Source, options: Options) -> list[Run]:
+    table = _opened(source)
+    if table is None:
+        return []
+    first = [row for row, _ in islice(table.rows(), LOOKED_AT)]
+    table = _long(table, first, source.name) or table
+    first = [row for row, _ in islice(table.rows(), LOOKED_AT)]
+    reading = _reading(table, first, source.name, options)
+    if not reading.columns.has_loss:
+        listed = printable(", ".join(_names(first)[:30]), 400)
+        raise UnreadableError(f"no loss among the columns {listed}: name it with --map val_loss=COLUMN")
+    if _is_a_list_of_runs(table, first, reading):
+        return []
+    table.torn[0] = 0
+    collect(table.rows(), reading)
+    return _finished(reading, table, source, options)
+
+
+@dataclass(slots=True)
+class Table:
+    """A table that can be read more than once; ``torn`` counts lines that are no rows."""
+
+    rows: Callable[[], Iterator[tuple[Row, bool]]]
+    decimal: str
+    torn: list[int]
+
+
+def _opened(source: Source) -> Table | None:
+    """The table in a file, whatever its shape."""
+    objects = _objects(source.sample)
+    if len(objects) > 1 or (objects and not DOCUMENT.match(source.sample)):
+        return Table(lambda: ((row, False) for row in lines_of_objects(source)), ".", [0])
+    if DOCUMENT.match(source.sample):
+        rows = list(json_rows(source) or ())
+        return Table(lambda: ((row, False) for row in rows), ".", [0]) if rows else None
+    how, torn = layout(_text(source.sample)), [0]
+    return Table(lambda: csv_rows(source, how, torn), how.decimal, torn) if how else None
+
+
+def _long(table: Table, first: Sequence[Row], name: str) -> Table | None:
+    """A long table (step, metric, value) with a column for each metric, or None where it is none."""
+    names = _names(first)
+    step, value = first_of(names, STEPS), first_of(names, VALUE)
+    if step is None or value is None or any(_is_loss(n) for n in names):
+        return None
+    kind = next((n for n in names if plain(n) in KINDS and _is_text(first, n, table.decimal)), None)
+    run, told = first_of(names, RUNS), TAG.fullmatch(name.rsplit(".", 1)[0])
+    tag = told[1] if told else name.rsplit(".", 1)[0]
+
+    def rows() -> Iterator[tuple[Row, bool]]:
+        for row, again in table.rows():
+            key = str(row.get(kind, "")) if kind else tag
+            yield {step: row.get(step), key: row.get(value), **({run: row.get(run)} if run else {})}, again
+
+    return Table(rows, table.decimal, table.torn)
+
+
+def _is_loss(name: str) -> bool:
+    return assign([name], Options()).has_loss
+
+
+def _is_text(rows: Sequence[Row], name: str, decimal: str) -> bool:
+    """True where most cells of a column hold words."""
+    cells = [row.get(name) for row in rows]
+    words = [c for c in cells if isinstance(c, str) and c and number(c, decimal) is None]
+    return 2 * len(words) > len(cells)
+
+
+def _reading(table: Table, first: Sequence[Row], name: str, options: Options) -> Reading:
+    """Tell the columns from the first rows, and which of them tell runs apart."""
+    names = _names(first)
+    numeric = [n for n in names if any(number(row.get(n), table.decimal) is not None for row in first)]
+    told = assign(dict.fromkeys([*numeric, *(c for c in options.columns.values() if c in names)]), options)
+    columns = replace(told, run=assign(names, options).run)
+    if columns.epoch and not columns.step and not _whole(first, columns.epoch, table.decimal):
+        columns = replace(columns, epoch=None)
+    reading = Reading(name, columns, table.decimal)
+    keys = telling_apart(
+        names,
+        columns.run,
+        lambda keys: rising((row for row, _ in table.rows()), Reading(name, columns, table.decimal), keys),
+    )
+    reading.keys = keys
+    if columns.step is None:
+        told_by = "epochs" if columns.epoch else "the rows' numbers"
+        reading.warnings.append(f"steps are {told_by}: no column names the step (--map step=COLUMN)")
+    return reading
+
+
+def _whole(rows: Sequence[Row], name: str, decimal: str) -> bool:
+    values = [number(row.get(name), decimal) for row in rows]
+    return all(value == int(value) for value in values if value is not None and isfinite(value))
+
+
+def _is_a_list_of_runs(table: Table, first: Sequence[Row], reading: Reading) -> bool:
+    """True for results, one row a run: no step, and a column of words that names each row."""
+    if reading.columns.step or reading.columns.epoch:
+        return False
+    texts = [n for n in _names(first) if _is_text(first, n, table.decimal)]
+    return any(len({str(row.get(n)) for row in first}) == len(first) for n in texts) and len(first) > 1
+
+
+def _finished(reading: Reading, table: Table, source: Source, options: Options) -> list[Run]:
+    if table.torn[0]:
+        reading.warnings.append(f"{table.torn[0]:,} lines that do not fit the header left out")
+    reading.warnings += source.notes
+    if len(reading.runs) > 1 and all(run.rows == 1 for run in reading.runs.values()):
+        reading.warnings.append("one row a run: a point each, no curve")
+        return reading.finish(NAME, options, extra=False)  # the rest are settings and results
+    return reading.finish(NAME, options)
+
+
+def _text(sample: bytes) -> str:
+    return sample.decode("utf-8", "replace")
+
+
+def _objects(sample: bytes) -> list[Row]:
+    if not OBJECT.search(sample):
+        return []
+    found = (object_of(line.decode("utf-8", "replace")) for line in islice(sample.split(b"\n"), 5000))
+    return [flat(row) for row in found if row]
+
+
+def _names(rows: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _promising(names: Sequence[str]) -> bool:
+    told = assign(names, Options())
+    return told.has_loss or bool(first_of(names, VALUE) and told.step)
+
+
+READER = Reader(
+    NAME,
+    "any CSV, TSV or JSON whose columns can be told: step,val loss",
+    sniff,
+    read,
+    last_resort=True,
+)
