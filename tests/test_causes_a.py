@@ -77,7 +77,7 @@ PLANTED = {
     "lr-too-high": lambda s: held_up(healthy_run(s, **(CHARACTERS | {"peak_lr": 0.05 * (1 + s)}))),
     "lr-too-low": lambda s: healthy_run(s, peak_lr=6e-5 / (1 + s)),
     "capacity": lambda s: healthy_run(
-        s, n_layer=2, n_embd=32 + 8 * s, n_head=4, vocab_size=4096, max_steps=8000
+        s, n_layer=2, n_embd=32 + 8 * s, n_head=4, vocab_size=4096, peak_lr=1.5e-3, max_steps=8000
     ),
     "repetition": lambda s: memorising(healthy_run(s), 0.4 + 0.05 * s),
     "val-mismatch": lambda s: other_text(healthy_run(s), 0.1 + 0.05 * s),

@@ -28,7 +28,7 @@ OPTIMAL = 20.0  # tokens per parameter (Hoffmann 2022)
 PLACES = ((400.0, 0.85), (200.0, 0.55), (100.0, 0.45), (50.0, 0.3), (OPTIMAL, 0.15), (0.0, 0.05))
 MEMORISES = 0.1  # nats of val over train
 ANNEALED = 0.25  # share of the peak; above it the curve's end is held up by the learning rate too
-SANE = 3.0  # times the published rules
+TOO_HIGH, TOO_LOW = 3.0, 6.0  # times over and under the published rules, as in their own causes
 STAKE = 0.3  # nats; what twice the width is worth at 40M parameters (Besiroglu 2024)
 
 
@@ -63,7 +63,7 @@ def _others(run: Run) -> list[tuple[Evidence, float]]:
             (against(f"the learning rate is still {share:.0%} of its peak", run.source("lr_share")), 0.5)
         )
     rates = rates_of(run)
-    if rates is not None and max(rates.above, rates.below) > SANE:
+    if rates is not None and (rates.above > TOO_HIGH or rates.below > TOO_LOW):
         found.append((against(str(rates), "peak_lr, params"), 0.3))
     dropout = run.get("dropout") or 0.0
     if dropout > 0.2:
