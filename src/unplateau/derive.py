@@ -116,9 +116,8 @@ def _size(run: Run) -> dict[str, Fact]:
     shape = Shape.of({name: fact.value for name, fact in run.facts.items()})
     if shape is None:
         return _counted(params=run.get("params_logged"))
-    parts = [run.source(n) for n in SHAPED]
-    guessed = "; ".join(dict.fromkeys(p for p in parts if "assumed" in p))
-    source = COUNTED + (f" ({guessed})" if guessed else "")
+    guessed = ", ".join(n for n in SHAPED if "assumed" in run.source(n))
+    source = COUNTED + (f" (with assumed {guessed})" if guessed else "")
     sizes = {n: getattr(shape, n) for n in ("params", "params_non_embedding", "params_total")}
     facts = {name: Fact(value, "", source) for name, value in sizes.items()}
     batch = run.get("batch_size")

@@ -20,6 +20,8 @@ LIMIT = 8 << 20  # bytes of a configuration
 PYTHON_LIMIT = 1 << 20  # bytes of one in Python, whose syntax tree takes a hundred times its text
 DIALECTS = ("nanogpt", "huggingface", "litgpt", "torchtitan", "llmc", "nanochat", "megatron", "unplateau")
 KINDS = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".json": "json", ".sh": "flags"}
+#: facts that say where a run lies, not what it does
+PLACES = ("out_dir", "run_name", "claims")
 #: what a dialect's files are in: a tie goes to the trainer at home there
 AT_HOME = {"python": "nanogpt", "yaml": "litgpt", "toml": "torchtitan", "json": "huggingface"}
 
@@ -51,10 +53,44 @@ def read_config(path_or_text: Path | str, *, name: str | None = None) -> dict[st
 
 def read_echo(text: str, name: str) -> dict[str, Fact]:
     """The facts of the configuration that a nanoGPT log repeats; none where it repeats no setting."""
+    return read_merged(None, text, name)
+
+
+def read_merged(path: Path | None, echo: str, echo_name: str, shown: str | None = None) -> dict[str, Fact]:
+    """The facts of a nanoGPT config file under the log's echo of it: the echo is what really ran.
+
+    Where the two differ, ``config_overridden`` lists both. A key that the echo does not hold is the
+    file's: logs lose their first lines.
+    """
     from .nanogpt import DIALECT, parse_echo
 
-    settings = parse_echo(text[:PYTHON_LIMIT], name)
-    return DIALECT.facts(settings) if DIALECT.knows(settings) else {}
+    ran = parse_echo(echo[:PYTHON_LIMIT], echo_name)
+    if not DIALECT.knows(ran):
+        return read_config(path, name=shown) if path else {}
+    if path is None:
+        return DIALECT.facts(ran)
+    settings, kind = parse(Source(path).text(LIMIT), printable(shown or path.name, 200))
+    held = choose(settings, kind)
+    if held is None or held.name != DIALECT.name:
+        return DIALECT.facts(ran)
+    before = DIALECT.facts(settings)
+    settings.found |= ran.found
+    settings.unknown -= set(ran.found)
+    after = DIALECT.facts(settings)
+    return {**after, **overridden(before, after)}
+
+
+def overridden(held: Mapping[str, Fact], ran: Mapping[str, Fact]) -> dict[str, Fact]:
+    """The fact ``config_overridden``: settings that one source tells and another, that holds, tells otherwise."""
+    rows = [
+        [name, fact.value, fact.source, ran[name].value, ran[name].source]
+        for name, fact in held.items()
+        if name in ran and not name.startswith("config_") and name not in PLACES
+        if not (fact.source.startswith("assumed") or ran[name].source.startswith("assumed"))
+        if fact.value != ran[name].value
+    ]
+    source = rows[0][2] if rows else ""
+    return {"config_overridden": Fact(rows, "", source)} if rows else {}
 
 
 def parse(text: str, name: str) -> tuple[Settings, str]:
