@@ -27,6 +27,7 @@ from .val_mismatch import gap_growth
 NAME = "repetition"
 ERRORS = 3.0  # standard errors of the gap's growth; 1 in 700 by chance
 GROWS = 0.02  # nats over the window; less is the ordinary gap of a model that learns its own data
+OPEN = 0.1  # nats of val over train; a smaller gap costs less than what it would take to be sure of it
 HALF, ALL = 0.45, 0.9  # of train's fall that the gap grows by: val gains half as much, or nothing
 FEW, MANY = 1.5, 4.0  # passes; up to 4 are as good as new (Muennighoff 2023)
 BITS = 3.6  # per parameter that a GPT can store (Morris et al. 2025)
@@ -54,7 +55,7 @@ def test(run: Run) -> Finding:
         evidence += _memory(run)
     return finding(
         NAME,
-        _probability(passes, growth, grows),
+        _probability(passes, growth, gap.end, grows=grows),
         evidence,
         stake=max(gap.end, 0.0),
         missing=ASKS,
@@ -62,16 +63,16 @@ def test(run: Run) -> Finding:
     )
 
 
-def _probability(passes: float | None, growth: float | None, grows: bool) -> float:
+def _probability(passes: float | None, growth: float | None, end: float, *, grows: bool) -> float:
     if passes is not None and passes < FEW:
         return 0.05
     if not grows:
         return 0.05 if passes is None or passes < MANY else 0.3
     if passes is not None and passes >= MANY:
         return 0.95
-    # a train loss that no longer falls, while the gap grows, is val rising on its own
-    strength = ALL if growth is None else growth
-    return SURE if strength >= ALL else 0.6 if strength >= HALF else 0.3
+    if growth is None or end < OPEN:  # train stands, or the gap is too small to blame
+        return 0.3
+    return SURE if growth >= ALL else 0.6 if growth >= HALF else 0.3
 
 
 def _passes(run: Run, passes: float | None) -> list[Evidence]:
