@@ -1,0 +1,163 @@
+"""The loss jumps up in spikes, or climbs away from its best and does not come back.
+
+Claim: updates were so large that they undid what had been learned, again and again or for good.
+Mechanism: the curvature grows until a step overshoots: attention logits or the output layer's weights
+grow, gradients explode, Adam's second moment lags behind a sudden gradient, or one batch is broken.
+Supported by: a training loss that ends far above its best without coming back; three spikes or more,
+each above .3 nats and eight times the noise of a logged point.
+Refuted by: no such spike among all logged batch losses after the first twentieth of the run.
+Needs: a batch loss (or train loss), logged often; gradient norms help.
+What to do: go back to the checkpoint before the spike and skip its batches; clip gradients at 1; lower
+the peak learning rate or warm up longer; beta2 of .95; normalise queries and keys, z-loss of 1e-4.
+A single spike that came back costs nothing: change nothing.
+Sources: Chowdhery et al. 2022 (PaLM, arXiv 2204.02311, section 5.1: rewind and skip batches); Wortsman
+et al. 2023 (arXiv 2309.14322); the chronicle of BigScience's tr1-13B, whose authors never knew the cause.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..curve import Curve
+from ..run import Run
+from ..state import diverged
+from . import Evidence, Finding, Hypothesis, Remedy
+from ._say import SURE, against, finding, pro
+from ._spikes import Spike, Spikes, spikes
+from ._start import losses, tamed
+
+NAME = "instability"
+START = 0.05  # of the run; the first fall is too fast to have a typical noise
+MANY = 3  # spikes; one that came back is bad luck, and was never explained (BigScience tr1)
+BACK = 0.1  # of a climb; a loss that has come down by that much at the end of the log is on its way back
+CLIMB = 0.5  # nats above the best so far; a rise before a nan that is no noise
+STEEP = 5.0  # times the median gradient norm
+FEW = 30  # points; below, the absence of spikes says little
+ASKS = ("batch losses of every step around the rise, with gradient norms",)
+
+
+def test(run: Run) -> Finding:
+    name, curve = _curve(run)
+    if curve is None:
+        return Finding(NAME, "untestable", missing=("a training loss with at least four points",))
+    if gone := _gone(run, name, curve):
+        return gone
+    if _ends_lost(run, name):
+        fact = f"{name} is not finite from step {run.series[name].non_finite_steps[0]:,} on, {climb(curve):.2f} nats above its best before"
+        return finding(NAME, 0.3, [against(fact, name), *_norms(run)], stake=0.1, missing=ASKS)
+    seen = spikes(curve, START * float(curve.step[-1]))
+    if seen is None:
+        said = against(f"the {len(curve)} points of {name} do not end above their best for good", name)
+        return finding(NAME, 0.1 if len(curve) >= 4 else 0.2, [said, *_norms(run)], missing=ASKS)
+    return _spiky(run, name, seen) if seen.found else _calm(run, name, curve, seen)
+
+
+def _curve(run: Run) -> tuple[str, Curve | None]:
+    """The densest loss of training; val only where it is all there is, for it also rises by memorising."""
+    found = [(n, c) for n in ("batch_loss", "train_loss", "val_loss") if (c := tamed(run, n)) is not None]
+    training = [item for item in found if item[0] != "val_loss" and len(item[1]) >= 4] or found
+    best = max(training, key=lambda item: len(item[1]), default=("", None))
+    return best if best[1] is not None and len(best[1]) >= 4 else (best[0], None)
+
+
+def _gone(run: Run, name: str, curve: Curve) -> Finding | None:
+    """The finding where the loss left its best for good, or climbed before it became nan."""
+    lost = _ends_lost(run, name)
+    climbed = climb(curve)
+    if not (diverged(curve) or (lost and climbed > CLIMB)):
+        return None
+    best = int(np.argmin(curve.value))
+    fact = (
+        f"{name} rises from {curve.value[best]:.3f} at step {curve.step[best]:,} "
+        f"to {curve.last:.3f} at step {curve.step[-1]:,}" + (", then is not finite" if lost else "")
+    )
+    evidence = [pro(fact, name), *_norms(run)]
+    top = float(curve.value[best:].max())
+    if not lost and top - curve.last > BACK * (top - float(curve.value[best])):
+        back = f"it has come back by {top - curve.last:.2f} nats from its top of {top:.3f} when the log ends"
+        evidence.append(against(back, name))
+        return finding(NAME, 0.4, evidence, stake=0.1, missing=("the log after it: does it recover?",))
+    if name == "val_loss":
+        evidence.append(against("only val_loss is logged, 0 training losses: memorising would also", name))
+        return finding(NAME, 0.4, evidence, stake=0.1, missing=("a training loss",))
+    return finding(NAME, SURE, evidence, stake=min(1.0, climbed), remedy=_remedy(run), missing=ASKS)
+
+
+def _ends_lost(run: Run, name: str) -> bool:
+    return not bool(np.isfinite(run.series[name].value[-2:]).any())
+
+
+def climb(curve: Curve) -> float:
+    """How far the end of ``curve`` lies above its best, nats, both as medians of up to three points."""
+    y = curve.value
+    if len(y) < 3:
+        return 0.0
+    smooth = np.median(np.stack([y[:-2], y[1:-1], y[2:]]), axis=0)
+    return float(smooth[-1] - smooth.min())
+
+
+def _spiky(run: Run, name: str, seen: Spikes) -> Finding:
+    largest = sorted(seen.found, key=lambda s: -s.height)[:MANY]
+    evidence = [pro(_told(s, name), name) for s in sorted(largest, key=lambda s: s.first)]
+    back = sum(s.recovered for s in seen.found)
+    fact = f"{back} of {len(seen.found)} spikes among {seen.looked_at:,} points came back"
+    evidence += [(against if back == len(seen.found) else pro)(fact, name), *_norms(run)]
+    last = seen.found[-1]
+    stays = not last.recovered and last.first < last.last
+    probability = 0.75 if len(seen.found) >= MANY and name != "val_loss" else 0.4 if stays else 0.2
+    height = float(np.median([s.height for s in seen.found]))
+    stake = 0.02 * min(1.0, height)  # what came back costs the steps that it took
+    return finding(NAME, probability, evidence, stake=stake, remedy=_remedy(run), missing=ASKS)
+
+
+def _told(spike: Spike, name: str) -> str:
+    came = f"back by step {spike.last:,}" if spike.recovered else "not back when the log ends"
+    return (
+        f"{name} jumps from {spike.base:.2f} by {spike.height:.2f} nats at step {spike.top:,}, "
+        f"{min(spike.errors, 9999):.0f} times its noise, {came}"
+    )
+
+
+def _calm(run: Run, name: str, curve: Curve, seen: Spikes) -> Finding:
+    fact = (
+        f"0 of {seen.looked_at:,} points of {name} after step {seen.since:,} lie more than "
+        f"{seen.threshold:.2f} nats above the median of those before; the noise of one is {seen.noise:.2f}"
+    )
+    evidence = [against(fact, name), *_norms(run)]
+    if clip := run.get("grad_clip"):
+        evidence.append(against(f"gradients are clipped at {clip:g} already", run.source("grad_clip")))
+    steep = any(e.points == "for" for e in evidence)
+    return finding(NAME, 0.2 if steep else 0.05 if len(curve) >= FEW else 0.1, evidence, missing=ASKS)
+
+
+def _norms(run: Run) -> list[Evidence]:
+    """What the gradient norms say after the first twentieth of the run."""
+    norms = tamed(run, "grad_norm")
+    if norms is None or len(norms := norms.between(START * float(norms.step[-1]), np.inf)) < FEW:
+        return []
+    middle, top = float(np.median(norms.value)), float(norms.value.max())
+    if middle <= 0:
+        return []
+    step = int(norms.step[int(np.argmax(norms.value))])
+    fact = f"the largest gradient norm is {top:.3g} at step {step:,}, {top / middle:.1f} times the median"
+    return [(pro if top > STEEP * middle else against)(fact, "grad_norm")]
+
+
+def _remedy(run: Run) -> Remedy:
+    clip, peak = run.get("grad_clip"), run.get("peak_lr")
+    patch = {"grad_clip": (clip, 1.0)} if not clip or clip > 1 else {}
+    if not patch and peak:
+        patch = {"peak_lr": (peak, peak / 2)}
+    steps = [len(c) for _, c in losses(run)]
+    advice = "go back to the checkpoint before the first spike, skip its batches, and change one thing"
+    cost = f"the steps since the checkpoint; {max(steps, default=0):,} logged points show where"
+    return Remedy(patch, cost, "a lower rate learns slower", advice)
+
+
+HYPOTHESIS = Hypothesis(
+    name=NAME,
+    claim="Spikes or a divergence of the loss undo what had been learned.",
+    needs=("batch_loss|train_loss|val_loss",),
+    test=test,
+    asks=("a training loss, logged often, with gradient norms",),
+)
