@@ -110,8 +110,7 @@ def memorised(d: Diagnosis) -> Answer:
         verdict,
         (
             f"{count(d.run.get('params'))} parameters store at most {count(stored)} bits (3.6 each, Morris et al. 2025)",
-            (
-                f"at {bits:.2f} bits a token that is {count(most)} tokens: {d.run.get('tokens_seen') / most:,.0f} passes by now",
+            f"at {bits:.2f} bits a token that is {count(most)} tokens: {d.run.get('tokens_seen') / most:,.0f} passes by now",
             *facts_of(gap),
         ),
     )
@@ -164,8 +163,7 @@ def wiggles(d: Diagnosis) -> Answer:
     return Answer(
         verdict,
         (
-            (
-                f"the largest rise between two evaluations is {up[largest]:.4f}, at step {val.step[largest + 1]:,}",
+            f"the largest rise between two evaluations is {up[largest]:.4f}, at step {val.step[largest + 1]:,}",
             f"that is {up[largest] / noise / 2**0.5:.1f} standard errors of such a difference",
             f"{len(d.state.bumps)} evaluations lie more than 4 standard errors above their neighbours",
             *facts_of(of(d, "instability")),
