@@ -122,6 +122,11 @@ class Book:
         self.death = None  # it lived on
         return self.now
 
+    def other(self, line: bytes, place: Place, match: re.Match[bytes]) -> None:
+        """A line that is no record of the format."""
+        if len(line) > 5 and (DEATH.search(line) or line.startswith(b"|")):
+            self.machine(line, place.at(match.start()))
+
     def machine(self, line: bytes, where: str) -> None:
         """Facts that any trainer's output may show: the cards, and why it died."""
         if DEATH.search(line):
@@ -145,3 +150,24 @@ class Book:
             if names.count(recorder.name) > 1 and names[:i].count(names[i]):
                 recorder.name = f"{names[i]} ({names[: i + 1].count(names[i])})"
         return [recorder.finish() for recorder in runs]
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A fact that a line states: ``prefix`` begins the line, ``value`` finds it in the rest."""
+
+    prefix: bytes
+    name: str
+    unit: str = ""
+    value: re.Pattern[bytes] = re.compile(rb"\s{0,8}([^\n|]{1,200})")
+    of: Callable[[bytes], object] = words
+
+
+def stated(rec: Recorder, line: bytes, where: str, table: tuple[Stated, ...]) -> None:
+    """Record what ``line`` states, by the first entry of ``table`` that knows it."""
+    for entry in table:
+        if line.startswith(entry.prefix) and (found := entry.value.match(line, len(entry.prefix))):
+            rec.fact(entry.name, entry.of(found[1]), entry.unit, where)
+
+
+COUNT = re.compile(rb"\D{0,40}?(\d[\d,]{0,20})(?![\d.,]*\d)")
