@@ -15,6 +15,7 @@ from .units import count
 CLAIMED = 0.15  # share: a size in a name is rounded ("124M" for 123.65M, "1.5B" for 1.56B), not more
 LOGGED = 0.01  # share that a logged number may differ from the counted one; logs round to .01M
 RATE = 0.01  # share that a logged learning rate may differ from the configured schedule
+SCALE = 1e-3  # share of the peak below which a difference of rates is of no account
 POINTS = 0.1  # share of the logged rates that must differ; the first step after a resume may
 START = 1.0  # nats between the first loss and ln(vocabulary): initialisation gives some .1
 
@@ -72,7 +73,7 @@ def _logged_params(run: Run) -> Iterator[Contradiction]:
     slack = max(LOGGED * counted, 5_000.0)
     if all(abs(logged - n) > slack for n in (counted, other or counted)):
         text = f"the log prints {count(logged)} parameters; counted from the shape it is {count(counted)}"
-        yield Contradiction(text, f"{run.source('params_logged')}, {run.source('n_embd')}")
+        yield Contradiction(text, _both(run.source("params_logged"), run.source("n_embd")))
 
 
 def _tokens_per_step(run: Run) -> Iterator[Contradiction]:
@@ -84,7 +85,7 @@ def _tokens_per_step(run: Run) -> Iterator[Contradiction]:
     product = parts[0] * parts[1] * parts[2]
     if product != logged:
         text = f"{logged:,} tokens a step by {run.source('tokens_per_step')}; {parts[0]} x {parts[1]} x {parts[2]} = {product:,}"
-        yield Contradiction(text, f"{run.source('tokens_per_step')}, {run.source('batch_size')}")
+        yield Contradiction(text, _both(run.source("tokens_per_step"), run.source("batch_size")))
 
 
 def _plan(run: Run) -> Iterator[Contradiction]:
@@ -95,30 +96,37 @@ def _plan(run: Run) -> Iterator[Contradiction]:
             left = run.schedule(end) / run.schedule.peak if run.schedule and run.schedule.peak else None
             share = f", where it is still {left:.0%} of its peak" if left is not None else ""
             text = f"the decay ends at step {decay:,}, after the run's planned end at {end:,}{share}"
-            yield Contradiction(text, f"{where}, {run.source('max_steps')}")
+            yield Contradiction(text, _both(where, run.source("max_steps")))
         elif decay < end:
             text = f"the decay ends at step {decay:,}, before the run's planned end at {end:,}"
-            yield Contradiction(text, f"{where}, {run.source('max_steps')}")
+            yield Contradiction(text, _both(where, run.source("max_steps")))
     if peak and floor and floor > peak:
         text = f"the learning rate's floor {floor:.2e} is above its peak {peak:.2e}"
-        yield Contradiction(text, f"{run.source('floor_lr')}, {run.source('peak_lr')}")
+        yield Contradiction(text, _both(run.source("floor_lr"), run.source("peak_lr")))
     if warmup and end and warmup >= end:
         text = f"warmup takes {warmup:,} steps, the whole run {end:,}"
         yield Contradiction(text, run.source("warmup_steps"))
+
+
+def _both(*sources: str) -> str:
+    return ", ".join(dict.fromkeys(source for source in sources if source))
 
 
 def _rate(run: Run) -> Iterator[Contradiction]:
     logged, plan = run.series.get("lr"), run.schedule
     if logged is None or plan is None or plan.name == "recorded" or not len(seen := logged.finite):
         return
-    # a trainer logs the rate of this step or of the next, so the nearer of three is compared
+    if run.has("skipped_steps"):
+        return  # the schedule waits while updates are skipped
+    # a trainer logs the rate of this step or of the next, and counts warmup from 0 or from 1
     planned = np.array([[plan(max(0, s + d)) for d in (-1, 0, 1)] for s in seen.step.tolist()])
-    near = np.abs(planned - seen.value[:, None]).min(axis=1)
-    # a logged rate has few digits; near zero only its distance to the peak's scale counts
-    off = near > np.maximum(RATE * planned.max(axis=1), 1e-3 * plan.peak)
+    # a logged rate has few digits; near zero only its distance on the peak's scale counts
+    slack = np.maximum(RATE * planned.max(axis=1), SCALE * plan.peak)
+    far = np.maximum(planned.min(axis=1) - seen.value, seen.value - planned.max(axis=1)) - slack
+    off = far > 0
     if off.mean() <= POINTS:
         return
-    i = int(np.argmax(near))
+    i = int(np.argmax(far))
     text = (
         f"the logged learning rate differs from the configured {plan.name} at {off.mean():.0%} of its points: "
         f"{seen.value[i]:.2e} against {planned[i, 1]:.2e} at step {int(seen.step[i]):,}"
@@ -143,7 +151,7 @@ def _evaluation(run: Run) -> Iterator[Contradiction]:
     tokens, val = run.get("eval_tokens"), run.get("val_tokens")
     if tokens and val and tokens > val:
         text = f"one evaluation draws {tokens:,} tokens with replacement from a val split of {val:,}"
-        yield Contradiction(text, f"{run.source('eval_iters')}, {run.source('val_tokens')}")
+        yield Contradiction(text, _both(run.source("eval_iters"), run.source("val_tokens")))
     every, done = run.get("eval_interval"), run.get("planned_end")
     if every and done and every > done:
         text = f"evaluations are {every:,} steps apart, the whole run {done:,}"

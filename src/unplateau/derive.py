@@ -15,10 +15,12 @@ from .run import Fact, Run
 from .shape import Shape
 
 COUNTED = "counted"  # the start of the source of every fact made here
+SIZES = ("params_logged", "params", "params_non_embedding", "params_total")
+SHAPING = ("n_layer", "n_head", "n_kv_head", "n_embd", "head_dim", "mlp_hidden", "vocab_size", "bias", "tied")
 #: settings that a logged number depends on: where they are changed, the logged number is of another run
 DEPENDS: dict[str, tuple[str, ...]] = {
     "tokens_per_step": ("batch_size", "gradient_accumulation_steps", "block_size", "world_size"),
-    "params_logged": ("n_layer", "n_head", "n_kv_head", "n_embd", "mlp_hidden", "vocab_size", "bias", "tied"),
+    **dict.fromkeys(SIZES, SHAPING),
     "planned_end": ("max_steps", "epochs_planned"),
 }
 SHAPED = ("n_layer", "n_embd", "vocab_size", "architecture")
@@ -115,16 +117,24 @@ def _evaluation(run: Run) -> dict[str, Fact]:
 def _size(run: Run) -> dict[str, Fact]:
     shape = Shape.of({name: fact.value for name, fact in run.facts.items()})
     if shape is None:
-        return _counted(params=run.get("params_logged"))
+        # a count that the log prints is better than none
+        return _counted(params=run.get("params_total") or run.get("params_logged") or None)
     guessed = ", ".join(n for n in SHAPED if "assumed" in run.source(n))
     source = COUNTED + (f" (with assumed {guessed})" if guessed else "")
     sizes = {n: getattr(shape, n) for n in ("params", "params_non_embedding", "params_total")}
-    facts = {name: Fact(value, "", source) for name, value in sizes.items()}
-    batch = run.get("batch_size")
-    if batch and run.get("block_size"):
-        need = shape.memory(batch, run.get("dtype", "float32"))
-        facts["memory_needed"] = Fact(need, "bytes", "counted: Korthikanti et al. 2022, with flash attention")
-    return facts
+    if total := run.get("params_total"):
+        # what was built beats what the shape comes to: it may hold more than the shape knows of
+        sizes["params"] = total - (shape.params_total - shape.params)
+        source = f"counted from {run.source('params_total')}"
+    return {**{name: Fact(value, "", source) for name, value in sizes.items()}, **_memory(run, shape)}
+
+
+def _memory(run: Run, shape: Shape) -> dict[str, Fact]:
+    batch, dtype = run.get("batch_size"), run.get("dtype")
+    if not batch or not dtype or not run.get("block_size"):
+        return {}
+    need = shape.memory(batch, dtype)
+    return {"memory_needed": Fact(need, "bytes", "counted: Korthikanti et al. 2022, with flash attention")}
 
 
 def _ratios(run: Run) -> dict[str, Fact]:

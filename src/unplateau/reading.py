@@ -23,6 +23,22 @@ TRIED = 3  # readers that are tried on one log before it counts as unreadable
 EVALUATED = 20  # a point of val_loss is worth so many of the optimiser's own batches
 KNOWN = "A CSV with columns step,train_loss,val_loss always works."
 FIRST = 0.7  # nats between the first loss and ln(vocabulary) that an assumed vocabulary may miss
+#: what a trainer's code fixes, whatever its configuration
+GPT2 = {
+    "architecture": "gpt2",
+    "tied": True,
+    "optimizer": "adamw",
+    "beta1": 0.9,
+    "beta2": 0.95,
+    "grad_clip": 1.0,
+}
+BY_FORMAT: dict[str, dict[str, object]] = {
+    "llm.c": {**GPT2, "bias": True, "dropout": 0.0},
+    "llm.c-stdout": {**GPT2, "bias": True, "dropout": 0.0},
+    "build-nanogpt": {**GPT2, "bias": True, "dropout": 0.0},
+    "build-nanogpt-stdout": {**GPT2, "bias": True, "dropout": 0.0},
+    "nanochat": {"dtype": "bfloat16", "tied": False},
+}
 NOT_FACTS = ("config_overridden", "claims")
 
 Facts = Mapping[str, Fact]
@@ -58,11 +74,16 @@ def complete(run: Run, place: Place, *, config: Path | None, data: Path | None, 
     configured = _configuration(run, place, config, warnings)
     saved = _saved(place, warnings)
     run_facts = {n: f for n, f in run.facts.items() if n not in NOT_FACTS}
-    told = merge(option, run_facts, configured, saved)
+    told = merge(option, run_facts, configured, saved, _fixed(run.format))
     told |= _listed(run.facts, configured)
     told = merge(option, told, _data(run, place, data, told, warnings))
     told = _believable(told, run, warnings)
     return derive(replace(run, facts=told, warnings=(*run.warnings, *warnings)))
+
+
+def _fixed(format_name: str) -> dict[str, Fact]:
+    source = f"assumed: fixed in {format_name.removesuffix('-stdout')}'s code"
+    return {name: Fact(value, "", source) for name, value in BY_FORMAT.get(format_name, {}).items()}
 
 
 def merge(*layers: Facts) -> dict[str, Fact]:
@@ -212,7 +233,7 @@ def _group(group: tuple[str, tuple[Path, ...]], options: Options) -> tuple[str, 
         except UnplateauError as failed:
             error = failed
             continue
-        if with_loss := [run for run in runs if run.loss is not None]:
+        if with_loss := [run for run in runs if has_loss(run)]:
             reads.append(Read(path.name, with_loss))
     if not reads:
         if error is not None and len(candidates) == 1:
@@ -230,13 +251,28 @@ def read_file(path: Path, options: Options) -> list[Run]:
     """The runs with a loss in one log, by the reader that knows it best; raises ``UnreadableError``."""
     source = Source.stdin() if str(path) == "-" else Source(path)
     tried: list[str] = []
+    refusal: UnplateauError | None = None
     for reader in claims(source)[:TRIED]:
-        runs = [run for run in reader.read(source, options) if run.loss is not None]
+        try:
+            runs = [run for run in reader.read(source, options) if has_loss(run)]
+        except UnplateauError as error:
+            refusal = refusal or error
+            continue
         if runs:
             notes = tuple(note for note in source.notes if note not in runs[0].warnings)
             return [replace(run, warnings=(*run.warnings, *notes)) for run in runs] if notes else runs
         tried.append(reader.name)
+    if refusal is not None:
+        raise refusal
     raise UnreadableError(unread(source, tried))
+
+
+def has_loss(run: Run) -> bool:
+    """True when a loss has a point, be it nan: a run that only ever gave nan is worth a diagnosis.
+
+    A loss under the trainer's own name counts too: the user can map it.
+    """
+    return any(len(curve) and (name in LOSSES or "loss" in name) for name, curve in run.series.items())
 
 
 def claims(source: Source) -> list[Reader]:

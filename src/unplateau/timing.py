@@ -70,9 +70,9 @@ def mfu_of(run: Run) -> Fact | None:
 
 def _logged_mfu(run: Run) -> float | None:
     series = run.series.get("mfu")
-    if series is None or not len(seen := series.finite):
-        return None
-    return float(np.median(seen.value))
+    if series is None or not len(seen := series.finite) or run.get("device") == "cpu":
+        return None  # nanoGPT divides a CPU's speed by an A100's peak too
+    return float(np.median(seen.value)) or None
 
 
 def _model_flops_per_second(run: Run) -> float | None:
