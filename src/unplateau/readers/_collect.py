@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -98,10 +98,31 @@ class Collector:
         if rename and (said := shown(columns, roles)):
             rec.warn(said)
         if rename and not options.unit and "nats" in self._units(columns):
-            rec.warn("the losses are taken for nats per token, the table does not say (else: --unit bits)")
+            rec.warn("the losses are taken for nats per token, the log does not say (else: --unit bits)")
         if left_out:
             rec.warn(f"{left_out:,} further columns left out, more than {EXTRA} in the table")
         return rec.finish()
+
+    def restep(self, name: str, losses: Sequence[str], share: float) -> int | None:
+        """Move every point to the step that column ``name`` logs with it; how many had none and were left out.
+
+        None, and nothing moved, where fewer than ``share`` of the points of ``losses`` carry one.
+        """
+        clock = self.columns[name]
+        places, told = np.frombuffer(clock.steps, np.int64), np.frombuffer(clock.values, np.float64)
+        whole = np.isfinite(told) & (np.abs(told) < STEP_LIMIT) & (told == np.floor(told))
+        by_place = dict(zip(places[whole].tolist(), told[whole].astype(np.int64).tolist(), strict=True))
+        points = [step for loss in losses if loss in self.columns for step in self.columns[loss].steps]
+        if sum(step in by_place for step in points) < share * max(1, len(points)):
+            return None
+        lost = 0
+        for column in self.columns.values():
+            kept = [
+                (by_place[s], v) for s, v in zip(column.steps, column.values, strict=True) if s in by_place
+            ]
+            lost += len(column.steps) - len(kept)
+            column.steps, column.values = array("q", [s for s, _ in kept]), array("d", [v for _, v in kept])
+        return lost
 
     def _units(self, columns: Columns) -> list[str]:
         return [c.unit for name, c in columns.series.items() if name in LOSSES and c.column in self.columns]

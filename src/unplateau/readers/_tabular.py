@@ -56,14 +56,18 @@ class Reading:
 
     def _named(self, key: tuple[str, ...]) -> str:
         *names, part = key
-        said = " ".join(n for n in names if n) or self.name
+        told = [
+            n if i == 0 and k == self.columns.run else f"{k}={n}"
+            for i, (k, n) in enumerate(zip(self.keys, names, strict=True))
+        ]
+        said = " ".join(n for n in told if n) or self.name
         return said if part == "0" else f"{said} part {int(part) + 1}"
 
     def _numbers(self, row: Row) -> dict[str, float]:
         found = {}
         for name, cell in row.items():
             value = number(cell, self.decimal)
-            if value is not None:
+            if value is not None and name not in self.keys:
                 found[name] = value
         return found
 
@@ -73,8 +77,7 @@ class Reading:
         if self.no_step:
             self.warnings.append(f"{self.no_step:,} rows without a step (summaries, notes) left out")
         for collector in self.runs.values():
-            held = [n for n in collector.columns if n not in self.keys] + list(options.columns.values())
-            columns = assign(dict.fromkeys(held), options)
+            columns = assign([*collector.columns, *options.columns.values()], options)
             if not columns.has_loss:
                 continue
             columns = replace(columns, step=self.columns.step, run=self.columns.run)
