@@ -57,4 +57,5 @@ def rank(finding: Finding) -> tuple[int, float, str]:
         tier = 2 if reading else 0
     elif finding.verdict == "undecided":
         tier = 1 if not reading and (finding.probability or 0) >= MORE_LIKELY_THAN_NOT else 3
-    return tier, -(finding.probability or 0) * finding.stake, finding.cause
+    weight = finding.stake if tier < 3 else 1.0
+    return tier, -(finding.probability or 0) * weight, finding.cause

@@ -17,6 +17,8 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
+
 from ..run import Fact, Run
 from ..state import after_start
 from . import Evidence, Finding, Hypothesis, Remedy
@@ -26,8 +28,9 @@ from ._schedule import lr_curve
 
 NAME = "lr-too-high"
 FAR, ABOVE = 3.0, 1.5  # times the upper rule
-HELD = 0.35  # of all that was learnt after the first tenth of the run; a healthy cosine has learnt .7 by half way
+HELD = 0.6  # slope while the rate is high over the slope as it falls; .8 to 1.2 in healthy runs of benchmarks/planted
 HIGH = 0.5  # share of the peak that counts as high
+START = 0.08  # share of the run left out: warm-up and the fall from ln(vocabulary)
 STAKE = 0.5  # nats; median gain of mending in benchmarks/planted
 PROBE = ("a probe: a few hundred steps at a third of the peak",)
 
@@ -61,22 +64,26 @@ def _probability(rates: Rates, held: Evidence | None) -> float:
 
 
 def _held_up(run: Run) -> Evidence | None:
-    """How much of what was learnt after the start came while the rate was high."""
+    """The slope against log steps while the rate was high, beside the slope as it came down."""
     lr, state = lr_curve(run), state_of(run)
     if lr is None or not state.series or state.slope is None:
         return None
     curve = after_start(run.series[state.series].finite)
-    curve = curve.between(0.08 * float(curve.step[-1]), float("inf"))
+    curve = curve.between(START * float(curve.step[-1]), float("inf"))
     high = lr.step[lr.value > HIGH * lr.value.max()]
-    if len(high) == 0 or len(curve) < 4 or curve.step[-1] <= high[-1]:
+    if len(high) == 0:
         return None
-    early = curve.between(0, float(high[-1]) + 1)
-    total = float(curve.value[0] - curve.value[-2:].mean())
-    if len(early) < 2 or total <= 4 * (state.noise or 0.0):
+    early, late = curve.between(0, float(high[-1]) + 1), curve.between(float(high[-1]), float("inf"))
+    if min(len(early), len(late)) < 3:
         return None
-    share = float(early.value[0] - early.value[-2:].mean()) / total
-    fact = f"{max(share, 0.0):.0%} of what {state.series} fell after the start came while the rate was above half its peak"
-    return (pro if share < HELD else against)(fact, state.series)
+    before, after = (float(np.polyfit(np.log2(c.step), c.value, 1)[0]) for c in (early, late))
+    if after > -(state.noise or 0.0) * 2:
+        return None
+    fact = (
+        f"{state.series} fell by {-before:.2f} nats per doubling while the rate was above half its peak, "
+        f"by {-after:.2f} as it came down"
+    )
+    return (pro if before / after < HELD else against)(fact, state.series)
 
 
 def without(run: Run) -> Run | None:

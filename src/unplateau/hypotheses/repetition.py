@@ -21,8 +21,8 @@ import numpy as np
 from ..run import Fact, Run
 from ..units import count
 from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import SURE, against, finding, gap_trend, pro
-from .val_mismatch import gap_growth
+from ._say import LIKELY, SURE, against, finding, gap_trend, pro
+from .val_mismatch import EARLY, early_gap, gap_growth
 
 NAME = "repetition"
 ERRORS = 3.0  # standard errors of the gap's growth; 1 in 700 by chance
@@ -53,9 +53,15 @@ def test(run: Run) -> Finding:
         evidence.append((pro if growth >= HALF else against)(said, "val_loss, train_loss"))
     if not grows or passes is None:
         evidence += _memory(run)
+    new = False
+    if grows and gap.end > OPEN:
+        early, share = early_gap(run)
+        new = early < EARLY * gap.end
+        said = f"at the first evaluation, {share:.0%} into the run, it was {early:+.3f} nats"
+        evidence.append((pro if new else against)(said, "val_loss, train_loss"))
     return finding(
         NAME,
-        _probability(passes, growth, gap.end, grows=grows),
+        _probability(passes, growth, gap.end, grows=grows, new=new),
         evidence,
         stake=max(gap.end, 0.0),
         missing=ASKS,
@@ -63,7 +69,7 @@ def test(run: Run) -> Finding:
     )
 
 
-def _probability(passes: float | None, growth: float | None, end: float, *, grows: bool) -> float:
+def _probability(passes: float | None, growth: float | None, end: float, *, grows: bool, new: bool) -> float:
     if passes is not None and passes < FEW:
         return 0.05
     if not grows:
@@ -72,7 +78,9 @@ def _probability(passes: float | None, growth: float | None, end: float, *, grow
         return 0.95
     if growth is None or end < OPEN:  # train stands, or the gap is too small to blame
         return 0.3
-    return SURE if growth >= ALL else 0.6 if growth >= HALF else 0.3
+    if growth >= HALF and new:
+        return SURE if growth >= ALL else LIKELY + 0.1
+    return 0.5 if growth >= HALF else 0.3
 
 
 def _passes(run: Run, passes: float | None) -> list[Evidence]:
