@@ -1,0 +1,156 @@
+"""The learning rate rose again after it had decayed: a resume or a longer plan undid the annealing.
+
+Claim: a second rise of the rate threw away the low loss that the first decay had released.
+Mechanism: at a resume the schedule starts over, or its horizon was moved and the rate jumps up to the
+new curve; larger steps bounce the weights out of the valley they had settled into.
+Supported by: a logged rate that rises to 1.5 times its lowest value since the peak, and does not fall
+back at once.
+Refuted by: a logged rate that only falls after its peak; a schedule without restarts and a log without
+resumes.
+Needs: a logged learning rate, or the schedule and a log that shows its resumes.
+What to do: continue with the rate that the last steps had, or decay again to the end; keep the horizon
+when resuming, or choose a schedule without one (constant, then a cooldown).
+Sources: Ibrahim et al. 2024 (arXiv 2403.08763: re-warming raises the loss, re-decaying wins it back);
+hiyouga/LlamaFactory issue 512; Haegele et al. 2024 (arXiv 2405.18392).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..curve import Curve
+from ..run import Run
+from . import Finding, Hypothesis, Remedy
+from ._say import against, finding, pro
+from ._start import resumes, tamed, trained
+from .resume_state import jump
+
+NAME = "lr-rewarmed"
+RISE = 1.5  # times the lowest rate since the peak
+DECAYED = 0.9  # of the peak; a rate that never fell below can't be warmed again
+SHARE = 0.05  # of the peak that the rise must come to; rates near 0 double for nothing
+FEW = 5  # logged rates
+KEEPS = 0.75  # of its height, at the next logged rate; a lone misprinted rate is no schedule
+FALLING = ("cosine", "linear", "wsd", "inverse_sqrt", "constant")  # schedules without restarts
+ASKS = ("a logged learning rate across the resume",)
+
+
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """Where the rate rose again."""
+
+    low_step: int
+    low: float
+    high_step: int
+    high: float
+    peak: float
+
+
+def test(run: Run) -> Finding:
+    lr = tamed(run, "lr")
+    if lr is not None and len(lr) >= FEW:
+        return _logged(run, lr)
+    kind, at = run.get("schedule"), resumes(run)
+    if kind not in FALLING:
+        return Finding(NAME, "untestable", missing=ASKS)
+    fact = f"the schedule is {kind}, which never rises after its warm-up; {len(at)} resumes in the log"
+    source = run.source("schedule") or "schedule"
+    if not at:
+        return finding(NAME, 0.05, [against(fact, source)])
+    name, curve = trained(run) or ("", None)
+    found = jump(curve, at[-1], exact=False) if curve is not None else None
+    evidence = [against(fact, source)]
+    if found and found[0] > max(0.05, 5 * found[1]):
+        evidence.append(pro(f"{name} changes by {found[0]:+.3f} nats at a resume", name))
+    return finding(NAME, 0.2, evidence, missing=ASKS)
+
+
+def _logged(run: Run, lr: Curve) -> Finding:
+    rise = rise_of(lr)
+    if rise is None:
+        top = int(np.argmax(lr.value))
+        fact = f"after its peak of {lr.value[top]:.3g} at step {lr.step[top]:,} the logged rate never rises by half"
+        return finding(NAME, 0.02, [against(f"{fact} ({len(lr) - top:,} points)", "lr")])
+    fact = (
+        f"the rate falls from {rise.peak:.3g} to {rise.low:.3g} at step {rise.low_step:,}, then rises to "
+        f"{rise.high:.3g} by step {rise.high_step:,}, {rise.high / max(rise.low, 1e-30):.1f} times"
+    )
+    kind = str(run.get("schedule") or "")
+    if "restart" in kind or "cyc" in kind:
+        planned = against(f"the schedule is {kind[:40]}: the rise of {rise.high:.3g} is planned", "schedule")
+        return finding(NAME, 0.3, [pro(fact, "lr"), planned], missing=("a run without restarts",))
+    evidence = [pro(fact, "lr")]
+    change = _change(run, rise)
+    if change is not None:
+        said = f"the loss changes by {change:+.3f} nats from before the rise to after it"
+        evidence.append((pro if change > 0 else against)(said, "losses"))
+    stake = 0.2 * min(1.0, rise.high / rise.peak)
+    return finding(NAME, 0.85 if (change or 0) > 0 else 0.75, evidence, stake=stake, remedy=_remedy(rise))
+
+
+def rise_of(lr: Curve) -> Rise | None:
+    """The largest second rise of the rate, if there is one.
+
+    >>> lr = Curve(range(9), [1, 5, 10, 6, 3, 1, 8, 7, 6])
+    >>> rise_of(lr).low, rise_of(lr).high
+    (1.0, 8.0)
+    """
+    values = np.maximum(lr.value, 0.0)
+    # the first peak is the highest rate before the first decay below DECAYED of it
+    so_far = np.maximum.accumulate(values)
+    decayed = np.flatnonzero((values < DECAYED * so_far) & (so_far > 0))
+    if not len(decayed):
+        return None
+    start = int(decayed[0])
+    peak = float(so_far[start])
+    lowest = np.minimum.accumulate(values[start:])
+    lasting = np.minimum(values[start:], np.append(values[start + 1 :], values[-1]) / KEEPS)
+    ups = lasting - lowest
+    high = int(np.argmax(ups))
+    low = int(np.argmin(values[start : start + high + 1]))
+    a, b = float(values[start + low]), float(values[start + high])
+    if b < RISE * a or b - a < SHARE * peak:
+        return None
+    return Rise(int(lr.step[start + low]), a, int(lr.step[start + high]), b, max(peak, b))
+
+
+def _change(run: Run, rise: Rise) -> float | None:
+    """Median loss of five points after the rise less that of five points before it."""
+    seen = trained(run)
+    if seen is None:
+        return None
+    before, after = (seen[1].between(0, rise.low_step + 1), seen[1].between(rise.high_step, np.inf))
+    if len(before) < 3 or len(after) < 3:
+        return None
+    return float(np.median(after.value[:5]) - np.median(before.value[-5:]))
+
+
+def _remedy(rise: Rise) -> Remedy:
+    advice = (
+        f"resume from the checkpoint before step {rise.low_step:,} at a rate of {rise.low:.3g} or below, "
+        "with the old horizon; or decay again to the end"
+    )
+    return Remedy({}, "the steps since the rise", "none", advice)
+
+
+def without(run: Run) -> Run | None:
+    """The same run whose rate keeps falling where it rose again."""
+    lr = tamed(run, "lr")
+    rise = None if lr is None else rise_of(lr)
+    if lr is None or rise is None:
+        return None
+    late = lr.step >= rise.low_step
+    value = np.where(late, np.minimum(lr.value, rise.low), lr.value)
+    return replace(run, series={**run.series, "lr": Curve(lr.step, value, lr.unit)})
+
+
+HYPOTHESIS = Hypothesis(
+    name=NAME,
+    claim="The learning rate rose again after it had decayed.",
+    needs=("lr|schedule", "val_loss|train_loss|batch_loss"),
+    test=test,
+    without=without,
+    asks=("a log with the learning rate, or the config", "a loss"),
+)
