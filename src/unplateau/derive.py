@@ -179,7 +179,7 @@ def _machine(run: Run) -> dict[str, Fact]:
 
     facts = {} if (mfu := mfu_of(run)) is None else {"mfu": mfu}
     card = card_of(run)
-    if card is not None and card[0] is not None:
+    if card is not None and card[0].memory:
         facts["gpu_memory"] = Fact(card[0].memory, "bytes", f"counted: {card[0].source}; {card[1]}")
     return facts
 

@@ -27,7 +27,7 @@ class Card:
     pattern: str  # in lower case, bounded by what is no letter or digit
     half: float  # TFLOP/s of float16 and bfloat16 matrices, accumulated in float32
     single: float  # TFLOP/s of float32 without matrix units
-    gib: int
+    gib: int  # 0 where the name fits cards of several sizes
     sheet: str
     bfloat16: bool = True  # False: bfloat16 is emulated
 
@@ -55,10 +55,16 @@ CARDS = (
     Card("H200", r"h200", 989.4, 67.0, 141, "NVIDIA H200 data sheet"),
     Card("H800", r"h800", 989.4, 67.0, 80, "NVIDIA H100 data sheet, the same chip"),
     Card("B200", r"g?b200", 2250.0, 80.0, 180, "NVIDIA DGX B200 data sheet"),
-    Card("A100 80GB", r"a100[ -](?:sxm\d?|pcie)?[ -]?80g", 312.0, 19.5, 80, "NVIDIA A100 data sheet"),
-    Card("A100 40GB", r"a100", 312.0, 19.5, 40, "NVIDIA A100 data sheet"),
-    Card("V100 32GB", r"v100[ -](?:sxm\d?|pcie)?[ -]?32g", 125.0, 15.7, 32, "NVIDIA V100 data sheet", False),
-    Card("V100 16GB", r"v100", 125.0, 15.7, 16, "NVIDIA V100 data sheet", False),
+    Card("A100 80GB", r"a100[ -](?:sxm\d?|pcie)?[ -]?80gb?", 312.0, 19.5, 80, "NVIDIA A100 data sheet"),
+    Card("A100 40GB", r"a100[ -](?:sxm\d?|pcie)?[ -]?40gb?", 312.0, 19.5, 40, "NVIDIA A100 data sheet"),
+    Card("A100", r"a100", 312.0, 19.5, 0, "NVIDIA A100 data sheet"),
+    Card(
+        "V100 32GB", r"v100[ -](?:sxm\d?|pcie)?[ -]?32gb?", 125.0, 15.7, 32, "NVIDIA V100 data sheet", False
+    ),
+    Card(
+        "V100 16GB", r"v100[ -](?:sxm\d?|pcie)?[ -]?16gb?", 125.0, 15.7, 16, "NVIDIA V100 data sheet", False
+    ),
+    Card("V100", r"v100", 125.0, 15.7, 0, "NVIDIA V100 data sheet", False),
     Card("L40S", r"l40s", 362.0, 91.6, 48, "NVIDIA L40S data sheet"),
     Card("L40", r"l40", 181.0, 90.5, 48, "NVIDIA L40 data sheet"),
     Card("L4", r"l4", 121.0, 30.3, 24, "NVIDIA L4 data sheet"),

@@ -24,11 +24,9 @@ def step_seconds(run: Run) -> float | None:
 
 def _without_evaluations(run: Run, steps: np.ndarray, values: Values) -> Values:
     """nanoGPT's time of a step that evaluates holds the evaluation; where all do, none is left out."""
-    evaluated = np.concatenate(
-        [run.series[n].step for n in ("val_loss", "train_loss") if n in run.series] or [[]]
-    )
+    evaluations = [run.series[n].step for n in ("val_loss", "train_loss") if n in run.series]
     every = run.get("eval_interval")
-    at = np.isin(steps, evaluated)
+    at = np.isin(steps, np.concatenate(evaluations)) if evaluations else np.zeros(len(steps), bool)
     if every and run.format.startswith(NANOGPT):
         at |= steps % every == 0
     # the first record holds compilation and warm-up of the machine
@@ -49,23 +47,33 @@ def card_of(run: Run) -> tuple[Card, str] | None:
 def mfu_of(run: Run) -> Fact | None:
     """Model FLOPs per second over the card's peak for the run's dtype.
 
-    Counted from the time of a step where shape and card are known; else nanoGPT's own number, which is
-    a share of an A100's peak, converted where the card is known.
+    As the trainer logged it, which knows best what it ran; but nanoGPT's own is a share of an A100's
+    peak, so there, and where none is logged, it is counted from the time of a step and the card's peak.
     """
-    card, dtype = card_of(run), run.get("dtype")
-    logged = _logged_mfu(run)
+    card, dtype, logged = card_of(run), run.get("dtype"), _logged_mfu(run)
+    nanogpt = run.format.startswith(NANOGPT)
+    if logged is not None and not nanogpt:
+        return Fact(logged, "fraction", "counted: median as logged")
     if card is not None and dtype:
-        device, where = card
-        peak = device.peak(dtype) * (run.get("world_size") or 1)
-        told = f"counted: of {device.peak(dtype) / 1e12:.0f} TFLOP/s in {dtype}, {device.source}; {where}"
-        speed = _model_flops_per_second(run)
-        if speed is None and logged is not None and run.format.startswith(NANOGPT):
-            speed = logged * A100_BF16 * (run.get("world_size") or 1)
-        return None if speed is None else Fact(speed / peak, "fraction", told)
+        return _counted_mfu(run, card, dtype, logged)
     if logged is None:
         return None
-    of = " of an A100's 312 TFLOP/s (nanoGPT's yardstick)" if run.format.startswith(NANOGPT) else ""
-    return Fact(logged, "fraction", f"counted: median as logged{of}")
+    return Fact(
+        logged, "fraction", "counted: median as logged, of an A100's 312 TFLOP/s (nanoGPT's yardstick)"
+    )
+
+
+def _counted_mfu(run: Run, card: tuple[Card, str], dtype: str, logged: float | None) -> Fact | None:
+    device, where = card
+    devices = run.get("world_size") or 1
+    speed = _model_flops_per_second(run)
+    if speed is None and logged is not None:
+        speed = logged * A100_BF16 * devices
+    if speed is None:
+        return None
+    peak = device.peak(dtype)
+    told = f"counted: of {peak / 1e12:.0f} TFLOP/s in {dtype}, {device.source}; {where}"
+    return Fact(speed / (peak * devices), "fraction", told)
 
 
 def _logged_mfu(run: Run) -> float | None:
