@@ -1,0 +1,44 @@
+"""The batch against the critical batch, as far as a log without gradient norms can tell."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from ..run import Run
+from ._start import tamed
+
+KAPLAN, POWER = 2e8, 4.76  # tokens, nats: B_crit = 2e8 / L^4.76; Kaplan et al. 2020, eq. 1.4, tokens of BPE
+BPE = 5000  # a vocabulary below is one of characters or bytes, whose losses Kaplan's law does not know
+NATS = (0.5, 12.0)  # losses that are nats per token of text
+ASKS = ("norms of micro-batch and accumulated gradients, for the gradient noise scale",)
+
+
+def tokens_per_step(run: Run) -> float | None:
+    """Tokens of one optimiser step, where they are a sane number."""
+    told = run.get("tokens_per_step")
+    return float(told) if isinstance(told, int | float) and isfinite(told) and told > 0 else None
+
+
+def level(run: Run) -> float | None:
+    """The last evaluated loss, else the median of the last batch losses."""
+    for name in ("val_loss", "train_loss", "batch_loss"):
+        curve = tamed(run, name)
+        if curve is not None:
+            last = sorted(curve.value[-5:].tolist())
+            return float(last[len(last) // 2])
+    return None
+
+
+def critical(run: Run) -> float | None:
+    """Kaplan's critical batch at the run's loss, tokens; a rough guide, None where it does not hold.
+
+    >>> from unplateau.curve import Curve
+    >>> from unplateau.run import Fact
+    >>> run = Run("demo", series={"val_loss": Curve([0], [3.57], "nats")}, facts={"vocab_size": Fact(50304)})
+    >>> round(critical(run), -4)
+    470000.0
+    """
+    loss, vocab = level(run), run.get("vocab_size")
+    if loss is None or not NATS[0] < loss < NATS[1] or not isinstance(vocab, int | float) or vocab < BPE:
+        return None
+    return float(KAPLAN / loss**POWER)

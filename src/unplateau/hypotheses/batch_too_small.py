@@ -1,0 +1,100 @@
+"""The batch is so small that its noise, not the data, sets the loss.
+
+Claim: more sequences per step, at this learning rate, would reach a lower loss.
+Mechanism: below the critical batch the gradient is mostly noise; at a fixed rate the weights bounce in a
+ball whose size grows with rate over batch, and the loss stops at its rim.
+Supported by: a few hundred tokens per step and a batch loss that scatters by .3 nats or more; measured
+gradient noise, where norms of micro-batches are logged.
+Refuted by: a quarter of a million tokens per step, or half of the critical batch at this loss.
+Needs: tokens per step, and a batch loss; norms of micro-batch gradients would settle it.
+What to do: gradient_accumulation_steps times 4; or, at the same cost, a learning rate of half.
+Sources: McCandlish et al. 2018 (arXiv 1812.06162); Kaplan et al. 2020 (arXiv 2001.08361: B_crit = 2e8 /
+L^4.76 tokens, a rough guide for BPE text); karpathy/nanoGPT pull 145 (accumulation not scaled: an eight
+times smaller batch at the same rate plateaus and blows up).
+"""
+
+from __future__ import annotations
+
+from ..run import Run
+from ..units import count
+from . import Evidence, Finding, Hypothesis, Remedy
+from ._batch import ASKS, critical, tokens_per_step
+from ._say import against, finding, pro
+from ._spikes import FEWEST, noise_of
+from ._start import tamed
+
+NAME = "batch-too-small"
+TINY = 512  # tokens per step
+NOISY = 0.3  # nats; sd of the loss of one batch: as much as one window of 1,024 tokens has
+ENOUGH = (
+    250_000  # tokens per step; GPT-2 sized runs use 0.5M, and Kaplan's guide asks for less above 3.9 nats
+)
+BIG = 1_000_000_000  # parameters; ENOUGH holds below
+NEAR = 0.5  # of the critical batch: at most three times the steps of an endless batch
+TIMES = 4  # accumulation
+
+
+def test(run: Run) -> Finding:
+    size = tokens_per_step(run)
+    if size is None:
+        return Finding(NAME, "untestable", missing=("tokens_per_step", *ASKS))
+    source = run.source("tokens_per_step") or "tokens_per_step"
+    fact, limit = f"{size:,.0f} tokens per step", critical(run)
+    guide = _guide(limit, size)
+    if (size >= ENOUGH and (run.get("params") or 0) < BIG) or (limit and size >= NEAR * limit):
+        return finding(NAME, 0.05, [against(fact, source), *guide])
+    noise = _noise(run)
+    if size > TINY or noise is None:
+        some = pro(fact, source) if size <= TINY else against(f"{fact}, more than a few hundred", source)
+        return finding(NAME, 0.25 if size <= TINY else 0.15, [some, *guide], missing=ASKS)
+    said = f"the loss of one batch scatters by {noise:.2f} nats"
+    evidence = [pro(fact, source), (pro if noise >= NOISY else against)(said, "batch_loss"), *guide]
+    if noise < NOISY:
+        return finding(NAME, 0.25, evidence, missing=ASKS)
+    return finding(NAME, 0.75, evidence, stake=0.1, remedy=_remedy(run), missing=ASKS)
+
+
+def _guide(limit: float | None, size: float) -> list[Evidence]:
+    if limit is None:
+        return []
+    fact = f"Kaplan's rough guide for this loss is {count(limit)} tokens, {limit / size:.1f} times the batch"
+    return [(pro if limit > 4 * size else against)(fact, "Kaplan et al. 2020")]
+
+
+def _noise(run: Run) -> float | None:
+    """Sd of one batch loss over the second half of the log."""
+    batch = tamed(run, "batch_loss")
+    if batch is None or len(batch := batch.between(float(batch.step[-1]) / 2, float("inf"))) < FEWEST:
+        return None
+    return noise_of(batch)
+
+
+def _remedy(run: Run) -> Remedy:
+    now = run.get("gradient_accumulation_steps")
+    patch = {"gradient_accumulation_steps": (now, int((now or 1) * TIMES))}
+    return Remedy(patch, f"{TIMES} times the time per step", "fewer steps for the same tokens")
+
+
+def without(run: Run) -> Run | None:
+    """The same run with its accumulation multiplied by four until no noise is left to speak of."""
+    from ..derive import changed
+
+    size = tokens_per_step(run)
+    if size is None or size >= ENOUGH:
+        return None
+    times = TIMES
+    while size * times < ENOUGH:
+        times *= TIMES
+    now = int(run.get("gradient_accumulation_steps") or 1)
+    cured = changed(run, {"gradient_accumulation_steps": now * times})
+    return cured if tokens_per_step(cured) not in (None, size) else None
+
+
+HYPOTHESIS = Hypothesis(
+    name=NAME,
+    claim="The batch is so small that gradient noise holds the loss up.",
+    needs=("tokens_per_step", "val_loss|train_loss|batch_loss"),
+    test=test,
+    without=without,
+    asks=("tokens per step (batch_size, accumulation, block_size, devices)", *ASKS),
+)

@@ -1,0 +1,79 @@
+"""Val holds text that is also in train, so val loss measures memory and looks better than it is.
+
+Claim: documents of the val split, or near copies of them, are in the training set.
+Mechanism: the split was drawn by line or by chunk of a corpus with duplicates, or before deduplication;
+what is memorised in train is then known in val.
+Supported by: a manifest that finds 2 % of val or more in train; no log can show it alone.
+Refuted by: a manifest that finds less than .2 %; a val loss that rises above train as passes add up: leaked text would stay at train's level.
+Needs: the data: a manifest of both splits.
+What to do: deduplicate first, then split by hash of the document: unplateau prepare does;
+--manifest-only counts the overlap of what you have.
+Sources: Lee et al. 2021 (arXiv 2107.06499: 4.6 % of C4's validation set is near-duplicated in train);
+ai-forever/ru-gpts issue 23 (perplexity 3 to 8 with val inside train, 13 to 18 without).
+"""
+
+from __future__ import annotations
+
+from ..run import Fact, Run
+from . import Evidence, Finding, Hypothesis, Remedy
+from ._say import against, finding, gap_trend, pro
+
+NAME = "val-leak"
+APART = 0.1  # nats of val above train that leaked text would not show
+ERRORS = 4.0  # standard errors of the gap
+MUCH, LITTLE = 0.02, 0.002  # share of val that stands in train; Lee et al. found .046 in C4
+PASSES = 2.0  # epochs; below, train itself is not memorised
+FIX = Remedy(
+    {},
+    "preparing the data again; no training",
+    "losses before and after are not comparable",
+    "deduplicate, then split by hash of the document (unplateau prepare)",
+)
+ASKS = ("a manifest of both splits: unplateau prepare --manifest-only DATA",)
+
+
+def test(run: Run) -> Finding:
+    overlap = run.get("val_overlap")
+    if isinstance(overlap, int | float) and 0 <= overlap <= 1:
+        return _counted(run, float(overlap))
+    gap = gap_trend(run)
+    if gap is None:
+        return Finding(NAME, "untestable", missing=ASKS)
+    fact = f"val - train is {gap.mean:+.3f} +- {gap.mean_error:.3f} nats over the last {gap.n} evaluations"
+    if gap.mean > max(APART, ERRORS * gap.mean_error):
+        said = fact + ": text that train holds would lie at train's level"
+        return finding(NAME, 0.08, [against(said, "val_loss, train_loss")])
+    passes = run.get("passes")
+    if passes is None or passes < PASSES:
+        return Finding(NAME, "untestable", missing=ASKS)
+    evidence: list[Evidence] = [
+        pro(f"{fact} after {passes:.1f} passes over the training set", run.source("passes") or "passes")
+    ]
+    return finding(NAME, 0.2, evidence, missing=ASKS)
+
+
+def _counted(run: Run, overlap: float) -> Finding:
+    """The finding where the splits were compared."""
+    fact = f"{overlap:.2%} of the val split also stands in the train split"
+    source = run.source("val_overlap")
+    if overlap < LITTLE:
+        return finding(NAME, 0.02, [against(fact, source)])
+    chance = 0.85 if overlap >= MUCH else 0.35
+    return finding(NAME, chance, [pro(fact, source)], stake=0.01, remedy=FIX)
+
+
+def without(run: Run) -> Run | None:
+    """The same run whose val split holds nothing of train."""
+    if not run.get("val_overlap"):
+        return None
+    return run.with_facts(val_overlap=Fact(0.0, "fraction", "changed"))
+
+
+HYPOTHESIS = Hypothesis(
+    name=NAME,
+    claim="Text of the val split is also in the training set.",
+    needs=("val_overlap|val_loss", "val_overlap|train_loss"),
+    test=test,
+    without=without,
+    asks=ASKS,
+)
