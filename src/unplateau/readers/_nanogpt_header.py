@@ -35,6 +35,7 @@ class Header:
         self.next: Recorder | None = None  # a head that came after records; the first record decides
         self.echo: list[str] = []
         self.echo_from = ""
+        self.echoed = 0  # bytes
         self.file_ends = -1  # where the next line of an echoed file would begin, in the present piece
         self.total = 0
         self.resumed: dict[int, list[int]] = {}
@@ -78,15 +79,17 @@ class Header:
         self.file_ends = match.end()
 
     def _keep(self, line: bytes) -> None:
-        if sum(map(len, self.echo)) < ECHO:
+        self.echoed += len(line)
+        if self.echoed < ECHO:
             self.echo.append(line.decode("utf-8", "replace"))
 
     def _flush_echo(self, *, fresh: bool = False) -> None:
         rec = self._head(fresh=fresh)
         text = "\n".join(self.echo).strip("\n")
         if text:
-            rec.facts["config_echo"] = Fact(text + "\n", "", self.echo_from)
-        self.echo, self.echo_from = [], ""
+            before = rec.facts.get("config_echo") or Fact("", "", self.echo_from)
+            rec.facts["config_echo"] = Fact(f"{before.value}{text}\n", "", before.source)
+        self.echo, self.echo_from, self.echoed = [], "", 0
 
     def _head(self, *, fresh: bool = False) -> Recorder:
         """The recorder that facts of a head go to."""

@@ -14,7 +14,7 @@ import re
 from ..run import Fact, Run
 from ..source import Source
 from . import Options, Reader
-from ._text import END4, NUMBER, STEP, Book, count, scan
+from ._text import END6, NUMBER, STEP, Book, count, scan
 
 NAME = "build-nanogpt"
 SERIES = {b"val": "val_loss", b"train": "batch_loss"}
@@ -24,7 +24,7 @@ EVENT = re.compile(
     + STEP
     + rb" (val|train) "
     + NUMBER
-    + END4
+    + END6
     + rb"|(?!\d{1,18} (?:val|train|hella) )([^\n]{1,1000}))"
 )
 RESUMED = re.compile(rb"#.{0,80}?\bfrom step (\d{1,18})")
