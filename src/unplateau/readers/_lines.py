@@ -9,7 +9,7 @@ from ..source import Source
 from ._records import Recorder
 from ._text import Place, lead
 
-LINE = 6000  # bytes of one line that are looked at; the longest real record, Megatron's, has 700
+LINE = 20_000  # bytes of one line that are looked at; the longest that matters, fairseq's arguments, has 8 kB
 #: lines about the machine, for ``Book.machine``; each begins with a literal, so that finding them is cheap
 MACHINE = (
     rb"OutOfMemoryError|CUDA out of memory|Killed\b|KeyboardInterrupt|CUDA error:|slurmstepd: error: \*\*\*"
@@ -22,7 +22,7 @@ LITERALS = {"True": True, "true": True, "False": False, "false": False, "None": 
 
 
 def marked(source: Source, mark: re.Pattern[bytes]) -> Iterator[tuple[bytes, str]]:
-    """Each line that holds ``mark``, without its end, and where it stands."""
+    """Each line that holds ``mark``, and where it stands; one without a newline is where the log was cut."""
     for piece in source.pieces():
         text, place = lead(piece)
         yield from _marked(text, place, mark)
@@ -37,7 +37,8 @@ def _marked(text: bytes, place: Place, mark: re.Pattern[bytes]) -> Iterator[tupl
         begin = max(begin, reached)
         end = text.find(b"\n", found.end())
         end = len(text) if end < 0 else end
-        yield text[begin : min(end, begin + LINE)].rstrip(b"\r"), place.at(begin - 1)
+        line = text[begin : min(end, begin + LINE)].rstrip(b"\r")
+        yield (line + b"\n" if end < len(text) else line), place.at(begin - 1)
         reached = end
 
 
