@@ -16,7 +16,7 @@ from __future__ import annotations
 from math import ceil
 
 from ..run import Run
-from ..state import WINDOW_SD, expected_noise
+from ..state import WINDOW_SD, State, expected_noise
 from . import Finding, Hypothesis, Remedy
 from ._say import SURE, against, finding, pro, state_of
 
@@ -47,7 +47,7 @@ def test(run: Run) -> Finding:
         evidence.append((against if small < abs(state.slope.value) else pro)(fact, "val_loss"))
     return finding(
         NAME,
-        _probability(noise, expected),
+        _probability(state, noise, expected),
         evidence,
         stake=noise,
         remedy=_remedy(run),
@@ -55,12 +55,13 @@ def test(run: Run) -> Finding:
     )
 
 
-def _probability(noise: float, expected: float | None) -> float:
-    if noise >= BLIND and (expected is None or expected >= BLIND / 2):
-        return SURE if expected is not None and expected >= BLIND else 0.7
+def _probability(state: State, noise: float, expected: float | None) -> float:
     if expected is not None and expected >= BLIND:
-        return 0.75
-    return 0.05 if noise < CLEAR and (expected or 0.0) < CLEAR else 0.25
+        return SURE if noise >= BLIND else 0.75
+    if noise < CLEAR and (expected or 0.0) < CLEAR:
+        return 0.05
+    hidden = state.slope is not None and not state.slope.excludes(0.0)
+    return 0.5 if noise >= BLIND and hidden else 0.25
 
 
 def _remedy(run: Run) -> Remedy:

@@ -18,13 +18,16 @@ from dataclasses import replace
 
 from ..run import Fact, Run
 from ..units import count
-from . import Finding, Hypothesis, Remedy
-from ._say import LIKELY, SURE, against, finding, pro
+from . import Evidence, Finding, Hypothesis, Remedy
+from ._say import LIKELY, SURE, against, finding, pro, state_of
+from ._schedule import lr_curve
 
 NAME = "lr-not-annealed"
 HIGH, LOW = 0.2, 0.12  # shares of the peak; nanoGPT's own recipe ends at .1
 GAIN = 0.2  # nats for all of the peak: .258 (peak/1e-3)^.303 x the share released, SCIENCE.md section 2
+EARLY = 0.5  # of the planned steps; before that a high rate is as it should be
 COOLDOWN = 0.15  # of the steps so far; Haegele et al. 2024 find 10 to 20 % enough
+ASKS = ("the planned end and the schedule", "a longer log")
 
 
 def test(run: Run) -> Finding:
@@ -43,8 +46,28 @@ def test(run: Run) -> Finding:
             pro(f"the schedule has {left:,} steps to go, down to {to:.0%} of the peak", "schedule")
         )
     probability = SURE if share >= HIGH else LIKELY - 0.2
+    for other, limit in _doubts(run, step, end):
+        evidence.append(other)
+        probability = min(probability, limit)
     stake = GAIN * share
-    return finding(NAME, probability, evidence, stake=stake, remedy=_remedy(run, step, left))
+    return finding(NAME, probability, evidence, stake=stake, remedy=_remedy(run, step, left), missing=ASKS)
+
+
+def _doubts(run: Run, step: int, end: float | None) -> list[tuple[Evidence, float]]:
+    """Why a high rate may be no cause: it is early in the plan, still warming up, or the run is lost."""
+    state, lr, found = state_of(run), lr_curve(run), []
+    if state.verdict in ("diverged", "too-short"):
+        found.append((against(f"the loss is {state.verdict} at step {step:,}", state.series or "log"), 0.3))
+    if lr is not None and len(lr) > 1 and lr.last >= lr.value.max() and lr.last > lr.value[len(lr) // 2]:
+        found.append((against(f"the learning rate is still rising at step {step:,}", "schedule"), 0.2))
+    if (
+        end
+        and step < EARLY * end
+        and run.schedule is not None
+        and run.schedule(int(end)) <= LOW * run.schedule.peak
+    ):
+        found.append((against(f"the run is at {step / end:.0%} of its plan, which anneals", "schedule"), 0.5))
+    return found
 
 
 def _now(run: Run) -> tuple[int, float, float]:
