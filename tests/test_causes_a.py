@@ -80,7 +80,7 @@ PLANTED = {
         s, n_layer=2, n_embd=32 + 8 * s, n_head=4, vocab_size=4096, peak_lr=1.5e-3, max_steps=8000
     ),
     "repetition": lambda s: memorising(healthy_run(s), 0.4 + 0.05 * s),
-    "val-mismatch": lambda s: other_text(healthy_run(s), 0.1 + 0.05 * s),
+    "val-mismatch": lambda s: other_text(healthy_run(s), 0.25 + 0.05 * s),
     "over-regularised": lambda s: healthy_run(s, dropout=0.3 + 0.02 * s),
     "eval-noise": lambda s: healthy_run(s, eval_iters=1, batch_size=4 + s, gradient_accumulation_steps=64),
     "still-learning": healthy_run,
