@@ -11,7 +11,7 @@ import numpy as np
 from ..run import LOSSES, Run
 from ..units import to_nats
 from . import Options
-from ._columns import PERPLEXITY, Columns, is_evaluated, own_name, shown
+from ._assign import PERPLEXITY, Columns, is_evaluated, own_name, shown
 from ._records import STEP_LIMIT, Recorder
 
 EXTRA = 60  # columns kept beside the series of the contract; sweeps log thousands of gradient histograms
@@ -38,10 +38,10 @@ class Collector:
     >>> run = Collector("demo")
     >>> for step, loss in ((0, 10.9), (500, 5.0)):
     ...     run.add(step, {"iter": step, "val/loss": loss})
-    >>> from ._columns import assign
+    >>> from ._assign import assign
     >>> made = run.finish("table", assign(["iter", "val/loss"], Options()), Options())
     >>> made.series["val_loss"].value.tolist(), made.warnings[0]
-    ([10.9, 5.0], "read column 'iter' as step, 'val/loss' as val_loss")
+    ([10.9, 5.0], "read column 'iter' as step")
     """
 
     def __init__(self, name: str) -> None:
@@ -147,6 +147,8 @@ class Collector:
         steps, values = self._arrays(self.columns[column], alike=name not in LOSSES)
         if name in LOSSES:
             values, unit = in_nats(values, unit)
+            rec.set_unit(name, unit)
+        elif unit:
             rec.set_unit(name, unit)
         elif name == "mfu":
             steps, values = _fraction(steps, values)

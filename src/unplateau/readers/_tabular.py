@@ -9,9 +9,9 @@ from typing import Any
 from ..run import Run
 from ..source import Source
 from . import Options
+from ._assign import WEAK_RUNS, Columns, assign
 from ._cells import Layout, fits, number, rows_of
 from ._collect import Collector
-from ._columns import WEAK_RUNS, Columns, assign
 from ._names import plain
 
 RUNS = 2000  # runs of one file; more are a table of something else

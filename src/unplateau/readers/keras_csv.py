@@ -8,9 +8,9 @@ from __future__ import annotations
 from ..run import Run
 from ..source import Source
 from . import Options, Reader
+from ._assign import STEPS as STEP_NAMES
+from ._assign import assign, first_of
 from ._cells import Layout, layout
-from ._columns import STEPS as STEP_NAMES
-from ._columns import assign, first_of
 from ._tabular import Reading, read_csv
 
 NAME = "keras-csv"

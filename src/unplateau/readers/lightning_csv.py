@@ -9,8 +9,8 @@ from __future__ import annotations
 from ..run import Run
 from ..source import Source
 from . import Options, Reader
+from ._assign import assign
 from ._cells import Layout, layout
-from ._columns import assign
 from ._tabular import Reading, read_csv
 
 NAME = "lightning-csv"

@@ -1,6 +1,6 @@
 """Any table, where no other reader claims the file: CSV, TSV, semicolons, JSON, one object a line.
 
-Columns are told by their names; the order is documented in ``_columns.py``, and every choice is named in
+Columns are told by their names; the order is documented in ``_assign.py``, and every choice is named in
 the run's warnings. ``--map val_loss=COLUMN``, ``--map step=COLUMN`` and ``--unit bits`` overrule it. A
 column that names runs gives several runs; rows without a step (means at the end) are left out. A long
 table (step, metric, value) is read as one with a column for each metric.
@@ -18,8 +18,8 @@ from ..errors import UnreadableError, printable
 from ..run import Run
 from ..source import Source
 from . import Options, Reader
+from ._assign import KINDS, RUNS, STEPS, assign, first_of
 from ._cells import LOOKED_AT, flat, json_rows, layout, lines_of_objects, number
-from ._columns import KINDS, RUNS, STEPS, assign, first_of
 from ._json import object_of
 from ._names import plain
 from ._tabular import Reading, Row, collect, csv_rows, rising, telling_apart

@@ -13,9 +13,9 @@ from dataclasses import replace
 from ..run import Run
 from ..source import Source
 from . import Options, Reader
+from ._assign import EPOCHS, STEPS, assign, first_of, meaning
 from ._cells import Layout, layout, number
 from ._collect import Collector
-from ._columns import EPOCHS, STEPS, assign, first_of, meaning
 from ._hf import step_of
 from ._names import plain
 from ._tabular import csv_rows
@@ -104,7 +104,7 @@ def _project(source: Source, how: Layout, options: Options) -> list[Run]:
     axis = options.columns.get("step") or first_of(how.header, STEPS)
     if axis is None or axis not in how.header:
         return []
-    runs = []
+    runs: list[Collector] = []
     for row, _ in csv_rows(source, how, [0]):
         step = step_of(number(row[axis], how.decimal, whole=True))
         if step is not None and len(runs) < RUNS:

@@ -17,9 +17,9 @@ from ..errors import UnreadableError
 from ..run import Fact, Run
 from ..source import Source
 from . import Options, Reader, choose
+from ._assign import STEPS, assign, first_of
 from ._cells import flat, number
 from ._collect import Collector
-from ._columns import STEPS, assign, first_of
 from ._hf import step_of
 from ._json import document, value_of
 from ._leveldb import MAGIC, Damage, records
