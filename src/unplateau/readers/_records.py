@@ -123,7 +123,7 @@ class Recorder:
         resumed: set[int] = set()
         for name, parts in self._parts().items():
             for steps, _ in parts:  # within one kind of record: kinds are logged at their own pace
-                resumed.update(steps[np.flatnonzero(np.diff(steps) < 0)].tolist())
+                resumed.update(steps[np.flatnonzero(steps[1:] < steps[:-1])].tolist())
             steps, values = (np.concatenate(x) if len(parts) > 1 else x[0] for x in zip(*parts, strict=True))
             step, value, again = _in_order(steps, values)
             series[name] = Curve(step, value, self._unit_of(name))
@@ -166,7 +166,7 @@ class Recorder:
 
 def _in_order(steps: Steps, values: Values) -> tuple[Steps, Values, int]:
     """Rising steps, the later of equal ones; how many were repeated."""
-    if bool((np.diff(steps) > 0).all()):
+    if bool((steps[1:] > steps[:-1]).all()):
         return steps, values, 0
     order = np.argsort(steps, kind="stable")
     ordered = steps[order]
