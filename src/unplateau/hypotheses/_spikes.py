@@ -12,7 +12,7 @@ from ..state import neighbour_residuals
 
 Floats = NDArray[np.float64]
 
-BEFORE = 21  # points that a point is compared with
+BEFORE = 21  # points that a point is compared with, at most an eighth of all
 FEWEST = 12  # points; fewer have no typical noise
 ERRORS = 8.0  # robust sd; single micro-batches have tails that reach 5
 LEAST = 0.3  # nats; a smaller rise has never cost a run anything
@@ -30,6 +30,7 @@ class Spike:
     height: float  # nats above the median of the points before
     errors: float  # height over the noise of one point
     recovered: bool
+    points: int  # logged points that it lasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,13 @@ def spikes(curve: Curve, since: float = 0.0, least: float = LEAST) -> Spikes | N
     >>> value[30] = 7.0
     >>> found = spikes(Curve(range(40), value)).found
     >>> [(s.first, s.last, round(s.height, 1), s.recovered) for s in found]
-    [(30, 30, 3.0, True)]
+    [(30, 30, 2.9, True)]
     """
     curve = curve.between(since, np.inf)
     if len(curve) < FEWEST:
         return None
     y = curve.value
-    width = max(3, min(BEFORE, len(y) // 4))
+    width = max(3, min(BEFORE, len(y) // 8))
     noise = noise_of(curve)
     threshold = max(least, ERRORS * noise)
     rise = y[width:] - _medians(y, width)
@@ -100,6 +101,15 @@ def _events(
         height = float(y[top]) - base
         came_back = end + 1 < len(y)
         found.append(
-            Spike(int(step[i]), int(step[top]), int(step[end]), base, height, height / noise, came_back)
+            Spike(
+                int(step[i]),
+                int(step[top]),
+                int(step[end]),
+                base,
+                height,
+                height / noise,
+                came_back,
+                end + 1 - i,
+            )
         )
     return found

@@ -31,6 +31,7 @@ LONG = 50  # steps; a warm-up may hide all learning for less
 FEW = 10  # points
 FALLEN = 0.5  # nats below its start; a frozen model can't
 STILL = 0.05  # nats; a trend below this or three errors is no learning
+SMALLEST = 3.2  # nats: ln(25), fewer tokens than the alphabet has letters
 ZERO = 0.9  # share of gradient norms that are 0
 ASKS = ("the gradient norm of each step", "the norm of one weight before and after a step")
 FIX = Remedy(
@@ -76,10 +77,12 @@ def _still(run: Run, name: str, curve: Curve, fact: str) -> Finding:
         return finding(NAME, SURE, [*evidence, *dead], stake=1.0, remedy=FIX)
     if moved:
         return finding(NAME, 0.1, evidence, missing=ASKS)
-    vocab = vocabulary(run)
+    vocab, level = vocabulary(run), float(np.median(curve.value))
+    if vocab is None and level < SMALLEST:
+        said = f"{level:.3f} nats is an even guess of {np.exp(level):.1f} tokens: no vocabulary is that small"
+        return finding(NAME, 0.08, [*evidence, against(said, name)], missing=ASKS)
     if vocab is None:
         return finding(NAME, 0.3, evidence, missing=("vocab_size", *ASKS))
-    level = float(np.median(curve.value))
     even = abs(level - log(vocab)) < INIT
     said = f"{level:.3f} is the loss of an even guess, ln({vocab:,}) = {log(vocab):.3f}, within {INIT}"
     if not even:

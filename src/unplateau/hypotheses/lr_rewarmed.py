@@ -22,7 +22,7 @@ import numpy as np
 
 from ..curve import Curve
 from ..run import Run
-from . import Finding, Hypothesis, Remedy
+from . import Evidence, Finding, Hypothesis, Remedy
 from ._say import against, finding, pro
 from ._start import resumes, tamed, trained
 from .resume_state import jump
@@ -82,6 +82,8 @@ def _logged(run: Run, lr: Curve) -> Finding:
         planned = against(f"the schedule is {kind[:40]}: the rise of {rise.high:.3g} is planned", "schedule")
         return finding(NAME, 0.3, [pro(fact, "lr"), planned], missing=("a run without restarts",))
     evidence = [pro(fact, "lr")]
+    if back := _another_run(run, rise):
+        return finding(NAME, 0.2, [*evidence, back], missing=("one log per run",))
     change = _change(run, rise)
     if change is not None:
         said = f"the loss changes by {change:+.3f} nats from before the rise to after it"
@@ -114,6 +116,18 @@ def rise_of(lr: Curve) -> Rise | None:
     if b < RISE * a or b - a < SHARE * peak:
         return None
     return Rise(int(lr.step[start + low]), a, int(lr.step[start + high]), b, max(peak, b))
+
+
+def _another_run(run: Run, rise: Rise) -> Evidence | None:
+    """Epochs that fall while the rate rises: two runs in one log, not one that was rewarmed."""
+    epoch = tamed(run, "epoch")
+    if epoch is None:
+        return None
+    near = epoch.between(rise.low_step, rise.high_step + 1).value
+    if len(near) < 2 or not bool((np.diff(near) < 0).any()):
+        return None
+    fact = f"epochs fall from {near.max():.2f} to {near[-1]:.2f} as the rate rises: another run began"
+    return against(fact, "epoch")
 
 
 def _change(run: Run, rise: Rise) -> float | None:

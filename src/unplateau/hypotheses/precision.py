@@ -32,14 +32,20 @@ from .instability import CLIMB, climb
 NAME = "precision"
 EARLY = 20  # steps; a fresh model with a warm-up has hardly moved by then
 SKIPPED = 0.05  # of the steps; a scaler that grows its scale skips one in about 2,000 by design
+SEARCH = (
+    32  # steps that a scaler may skip at the start: halvings of 2^32, the largest initial scale, down to 1
+)
 COLLAPSE = 10.0  # halvings of the loss scale below its largest
 ENOUGH = 10  # logged losses; fewer finite ones say little
 NO_BF16 = ("gtx", "rtx 20", "titan", "quadro rtx", "v100", "t4", "p100")  # NVIDIA cards before Ampere
+NEEDS = ("a log with losses, nan ones included", "dtype and card")
 ASKS = ("dtype and card", "a few hundred steps in float32 from the same checkpoint")
 
 
 def test(run: Run) -> Finding:
     total = sum(len(c) for _, c in losses(run))
+    if total == 0:
+        return Finding(NAME, "untestable", missing=NEEDS)
     lost = [(n, c) for n, c in losses(run) if len(c.non_finite_steps)]
     training = [n for n, _ in lost if n != "val_loss"] or len(lost) == len(losses(run))
     if lost and training:
@@ -140,7 +146,7 @@ def _scaler(run: Run) -> list[Evidence]:
     """Evidence for a scaler in distress: many steps skipped, or its scale collapsed."""
     said = []
     skipped, steps = _skipped(run), run.get("steps_done") or 0
-    if steps >= EARLY and skipped > SKIPPED * steps:
+    if steps >= EARLY and skipped > SEARCH + SKIPPED * steps:
         fact = (
             f"{skipped:,} of {steps:,} steps were skipped, {skipped / steps:.0%}: their gradients overflowed"
         )
@@ -159,9 +165,8 @@ def _skips(run: Run) -> list[Evidence]:
     if not run.has("skipped_steps"):
         return []
     skipped, steps = _skipped(run), run.get("steps_done") or 0
-    return [
-        against(f"{skipped:,} steps of {steps:,} were skipped by the scaler", run.source("skipped_steps"))
-    ]
+    fact = f"{skipped:,} steps of {steps:,} were skipped; finding its scale may take {SEARCH}"
+    return [against(fact, run.source("skipped_steps"))]
 
 
 def _skipped(run: Run) -> int:
@@ -189,7 +194,7 @@ def _remedy(run: Run) -> Remedy:
 HYPOTHESIS = Hypothesis(
     name=NAME,
     claim="Arithmetic overflowed or a kernel failed: nan, infinity or skipped steps.",
-    needs=("batch_loss|train_loss|val_loss",),
+    needs=(),  # a loss without a single finite point is the clearest case
     test=test,
-    asks=("a log with losses, nan ones included", "dtype and card"),
+    asks=NEEDS,
 )
