@@ -21,7 +21,7 @@ from math import isfinite
 from pathlib import Path
 
 from cases import CASES, Case, Config
-from texts import build
+from texts import build, harder
 
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus.jsonl.zst"
@@ -132,7 +132,16 @@ def truth(case: Case, out: Path) -> dict[str, object]:
         "run": ran,
         "mended": {"name": case.mended} | without if without else None,
         "gain": gain,
+        "val_harder": measured(out / "data" / case.data.name),
     } | json.loads((done / "sizes.json").read_text())
+
+
+def measured(folder: Path) -> float:
+    """How much harder val is than train; kept beside the data, since it takes a second."""
+    kept = folder / "harder.json"
+    if not kept.exists():
+        kept.write_text(json.dumps(harder(folder)))
+    return json.loads(kept.read_text())
 
 
 def pack(out: Path) -> int:
