@@ -20,6 +20,7 @@ SERIES = {
     "num_input_tokens_seen": "tokens",
     "epoch": "epoch",
 }
+REPEATED = frozenset({"epoch", "tokens"})  # stand in the record of a step and in that of its evaluation
 #: speed, sums at the end, and the step itself: no series
 NO_SERIES = ("_runtime", "_per_second", "_flos", "_memory_rss", "train_loss", "step", "_step")
 
@@ -70,13 +71,13 @@ def series_of(record: Mapping[str, Any], mapped: Mapping[str, str] | None = None
 
 
 class Records:
-    """Adds the Trainer's records to a Recorder; ``epoch`` once a step, though evaluations repeat it."""
+    """Adds the Trainer's records to a Recorder; ``epoch`` once a step, though its evaluation repeats it."""
 
     def __init__(self, rec: Recorder, options: Options) -> None:
         self._rec = rec
         self._unit = options.unit if options.unit not in (None, "nats") else ""
         self._mapped = {key: name for name, key in options.columns.items()}
-        self._epoch_at: int | None = None
+        self._repeated_at: int | None = None
         if self._unit and self._unit != "perplexity":
             _checked(rec, self._unit)
 
@@ -85,10 +86,9 @@ class Records:
         found = series_of(record, self._mapped)
         if not found:
             return False
-        if self._epoch_at == step:
-            found.pop("epoch", None)
-        elif "epoch" in found:
-            self._epoch_at = step
+        if self._repeated_at == step:
+            found = {key: value for key, value in found.items() if key not in REPEATED}
+        self._repeated_at = step
         if self._unit:
             found = {k: _converted(v, self._unit) if k.endswith("loss") else v for k, v in found.items()}
         self._rec.row(tuple(found), step, tuple(found.values()))

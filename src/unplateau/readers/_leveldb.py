@@ -61,6 +61,7 @@ def records(pieces: Iterable[bytes], damage: Damage) -> Iterator[bytes]:
             parts = []
         elif sum(map(len, parts)) > LARGEST:
             parts = []
+    damage.cut = damage.cut or bool(parts)
 
 
 def _fragments(pieces: Iterable[bytes], damage: Damage) -> Iterator[tuple[int, bytes]]:

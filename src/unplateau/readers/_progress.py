@@ -10,6 +10,7 @@ from statistics import median
 
 #: an epoch counted by the loader and one counted from totals differ by less than this many steps an epoch
 SLACK = 1.0
+TOTALS = 32  # bars of different totals between two records
 NEAR = 1.0  # steps; a bar this far from what the epoch says still agrees with it
 
 
@@ -41,26 +42,28 @@ class Pace:
 
 @dataclass(slots=True)
 class Bars:
-    """The bars of training in one run, in the order of the log."""
+    """The bars of one run, in the order of the log: between two records, the first and last of each total."""
 
     bars: list[Bar] = field(default_factory=list)
     _places: list[int] = field(default_factory=list)
+    _since: dict[int, tuple[Bar, Bar]] = field(default_factory=dict)
 
     def add(self, bar: Bar) -> None:
-        # only the first and last of a count matter; a bar is redrawn many times
-        if len(self.bars) > 1 and self.bars[-1].count == self.bars[-2].count == bar.count:
-            self.bars[-1], self._places[-1] = bar, bar.place
-            return
-        self.bars.append(bar)
-        self._places.append(bar.place)
+        if bar.total in self._since or len(self._since) < TOTALS:
+            self._since[bar.total] = self._since.get(bar.total, (bar, bar))[0], bar
+
+    def settle(self) -> None:
+        """Keep the bars since the last record; to be called at each record and at the end."""
+        for bar in sorted({bar for pair in self._since.values() for bar in pair}, key=lambda bar: bar.place):
+            self.bars.append(bar)
+            self._places.append(bar.place)
+        self._since.clear()
 
     def only(self, total: int | None) -> Bars:
         """Those of one total: an evaluation draws bars of its own."""
-        kept = Bars()
-        for bar in self.bars:
-            if bar.total == total:
-                kept.add(bar)
-        return kept
+        self.settle()
+        kept = [bar for bar in self.bars if bar.total == total]
+        return Bars(kept, [bar.place for bar in kept])
 
     def around(self, place: int) -> tuple[int | None, int | None]:
         """The counts of the last bar before ``place`` and of the first after it."""
@@ -76,6 +79,7 @@ class Bars:
 
 def training_total(bars: Bars, places: Sequence[int]) -> int | None:
     """The total of the bar that most often stands beside a record of training."""
+    bars.settle()
     seen: Counter[int] = Counter()
     for place in places:
         seen.update(bar.total for bar in bars.beside(place))

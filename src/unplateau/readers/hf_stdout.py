@@ -25,7 +25,7 @@ RECORD = re.compile(rb"\{'[^{}\n]{1,4000}\}")
 PAIR = re.compile(rb"'([^'\n]{1,100})': ?(?:'([^'\n]{0,100})'|([^,'}\n]{1,100}))")
 LOSS = re.compile(rb"'(?:eval_)?loss': ?'?[-\d.ni]")
 WHEN = re.compile(rb"'(?:epoch|learning_rate|step|global_step)': ?'?[-\d.]")
-BAR = re.compile(rb"(?<!\d)(\d{1,9})/(\d{1,9}) \[")
+BAR = re.compile(rb"\| {1,9}(\d{1,9})/(\d{1,9}) \[")
 BARE = re.compile(rb"\s{0,16}\d{1,3}%\|")  # the Trainer's bar has no title; loading and tokenising have one
 BAR_WIDTH = 1200  # bytes before the count: the widest bar of a wide terminal, three bytes a block
 START = re.compile(rb"\*\*\*\*\* Running training \*\*\*\*\*")
@@ -58,6 +58,9 @@ ARGUMENTS = {
     "weight_decay": ("weight_decay", ""),
 }
 WORDS = ("lr_scheduler_type", "optim", "output_dir", "run_name")  # the rest are numbers
+
+
+NOTHING = "from nothing: their number in the log stands for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ def _parts(source: Source) -> list[Part]:
             part.bars.add(Bar(place, int(key), int(text)))
         elif kind == "record":
             found = Found(place, line, values)
+            part.bars.settle()
             if "train_runtime" in values or "train_loss" in values:
                 part.summary = found
             else:
@@ -200,7 +204,7 @@ def _record(rec: Recorder, part: Part, options: Options) -> None:
     _facts(rec, part, total)
     told = ", ".join(f"{n:,} {why}" for why, n in how.items())
     if set(how) != {"by the record itself"}:
-        rec.warn(f"the records carry no step; it was told {told}")
+        rec.warn(f"the records carry no step; told {told}")
 
 
 class Clock:
@@ -251,7 +255,7 @@ class Clock:
                 return bars[0], "by the progress bar"
             if self.every:
                 return self.counted * self.every, f"by counting records, {self.every} steps each"
-            return index, "by nothing: steps are the records' numbers"
+            return index, NOTHING
         low, high = self.pace.range_of(*found.epoch)
         for bar in bars:
             if low <= bar <= high:

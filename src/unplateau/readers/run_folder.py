@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..run import SERIES, Run
+from ..run import LOSSES, SERIES, Run
 from ..source import Source
 from . import Options, Reader
 from ._hf import number, step_of
@@ -27,12 +27,21 @@ def sniff(sample: bytes, name: str) -> int:  # noqa: ARG001
 
 def read(source: Source, options: Options) -> list[Run]:
     rec, damaged = Recorder(source.name, NAME, options.unit or "nats"), 0
+    before: tuple[int, dict[str, float]] = (-1, {})
     for _, text in source.lines():
-        record = object_of(text)
-        if record is None:
+        found = _row(object_of(text), options)
+        if found is None:
             damaged += bool(text.strip())
-        elif not _row(rec, record, options):
-            damaged += 1
+            continue
+        step, values = found
+        # an evaluation repeats the settings of its step: no second record of them
+        repeated = before[1].items() if step == before[0] else ()
+        new = {
+            name: value for name, value in values.items() if name in LOSSES or (name, value) not in repeated
+        }
+        if new:
+            rec.row(tuple(new), step, tuple(new.values()))
+        before = step, values
     if damaged:
         rec.warn(f"{damaged:,} lines are no record (cut, or of something else), left out")
     for note in source.notes:
@@ -40,10 +49,10 @@ def read(source: Source, options: Options) -> list[Run]:
     return [] if rec.empty else [rec.finish()]
 
 
-def _row(rec: Recorder, record: dict[str, Any], options: Options) -> bool:
-    step = step_of(record.get("step"))
-    if step is None:
-        return False
+def _row(record: dict[str, Any] | None, options: Options) -> tuple[int, dict[str, float]] | None:
+    step = step_of(record.get("step")) if record else None
+    if record is None or step is None:
+        return None
     mapped = {key: name for name, key in options.columns.items()}
     values = {}
     for key, raw in record.items():
@@ -51,9 +60,7 @@ def _row(rec: Recorder, record: dict[str, Any], options: Options) -> bool:
         name = mapped.get(key, key)
         if name in SERIES and value is not None:
             values[name] = value
-    if values:
-        rec.row(tuple(values), step, tuple(values.values()))
-    return bool(values)
+    return (step, values) if values else None
 
 
 READER = Reader(NAME, 'our own log.jsonl: {"step": 500, "val_loss": 5.01, "lr": 0.001}', sniff, read)
