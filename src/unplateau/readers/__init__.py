@@ -39,13 +39,21 @@ class Reader:
 
 
 def choose(source: Source) -> Reader | None:
-    """The reader that recognises most records in the sample of ``source``, or None."""
+    """The reader that recognises most records in the sample of ``source``, or None.
+
+    A claim of one record may be chance (a comma in each time stamp makes a table): a last resort that
+    finds more takes the log, unless it is a JSON document, which no reader of lines understands.
+    """
     from ..plugins import discover
 
     readers: list[Reader] = list(discover("readers").values())
-    for group in (False, True):
-        claims = [(r.sniff(source.sample, source.name), r) for r in readers if r.last_resort is group]
-        best = max(claims, key=lambda claim: claim[0], default=(0, None))
-        if best[0] > 0:
-            return best[1]
-    return None
+    first, resort = (_best(source, [r for r in readers if r.last_resort is late]) for late in (False, True))
+    document = source.sample.lstrip()[:1] in {b"{", b"["}
+    weak = first[0] <= 1 and not document
+    count, reader = resort if resort[0] > first[0] and (weak or not first[0]) else first
+    return reader if count > 0 else None
+
+
+def _best(source: Source, readers: list[Reader]) -> tuple[int, Reader | None]:
+    claims = [(r.sniff(source.sample, source.name), r) for r in readers]
+    return max(claims, key=lambda claim: claim[0], default=(0, None))
