@@ -134,6 +134,7 @@ class TestEverySample:
         packed = tmp_path / f"{sample.name}.gz"
         packed.write_bytes(gzip.compress(sample.read_bytes()))
 
+        assert choose(Source(packed)).name == name
         assert points(read(name, packed)) == points(read(name, sample))
 
     def test_cut_anywhere_it_gives_what_came_before(self, name, sample, tmp_path):
@@ -163,6 +164,14 @@ class TestEveryTextSample:
         path = tmp_path / sample.name
         path.write_bytes(sample.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
 
+        assert points(read(name, path)) == points(read(name, sample))
+
+    def test_reads_the_same_from_utf_16(self, name, sample, tmp_path):
+        """As Windows' shell writes what it redirects."""
+        path = tmp_path / sample.name
+        path.write_bytes(sample.read_bytes().decode("utf-8", "replace").encode("utf-16"))
+
+        assert choose(Source(path)).name == name
         assert points(read(name, path)) == points(read(name, sample))
 
     def test_reads_the_same_in_colour(self, name, sample, tmp_path):
