@@ -191,7 +191,7 @@ HEALTHY = [
     healthy("bias", 3, LATE, bias=True, max_iters=1300, eval_interval=100),
     healthy("two-epochs", 2, replace(MOBY, train=400_000), max_iters=1500),
     healthy("four-epochs", 3, replace(EARLY, train=300_000), max_iters=1800, n_embd=32, eval_interval=150),
-    healthy("plain-evals", 2, LATE, batch_size=4, eval_iters=60, max_iters=1500, eval_interval=75),
+    healthy("plain-evals", 1, LATE, batch_size=4, eval_iters=60, max_iters=1500, eval_interval=75),
     healthy("context-32", 2, EARLY, batch_size=20, block_size=32, n_embd=64, max_iters=1500),
     healthy(
         "keen",
@@ -247,7 +247,7 @@ RATES = [
     rate("lr-too-high", 10, "code", 2),
     rate("lr-too-high", 30, "code"),
     rate("lr-too-high", 60, "bpe512"),
-    plant("lr-too-high", "x15", "late", 2, learning_rate=3e-2),
+    plant("lr-too-high", "x15", "late", 1, learning_rate=3e-2),
     rate("lr-too-high", 20, "late"),
     rate("lr-too-low", 1 / 30, "early", 1),
     rate("lr-too-low", 1 / 10, "early", 2),

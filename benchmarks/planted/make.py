@@ -95,6 +95,11 @@ def run(case: Case, out: Path, nanogpt: Path, texts: Path, python: str) -> None:
     print(f"{case.name}: {time.monotonic() - began:.0f} s, {outcome(done)}", flush=True)
 
 
+def finished(name: str, out: Path) -> bool:
+    """Whether a case has been run."""
+    return (out / "runs" / name / "sizes.json").exists()
+
+
 def number(text: str) -> float | None:
     """A printed loss; unknown when it is not finite."""
     value = float(text)
@@ -119,7 +124,7 @@ def truth(case: Case, out: Path) -> dict[str, object]:
     done = out / "runs" / case.name
     mended = out / "runs" / case.mended if case.mended else None
     ran = outcome(done)
-    without = outcome(mended) if mended and (mended / "sizes.json").exists() else None
+    without = outcome(mended) if mended else None
     both = (ran["final_val"], without["final_val"] if without else None)
     gain = round(both[0] - both[1], 4) if None not in both else None
     data = {key: value for key, value in asdict(case.data).items() if key not in {"text", "tokenizer"}}
@@ -151,7 +156,7 @@ def pack(out: Path) -> int:
     lines = []
     for case in sorted(CASES, key=lambda case: case.name):
         done = out / "runs" / case.name
-        if not (done / "sizes.json").exists():
+        if not finished(case.name, out) or not finished(case.mended or case.name, out):
             continue
         facts = truth(case, out)
         (done / "truth.json").write_text(json.dumps(facts, indent=1))
@@ -185,10 +190,7 @@ def main() -> None:
     if args.verb == "pack":
         print(f"{pack(out)} of {len(CASES)} runs, {CORPUS.stat().st_size:,} bytes")
     for case in CASES if args.verb == "run" else ():
-        wanted = (
-            any(word in case.name for word in args.only)
-            and not (out / "runs" / case.name / "sizes.json").exists()
-        )
+        wanted = any(word in case.name for word in args.only) and not finished(case.name, out)
         if wanted and time.monotonic() - began < args.seconds:
             run(case, out, args.nanogpt.resolve(), args.texts.resolve(), args.python)
     for case in CASES if args.verb == "list" else ():
