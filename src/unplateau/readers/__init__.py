@@ -47,10 +47,12 @@ def choose(source: Source) -> Reader | None:
     from ..plugins import discover
 
     readers: list[Reader] = list(discover("readers").values())
-    first, resort = (_best(source, [r for r in readers if r.last_resort is late]) for late in (False, True))
+    first = _best(source, [r for r in readers if not r.last_resort])
     document = source.sample.lstrip()[:1] in {b"{", b"["}
-    weak = first[0] <= 1 and not document
-    count, reader = resort if resort[0] > first[0] and (weak or not first[0]) else first
+    if first[0] > 1 or (first[0] == 1 and document):
+        return first[1]  # the last resorts look at every word: half a second for a large log
+    resort = _best(source, [r for r in readers if r.last_resort])
+    count, reader = resort if resort[0] > first[0] else first
     return reader if count > 0 else None
 
 
