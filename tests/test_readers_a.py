@@ -274,6 +274,30 @@ def test_a_capture_broken_at_the_width_of_the_terminal_keeps_its_numbers(tmp_pat
     assert run.series["val_bpb"].unit == "bits per byte"
 
 
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "2024-05-01T10:00:00.123Z ",
+        "[2024-05-01 10:00:00,123] ",
+        "[rank0]: ",
+        "0: ",
+        "    ",
+        "> ",
+        "10:00:00 ",
+    ],
+)
+def test_what_a_launcher_puts_before_each_line_is_passed_over(prefix, tmp_path):
+    lines = (LOGS / "nanogpt" / "sample.log").read_text().splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("tokens per"))
+    plain, marked = lines[at:], [prefix + line for line in lines[at:]]
+    (wanted,) = read_text(tmp_path, "\n".join(plain) + "\n")
+    (run,) = read_text(tmp_path, "\n".join(marked) + "\n")
+
+    assert choose(Source(tmp_path / "train.log")).name == "nanogpt"
+    assert run.series == wanted.series
+    assert run.get("params_total") == wanted.get("params_total")
+
+
 # --- exactness and cost
 
 

@@ -24,6 +24,13 @@ END4 = rb"(?:(?=[\s,|;)])|(?:(?<=\.\d{4})|(?<=nan)|(?<=inf))\Z)"
 END6 = rb"(?:(?=[\s,|;)])|(?:(?<=\.\d{6})|(?<=nan)|(?<=inf))\Z)"
 NEAR = 1000  # bytes of a line that are looked at; records and facts are shorter
 
+#: what schedulers, launchers and quoting put before a record: a time stamp, a rank, an indent
+PREFIX = re.compile(
+    rb"\n(?!iter |step|saving )(?:[ \t>]{1,8}|\[(?:rank|default)\d{1,5}\]:? ?|\d{1,5}: {1,2}"
+    rb"|\[?(?:\d{4}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d[.,\d]{0,10}(?:Z|[+-]\d\d:?\d\d)?\]?:? {1,4})"
+    rb"(?=iter \d|[Ss]tep[ :]{1,12}\d|s:\d|\[(?:eval|train)\] |val loss |validation loss: |Overriding"
+    rb"|tokens per iteration|found vocab_size|Initializing |Resuming |number of parameters: |num (?:non-)?decayed)"
+)
 DEATH = re.compile(
     rb"[\w.]{0,40}OutOfMemoryError\b|CUDA out of memory|(?<!\w)Killed\b|KeyboardInterrupt\b|CUDA error:"
     rb"|slurmstepd: error: \*\*\*|DUE TO TIME LIMIT|oom-kill|received signal|SIGTERM|Segmentation fault"
@@ -49,9 +56,18 @@ class Place:
         return f"log line {self.line}"
 
 
+def bare(data: bytes) -> bytes:
+    r"""``data`` with a newline in front, and its records without prefixes.
+
+    >>> bare(b"2024-05-01T10:00:00Z iter 10: loss 2\n[rank0]: step 20: train loss 1\n")
+    b'\niter 10: loss 2\nstep 20: train loss 1\n'
+    """
+    return PREFIX.sub(b"\n", b"\n" + data)
+
+
 def lead(piece: Piece) -> tuple[bytes, Place]:
     """The text of a piece with a newline in front, and its line counter."""
-    text = b"\n" + piece.data
+    text = bare(piece.data)
     return text, Place(text, piece.line)
 
 
@@ -67,7 +83,7 @@ def count(pattern: re.Pattern[bytes]) -> Callable[[bytes, str], int]:
     """A reader's ``sniff``: how often ``pattern`` matches."""
 
     def sniff(sample: bytes, name: str) -> int:  # noqa: ARG001
-        return sum(1 for _ in pattern.finditer(b"\n" + sample))
+        return sum(1 for _ in pattern.finditer(bare(sample)))
 
     return sniff
 

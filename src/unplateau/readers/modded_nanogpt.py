@@ -17,9 +17,10 @@ import re
 from ..run import Fact, Run
 from ..source import Source
 from . import Options, Reader
-from ._text import END4, END6, NUMBER, STEP, Book, Place, Stated, scan, stated, whole, words
+from ._text import END4, END6, NUMBER, STEP, Book, Place, Stated, count, scan, stated, whole, words
 
 NAME = "modded-nanogpt"
+#: six decimals in the oldest form: llm.c's log of the same keys has four
 RECORD = re.compile(
     rb"\n(?:step:\d{1,18}/\d{1,18} (?:train_loss|val_loss|train_time):[-+\dni]"
     rb"|s:\d{1,18} (?:tel|trl):(?:\d{1,6}\.\d{6}|nan))"
@@ -63,11 +64,6 @@ TABLE = (
     Stated(b"val_bpb:enabled", "tokenizer", "", re.compile(rb".{0,200}? tokenizer_path=(\S{1,300})")),
     Stated(b"stopping_early: ", "killed", "", re.compile(rb"([^\n]{1,200})")),
 )
-
-
-def sniff(sample: bytes, name: str) -> int:  # noqa: ARG001
-    """Records of its own; llm.c's log of the same keys has four decimals."""
-    return sum(1 for _ in RECORD.finditer(b"\n" + sample))
 
 
 def read(source: Source, options: Options) -> list[Run]:  # noqa: ARG001
@@ -156,6 +152,6 @@ class _Log:
 READER = Reader(
     name=NAME,
     about="modded-nanogpt, parameter-golf: `step:250/6200 val_loss:4.7012 train_time:53234ms`, `s:250 tel:4.714662`",
-    sniff=sniff,
+    sniff=count(RECORD),
     read=read,
 )
