@@ -80,7 +80,7 @@ def _probability(passes: float | None, growth: float | None, end: float, *, grow
         return 0.3
     if growth >= HALF and new:
         return SURE if growth >= ALL else LIKELY + 0.1
-    return 0.5 if growth >= HALF else 0.3
+    return 0.4 if growth >= HALF else 0.3
 
 
 def _passes(run: Run, passes: float | None) -> list[Evidence]:
