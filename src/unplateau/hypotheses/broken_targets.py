@@ -34,6 +34,7 @@ SMALL_K = 8  # above, the bands of neighbouring k are too close for chance
 SAME = 0.03  # relative; a ratio of two losses that is constant to this is a factor, no difference
 VARIES = 1.3  # the loss must fall by this factor for a factor to be told from an offset
 FOLLOWS = 0.1  # nats above the unigram entropy
+PRINTED = 0.01  # nats; losses of four decimals keep two digits above
 COMMON = 4  # evaluations with a batch loss beside them
 ASKS = ("the loss at step 0", "one printed row of inputs and targets", "a short run on random tokens")
 FIX = Remedy(
@@ -85,19 +86,19 @@ def _factor(run: Run) -> Finding | None:
     if ratio is None:
         return None
     middle = float(np.median(ratio))
-    k = round(middle if middle > 1 else 1 / middle)
-    spread = float(np.ptp(ratio)) / middle
-    if k < KS[0] or spread > 4 * SAME or abs((middle if middle > 1 else 1 / middle) / k - 1) > SAME:
+    times = middle if middle > 1 else 1 / middle
+    spread = 1.4826 * float(np.median(np.abs(ratio / middle - 1)))
+    told = [n for n in (run.get("gradient_accumulation_steps"), run.get("world_size")) if n and n > 1]
+    k = next((n for n in told if abs(times / n - 1) < SAME), round(times))
+    if k < KS[0] or spread > 2 * SAME or abs(times / k - 1) > SAME:
         return None
-    word = "times" if middle > 1 else "part of"
-    fact = f"batch_loss is {middle:.3f} times the evaluated loss at {len(ratio)} steps, within {spread:.1%}"
-    told = k in (run.get("gradient_accumulation_steps"), run.get("world_size"))
+    if k not in told and k > SMALL_K:
+        return None
+    fact = f"batch_loss is {middle:.4g} times the evaluated loss at {len(ratio)} steps, within {spread:.1%}"
     evidence = [pro(fact, "batch_loss, train_loss")]
-    if told:
-        evidence.append(
-            pro(f"a step has {k} micro-batches ({word} {k})", run.source("gradient_accumulation_steps"))
-        )
-    return finding(NAME, SURE if told else 0.75, evidence, stake=0.05, remedy=FIX, missing=ASKS[1:])
+    if k in told:
+        evidence.append(pro(f"a step has {k} micro-batches", run.source("gradient_accumulation_steps")))
+    return finding(NAME, SURE if k in told else 0.75, evidence, stake=0.05, remedy=FIX, missing=ASKS[1:])
 
 
 def _ratios(run: Run) -> np.ndarray | None:
@@ -107,7 +108,7 @@ def _ratios(run: Run) -> np.ndarray | None:
         return None
     _, i, j = np.intersect1d(batch.step, other.step, return_indices=True)
     a, b = batch.value[i], other.value[j]
-    keep = (a > NOTHING) & (b > NOTHING)
+    keep = (a > PRINTED) & (b > PRINTED)
     a, b = a[keep], b[keep]
     if len(a) < COMMON or float(b.max()) < VARIES * float(b.min()):
         return None

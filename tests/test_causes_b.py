@@ -1,0 +1,215 @@
+"""Causes that invariants tell: planted with varied severity they are found, and healthy runs are left alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from planted import PLANTED, everywhere, rng_of
+from synthetic import healthy_run, with_values, without_series
+from unplateau.diagnose import examine
+from unplateau.plugins import discover
+from unplateau.run import Fact, Run
+
+CAUSES = discover("hypotheses")
+SEEDS = range(20)
+#: causes that no log can show alone, and one that a log can at most suspect
+HIDDEN = ("data-order", "batch-too-large")
+MINE = (*PLANTED, *HIDDEN)
+WAYS = [
+    pytest.param(cause, way, id=f"{cause}-{way.__name__}") for cause, ways in PLANTED.items() for way in ways
+]
+
+
+def finding_on(run: Run, cause: str):
+    return examine(CAUSES[cause], run)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("cause", "way"), WAYS)
+def test_a_planted_cause_is_found(cause, way, seed):
+    finding = finding_on(way(seed), cause)
+
+    assert finding.verdict == "supported", finding
+    assert any(e.points == "for" for e in finding.evidence)
+
+
+@pytest.mark.parametrize("cause", MINE)
+def test_a_healthy_run_is_rarely_accused(cause):
+    verdicts = [finding_on(healthy_run(s, extras=s % 2 == 0), cause).verdict for s in range(100)]
+
+    assert verdicts.count("supported") == 0
+
+
+@pytest.mark.parametrize("cause", [c for c in MINE if CAUSES[c].without is not CAUSES["data-order"].without])
+def test_the_run_without_it_is_cleared(cause):
+    for way in PLANTED[cause]:
+        for seed in range(6):
+            cured = CAUSES[cause].without(way(seed))
+
+            assert cured is not None
+            assert finding_on(cured, cause).verdict in {"refuted", "untestable"}, (way.__name__, seed)
+
+
+def test_one_spike_that_came_back_is_no_instability():
+    run = with_values(
+        healthy_run(1), batch_loss=lambda step, value: value + 4 * ((step > 2000) & (step < 2100))
+    )
+    finding = finding_on(run, "instability")
+
+    assert finding.verdict == "undecided"
+    assert "came back" in " ".join(e.fact for e in finding.evidence)
+
+
+def test_batches_that_are_odd_for_one_step_are_no_instability():
+    odd = rng_of(0).choice(600, 12, replace=False) + 100
+    run = with_values(
+        healthy_run(1, max_steps=9000), batch_loss=lambda step, value: value + 3.0 * np.isin(step // 10, odd)
+    )
+
+    assert finding_on(run, "instability").verdict == "undecided"
+
+
+def test_a_loss_that_is_coming_back_when_the_log_ends_is_not_called_diverged():
+    run = everywhere(
+        healthy_run(2),
+        lambda step, value: value + 5 * np.exp(-(step - 0.9 * step[-1]) / 900) * (step > 0.9 * step[-1]),
+    )
+
+    assert finding_on(run, "instability").verdict == "undecided"
+
+
+def test_memorising_is_no_instability():
+    run = with_values(healthy_run(3), val_loss=lambda step, value: value + 4 * step / step[-1])
+
+    assert finding_on(run, "instability").verdict == "refuted"
+
+
+def test_float16_without_trouble_is_refuted_with_its_count():
+    finding = finding_on(healthy_run(0, dtype="float16"), "precision")
+
+    assert finding.verdict == "refuted"
+    assert finding.evidence[0].fact.startswith("0 of ")
+
+
+@pytest.mark.parametrize("skipped", [0, 3, 19])
+def test_a_scaler_that_searches_its_scale_is_no_fault(skipped):
+    run = healthy_run(0, dtype="float16").with_facts(skipped_steps=Fact(skipped, "steps", "counted"))
+
+    assert finding_on(run, "precision").verdict == "refuted"
+
+
+def test_a_collapsed_loss_scale_is_a_fault():
+    scales = [[step, 2.0 ** max(-20, 16 - step)] for step in range(60)]
+    run = healthy_run(0, dtype="float16").with_facts(loss_scale=Fact(scales, "", "log"))
+
+    assert finding_on(run, "precision").verdict == "supported"
+
+
+def test_nan_after_a_climb_is_a_divergence_first():
+    def leave(step, value):
+        late = np.maximum(0, step - 0.5 * step[-1]) / step[-1]
+        return np.where(step > 0.6 * step[-1], np.nan, value + 40 * late)
+
+    run = everywhere(healthy_run(4), leave)
+
+    assert finding_on(run, "instability").verdict == "supported"
+    assert finding_on(run, "precision").verdict == "undecided"
+
+
+def test_a_val_loss_that_is_never_a_number_speaks_of_its_labels():
+    run = with_values(healthy_run(5), val_loss=lambda _, value: value * np.nan)
+
+    assert finding_on(run, "broken-targets").verdict == "supported"
+    assert finding_on(run, "precision").verdict == "undecided"
+
+
+def test_a_padded_vocabulary_is_worth_nothing():
+    facts = " ".join(e.fact for e in finding_on(healthy_run(0), "tokenizer-mismatch").evidence)
+
+    assert "ln(50304) - ln(50257) = 0.0009 nats" in facts
+
+
+def test_a_fresh_start_far_above_an_even_guess_is_not_blamed_on_the_tokenizer():
+    run = everywhere(healthy_run(0), lambda step, value: value + 20 * np.exp(-step / 100))
+    finding = finding_on(run, "tokenizer-mismatch")
+
+    assert finding.verdict == "undecided"
+
+
+def test_a_checkpoint_that_knows_its_tokens_is_cleared():
+    run = everywhere(healthy_run(0, init_from="gpt2"), lambda _, value: np.minimum(value, 3.4))
+
+    assert finding_on(run, "tokenizer-mismatch").verdict == "refuted"
+
+
+def test_fine_tuning_that_memorises_is_no_leak():
+    run = with_values(
+        healthy_run(0, init_from="gpt2"), train_loss=lambda _, v: v * 0.001, batch_loss=lambda _, v: v * 0.001
+    )
+
+    assert finding_on(run, "broken-targets").verdict != "supported"
+
+
+def test_a_finetuned_model_that_stands_still_is_not_called_frozen():
+    rng = rng_of(1)
+    run = everywhere(healthy_run(0, init_from="gpt2"), lambda step, _: 3.1 + rng.normal(0, 0.02, len(step)))
+
+    assert finding_on(run, "frozen-parameters").verdict in {"undecided", "refuted"}
+
+
+def test_a_resume_that_goes_on_where_it_was_is_cleared():
+    run = replace(healthy_run(6), format="litgpt").with_facts(resumed_at=Fact([3000], "steps", "log line 3"))
+    finding = finding_on(run, "resume-state")
+
+    assert finding.verdict == "refuted"
+    assert "resume around step 3,000" in finding.evidence[0].fact
+
+
+def test_no_warmup_with_a_clean_start_is_cleared():
+    assert finding_on(healthy_run(7, warmup_steps=0), "no-warmup").verdict == "refuted"
+
+
+def test_the_reference_warmup_is_told_in_tokens():
+    run = healthy_run(0, batch_size=16, gradient_accumulation_steps=32, beta2=0.99)
+    facts = [e.fact for e in finding_on(run, "no-warmup").evidence]
+
+    assert facts[0] == "the warm-up has 500 steps, 262M tokens"
+    assert "200 steps for Adam's beta2 of 0.99" in facts[1]
+
+
+def test_a_missing_warmup_shows_in_a_logged_rate_too():
+    run = without_series(healthy_run(0, extras=True, warmup_steps=0), "train_loss")
+    run = replace(run, facts={n: f for n, f in run.facts.items() if n != "warmup_steps"})
+    finding = finding_on(run, "no-warmup")
+
+    assert "of its highest already" in finding.evidence[0].fact
+
+
+def test_cosine_restarts_that_were_planned_are_not_called_rewarmed():
+    run = PLANTED["lr-rewarmed"][0](3).with_facts(schedule=Fact("cosine_with_restarts", "", "config.py:3"))
+
+    assert finding_on(run, "lr-rewarmed").verdict == "undecided"
+
+
+def test_val_above_train_speaks_against_a_leak():
+    run = with_values(healthy_run(8), val_loss=lambda step, value: value + 0.4 * step / step[-1])
+
+    assert finding_on(run, "val-leak").verdict == "refuted"
+
+
+def test_a_huge_batch_with_few_steps_is_suspected_but_never_called():
+    run = healthy_run(0, batch_size=512, gradient_accumulation_steps=16, max_steps=600, warmup_steps=50)
+    finding = finding_on(run, "batch-too-large")
+
+    assert finding.verdict == "undecided"
+    assert finding.missing
+
+
+def test_other_loaders_than_nanogpts_say_what_would_settle_the_order():
+    finding = finding_on(replace(healthy_run(0), format="table"), "data-order")
+
+    assert finding.verdict == "untestable"
+    assert finding.missing
