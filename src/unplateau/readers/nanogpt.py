@@ -73,6 +73,7 @@ WORDS = {
         "tokens": "tokens",
     },
 }
+UNITS, PARTS = {"s": 1000}, {"%": 100}
 BITS = {"bpc": "bits per character", "bpb": "bits per byte"}
 
 
@@ -134,11 +135,16 @@ class _Log:
         return int(steps.max())
 
     def _one_by_one(self, rec: Recorder, text: bytes, kind: bytes = b"iter") -> int:
-        last = -1
+        found: dict[bytes, tuple[list[int], list[float]]] = {}  # word and mark -> steps, values
         for match in ANY.finditer(text):
-            if match[1] == kind and _parts(rec, match[1].decode(), int(match[2]), match[3] + match[4]):
-                last = max(last, int(match[2]))
-        return last
+            if match[1] == kind:
+                step = int(match[2])
+                for word, value, mark in PART.findall(match[3] + match[4]):
+                    steps, values = found.setdefault(word + b"\0" + mark, ([], []))
+                    steps.append(step)
+                    values.append(float(value))
+        done = [_field(rec, kind.decode(), key.decode().lower(), *both) for key, both in found.items()]
+        return max(done, default=-1)
 
 
 def _by_pattern(pattern: re.Pattern[bytes], lines: bytes) -> list[Values] | None:
@@ -153,22 +159,19 @@ def _floats(rows: list[tuple[bytes, ...]], column: int) -> Values:
     return np.array([float(row[column]) for row in rows])
 
 
-def _parts(rec: Recorder, kind: str, step: int, text: bytes) -> bool:
-    """One line of a fork: each field that we know; False where there is none."""
-    found = False
-    for part in PART.finditer(text):
-        name = WORDS[kind].get(part[1].decode().lower())
-        if name is None:
-            continue
-        mark, value = (part[3] or b"").strip().decode().lower(), float(part[2])
-        if name == "mfu" and value < 0:
-            continue
-        scale = {"s": 1000.0, "%": 0.01}.get(mark, 1.0)
-        if mark in BITS or name[-3:] in BITS:
-            rec.set_unit(name, BITS.get(mark) or BITS[name[-3:]])
-        rec.add(name, step, value * scale)
-        found = True
-    return found
+def _field(rec: Recorder, kind: str, key: str, at: list[int], raw: list[float]) -> int:
+    """The values of one field of a fork's lines; the last step, or -1 where we do not know the word."""
+    word, _, mark = key.partition("\0")
+    name, mark = WORDS[kind].get(word), mark.strip()
+    if name is None:
+        return -1
+    steps, values = np.array(at, np.int64), np.array(raw) * UNITS.get(mark, 1) / PARTS.get(mark, 1)
+    if name == "mfu":
+        steps, values = steps[values >= 0], values[values >= 0]  # -100% until it has measured
+    if mark in BITS or name[-3:] in BITS:
+        rec.set_unit(name, BITS.get(mark) or BITS[name[-3:]])
+    rec.rows((name,), steps, (values,))
+    return max(at)
 
 
 READER = Reader(
