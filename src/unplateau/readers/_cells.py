@@ -15,6 +15,7 @@ DELIMITERS = (",", ";", "\t", "|")
 PREAMBLE = 60  # lines before a header: comments, titles, "sep=;"
 LOOKED_AT = 200  # rows from which a header and the decimal sign are told
 WIDEST = 5000  # columns
+LONGEST = 60  # characters of a number
 DEEPEST = 4  # levels of JSON objects within a row
 COMMA_DECIMAL = re.compile(
     r"[-+]?(?:0,\d{1,30}|\d{1,3}(?:\.\d{3}){1,5},\d{1,30}|\d{1,15},(?:\d{1,2}|\d{4,30}))(?:[eE][-+]?\d{1,3})?"
@@ -45,8 +46,10 @@ def number(cell: Any, decimal: str = ".", *, whole: bool = False) -> float | Non
     """
     if not isinstance(cell, str):
         return None if cell is None or isinstance(cell, bool) else _float(cell)
+    if decimal == "." and cell and len(cell) <= LONGEST and (found := _float(cell)) is not None:
+        return found
     text = cell.strip()
-    if not text or len(text) > 60:
+    if not text or len(text) > LONGEST:
         return None
     if whole and GROUPED.fullmatch(text) and (decimal == "," or "," in text):
         return _float(text.replace(",", "").replace(".", ""))

@@ -47,23 +47,34 @@ class Bars:
     bars: list[Bar] = field(default_factory=list)
     _places: list[int] = field(default_factory=list)
     _since: dict[int, tuple[Bar, Bar]] = field(default_factory=dict)
+    _marks: list[int] = field(default_factory=list)  # how many records came before each bar
+    _records: int = 0
 
     def add(self, bar: Bar) -> None:
         if bar.total in self._since or len(self._since) < TOTALS:
             self._since[bar.total] = self._since.get(bar.total, (bar, bar))[0], bar
+
+    @property
+    def twice(self) -> bool:
+        """True where a count other than the last is drawn twice without a record between."""
+        pairs = zip(self.bars, self.bars[1:], self._marks, self._marks[1:], strict=False)
+        return any(a.count == b.count < b.total and i == j for a, b, i, j in pairs)
 
     def settle(self) -> None:
         """Keep the bars since the last record; to be called at each record and at the end."""
         for bar in sorted({bar for pair in self._since.values() for bar in pair}, key=lambda bar: bar.place):
             self.bars.append(bar)
             self._places.append(bar.place)
+            self._marks.append(self._records)
+        self._records += 1
         self._since.clear()
 
     def only(self, total: int | None) -> Bars:
         """Those of one total: an evaluation draws bars of its own."""
         self.settle()
-        kept = [bar for bar in self.bars if bar.total == total]
-        return Bars(kept, [bar.place for bar in kept])
+        kept = [(bar, mark) for bar, mark in zip(self.bars, self._marks, strict=True) if bar.total == total]
+        bars = [bar for bar, _ in kept]
+        return Bars(bars, [bar.place for bar in bars], {}, [mark for _, mark in kept])
 
     def around(self, place: int) -> tuple[int | None, int | None]:
         """The counts of the last bar before ``place`` and of the first after it."""

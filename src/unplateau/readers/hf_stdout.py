@@ -215,10 +215,18 @@ class Clock:
         every = part.stated("logging_steps")
         self.every = int(every) if every and every >= 1 else None
         around = [part.bars.around(f.place) for f in part.found]
-        # tqdm redraws its bar after a record; where a log shows that, the redrawn count is exact
-        self.redrawn = any(a is not None and a == b for a, b in around)
+        self.redrawn = self._redrawn(around)
         self.pace = self._pace(around)
         self.counted = 0
+
+    def _redrawn(self, around: list[tuple[int | None, int | None]]) -> bool:
+        """True where tqdm draws its bar anew after a record: that count is exact, the one before may lag."""
+        pairs = [(a, b) for a, b in around if a is not None and b is not None]
+        if self.every and self.every > 1:
+            before, after = (sum(pair[i] % self.every == 0 for pair in pairs) for i in (0, 1))
+            if before != after:
+                return after > before
+        return any(a == b for a, b in pairs) or self.part.bars.twice
 
     def _pace(self, around: list[tuple[int | None, int | None]]) -> Pace | None:
         part, end = self.part, self.part.summary
