@@ -8,9 +8,9 @@ Refuted by: a loader that draws its windows at random over all of the data, as n
 Needs: how the batches are drawn; the loss by shard.
 What to do: shuffle documents over all shards before packing; a buffer as large as the data, or random
 windows; another order in each pass.
-Sources: marin-community/marin, report of the 32B run (correlated batches by a linear congruence; a
-Feistel permutation mended it); jingyaogong/minimind pull 503 (shuffle=True removed spikes); AGNDM/build-nanogpt
-(shuffling the shards of FineWeb-Edu gave .004 nats: noise).
+Sources: marin-community/marin, report of the 32B run, 2025 (correlated batches by a linear congruence; a
+Feistel permutation mended it); jingyaogong/minimind pull 503 (shuffle=True removed spikes);
+AGNDM/build-nanogpt (shuffling the shards of FineWeb-Edu gave .004 nats: noise).
 """
 
 from __future__ import annotations
