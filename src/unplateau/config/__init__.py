@@ -17,7 +17,7 @@ from ..source import Source
 from ._dialect import Dialect, Settings
 
 LIMIT = 8 << 20  # bytes of a configuration
-PYTHON_LIMIT = 1 << 20  # bytes of one in Python, whose syntax tree takes a hundred times its text
+PYTHON_LIMIT = 1 << 18  # bytes of one in Python, whose syntax tree takes a hundred times its text
 DIALECTS = ("nanogpt", "huggingface", "litgpt", "torchtitan", "llmc", "nanochat", "megatron", "unplateau")
 KINDS = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".json": "json", ".sh": "flags"}
 #: facts that say where a run lies, not what it does
@@ -113,7 +113,7 @@ def _parse(text: str, name: str, kind: str) -> Settings:
         from ._python import parse_python
 
         if len(text) > PYTHON_LIMIT:
-            raise UnreadableError(f"{name} is larger than {PYTHON_LIMIT >> 20} MiB, too large for a config")
+            raise UnreadableError(f"{name} is larger than {PYTHON_LIMIT >> 10} kiB, too large for a config")
         return parse_python(text, name)
     from ._tree import parse_flags, parse_tree
 

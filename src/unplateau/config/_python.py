@@ -18,6 +18,7 @@ from ..errors import UnreadableError
 from ._dialect import CLAIM, Setting, Settings, claims_of_comment, kept
 
 EXPONENT = 64  # largest power that is computed; no setting needs more
+STATEMENTS = 10_000  # of a file; nanoGPT's own train.py has some hundred
 DIGITS = 256  # bits; a whole number that needs more is no setting
 
 ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -44,7 +45,10 @@ def parse_python(text: str, name: str) -> Settings:
     """
     settings = Settings({}, name, [], set(), _claims(text, name))
     values: dict[str, Any] = {}
-    for node in tree_of(text, name).body:
+    statements = tree_of(text, name).body
+    if len(statements) > STATEMENTS:
+        raise UnreadableError(f"{name} has {len(statements):,} statements, too many for a config")
+    for node in statements:
         assigned = _assignment(node)
         if assigned is None:
             _skip(node, settings, values)
