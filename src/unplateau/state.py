@@ -27,6 +27,7 @@ PRINTED = 1e-4  # nats; logs print four decimals, no level is known better than 
 WINDOW_SD = 0.35  # nats; sd of one window's mean loss, median over benchmarks/planted/corpus.jsonl.zst
 BUMP = 4.0  # standard errors above both neighbours' trend: 1 in 15,000 by chance
 DIVERGED = 0.2  # share of the whole drop lost again, for good
+HUGE = 1e30  # nats; float32 itself ends at 3e38
 SLOWED = 0.5  # of the slope a doubling earlier; a power law t^-a with a < 1 keeps more than this
 
 
@@ -107,11 +108,18 @@ def _state(run: Run) -> State:
 
 def judged(run: Run) -> tuple[str, Curve | None]:
     """The loss to judge by: the first of val, train, batch with ``LEAST`` points after the start."""
-    found = [(n, run.series[n].finite) for n in LOSSES if n in run.series and len(run.series[n].finite)]
+    sane = [(n, _sane(run.series[n].finite)) for n in LOSSES if n in run.series]
+    found = [(n, curve) for n, curve in sane if len(curve)]
     for name, curve in found:
         if len(after_start(curve)) >= LEAST:
             return name, curve
     return found[0] if found else ("", None)
+
+
+def _sane(curve: Curve) -> Curve:
+    """The part without numbers that only damage makes: their squares are no numbers any more."""
+    keep = np.abs(curve.value) < HUGE
+    return curve if keep.all() else Curve(curve.step[keep], curve.value[keep], curve.unit)
 
 
 def after_start(curve: Curve) -> Curve:

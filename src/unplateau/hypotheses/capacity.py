@@ -97,7 +97,7 @@ def without(run: Run) -> Run | None:
 HYPOTHESIS = Hypothesis(
     name=NAME,
     claim="The model is too small for these tokens.",
-    needs=("tokens_per_param", "val_loss|train_loss|batch_loss"),
+    needs=("tokens_per_param", "params", "val_loss|train_loss|batch_loss"),
     test=test,
     without=without,
     asks=("the shape of the model and tokens per step (config), and a loss",),

@@ -64,11 +64,13 @@ def _slow_start(run: Run) -> Evidence | None:
     """How soon the loss was half way down from ln(vocabulary) to its best."""
     vocab = run.get("vocab_size")
     curve = run.series.get("batch_loss") or run.loss
-    if not vocab or curve is None or len(curve.finite) < 20:
+    if not vocab or vocab < 2 or curve is None or len(curve.finite) < 20:
         return None
     curve = curve.finite
     half = (log(vocab) + float(np.min(curve.value))) / 2
     below = np.flatnonzero(curve.value < half)
+    if not len(below):
+        return None  # it never fell: frozen-parameters speaks of that
     share = float(curve.step[below[0]] / curve.step[-1])
     fact = f"the loss was half way down from ln({vocab:,}) = {log(vocab):.2f} at {share:.1%} of the run"
     return (pro if share > SLOW else against)(fact, "batch_loss")

@@ -84,9 +84,9 @@ def _probability(passes: float | None, growth: float | None, end: float, *, grow
 
 
 def _passes(run: Run, passes: float | None) -> list[Evidence]:
-    if passes is None:
-        return []
     unique = run.get("unique_tokens") or run.get("train_tokens")
+    if passes is None or not unique or not run.has("tokens_seen"):
+        return []
     said = f"{count(run.get('tokens_seen'))} tokens seen of {count(unique)}: {passes:.1f} passes"
     return [
         (pro if passes >= MANY else against)(said, run.source("unique_tokens") or run.source("train_tokens"))
