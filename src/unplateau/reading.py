@@ -7,8 +7,9 @@ a manifest; and what any of them tells before what is assumed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import log
 from pathlib import Path
 
@@ -252,7 +253,7 @@ def read_file(path: Path, options: Options) -> list[Run]:
     source = Source.stdin() if str(path) == "-" else Source(path)
     tried: list[str] = []
     refusal: UnplateauError | None = None
-    for reader in claims(source)[:TRIED]:
+    for reader in islice(claims(source), TRIED):
         try:
             runs = [run for run in reader.read(source, options) if has_loss(run)]
         except UnplateauError as error:
@@ -275,13 +276,18 @@ def has_loss(run: Run) -> bool:
     return any(len(curve) and (name in LOSSES or "loss" in name) for name, curve in run.series.items())
 
 
-def claims(source: Source) -> list[Reader]:
-    """The readers that claim a log: who recognises most first, those for unknown logs last."""
+def claims(source: Source) -> Iterator[Reader]:
+    """The readers that claim a log: who recognises most first, those for unknown logs last.
+
+    The last are not asked before their turn: they look at every word, half a second for a large log.
+    """
     from .plugins import discover
 
-    scored = [(r.sniff(source.sample, source.name), r) for r in discover("readers").values()]
-    found = [(score, r) for score, r in scored if score > 0]
-    return [r for _, r in sorted(found, key=lambda pair: (pair[1].last_resort, -pair[0]))]
+    readers: list[Reader] = list(discover("readers").values())
+    for late in (False, True):
+        scored = [(r.sniff(source.sample, source.name), r) for r in readers if r.last_resort is late]
+        found = [(score, r) for score, r in scored if score > 0]
+        yield from (r for _, r in sorted(found, key=lambda pair: -pair[0]))
 
 
 def unread(source: Source, tried: Iterable[str]) -> str:
