@@ -157,12 +157,12 @@ class Shape:
             not _counts(known.get(name)) for name in ("n_layer", "n_embd", "vocab_size")
         ):
             return None
-        told = {name: known[name] for name in TOLD if known.get(name) is not None}
+        told = {n: known[n] for n in TOLD if _counts(known.get(n)) or isinstance(known.get(n), bool)}
         return cls(**{"n_head": 1, "block_size": 0, **family, **told})
 
 
 def _counts(value: Any) -> bool:
-    return isinstance(value, int) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def architecture(name: Any) -> dict[str, Any] | None:
