@@ -316,7 +316,7 @@ class TestLines:
         assert render([Line("x" * 200, whole=True)], 50) == "x" * 50 + "\n"
 
     def test_a_cut_line_says_that_it_was_cut(self):
-        assert render([Line("word " * 40, cut=True)], 40).endswith(" …\n")
+        assert render([Line("word " * 40, most=1)], 40).endswith(" …\n")
 
     def test_names_are_not_broken_at_hyphens(self):
         assert "lr-not-annealed" in render([Line("a " * 16 + "lr-not-annealed")], 40).splitlines()[1]

@@ -35,12 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets question marks
     try:
-        args = list(sys.argv[1:] if argv is None else argv)
-        done = group.main(args or ["--help"], "unplateau", standalone_mode=False)
+        return run(list(sys.argv[1:] if argv is None else argv) or ["--help"])
     except click.ClickException as error:
         return complain(usage(error), USAGE)
     except UnplateauError as error:
         return complain(str(error), error.exit_code)
+    except BrokenPipeError:
+        hush(sys.stdout)  # click printed help to a reader that had gone
+        return DONE
     except (click.Abort, KeyboardInterrupt):
         return complain("interrupted", INTERRUPTED)
     except Exception as error:
@@ -49,6 +51,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         kind = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         hint = "this is a fault of unplateau; set UNPLATEAU_DEBUG=1 to see where"
         return complain(f"{kind} ({hint})", UNREADABLE)
+
+
+def run(args: list[str]) -> int:
+    """The verb's exit code. Not click's own ``main``, which prints more than one line when interrupted."""
+    try:
+        with group.make_context("unplateau", args) as context:
+            done = group.invoke(context)
+    except click.exceptions.Exit as left:  # after --help and --version
+        return left.exit_code
     return done if isinstance(done, int) else DONE
 
 
@@ -71,8 +82,12 @@ def say(text: str, stream: Any = None) -> None:
         stream.write(text)
         stream.flush()
     except BrokenPipeError:
-        # Python flushes again at exit, so the pipe must be replaced; see the docs of signal.SIGPIPE
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        hush(stream)
+
+
+def hush(stream: Any) -> None:
+    """Send a stream nowhere: Python flushes it again at exit (see the docs of signal.SIGPIPE)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
@@ -195,9 +210,9 @@ def runs_of(
     unit: str | None = None,
 ) -> list[Run]:
     """The runs at ``path``, with what the user added."""
+    options = options_of(columns, unit)
     from .reading import read_runs
 
-    options = options_of(columns, unit)
     return read_runs(
         Path(path),
         config=Path(config) if config else None,

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -83,7 +84,8 @@ class Source:
     def stdin(cls) -> Source:
         """Standard input, kept in a temporary file so that it can be read twice."""
         spool = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
-        while piece := sys.stdin.buffer.read(PIECE):
+        # read1, not read: control returns after each piece, so that Ctrl-C is seen while input trickles in
+        while piece := cast(BufferedReader, sys.stdin.buffer).read1(PIECE):
             spool.write(piece)
         return cls(Path("-"), "standard input", spool)
 

@@ -33,7 +33,7 @@ def _short(run: Run) -> Iterator[str]:
     passes = run.get("passes")
     yield f"passes over the data {f'{passes:.2g}' if _number(passes) else 'unknown'}"
     hours = run.get("hours_left")
-    yield f"hours left {f'{hours:,.1f}' if _number(hours) else 'unknown'}"
+    yield f"hours left {f'{hours:,.2g}' if _number(hours) else 'unknown'}"
 
 
 def _number(value: Any) -> bool:
@@ -68,13 +68,13 @@ def written(value: Any) -> str:
     return printable(f"{value:.6g}" if isinstance(value, float) else str(value), LONGEST)
 
 
-def warning_lines(run: Run, most: int, *, cut: bool) -> Iterator[Line]:
-    """What the reader met on the way; ``cut`` keeps one row of each."""
+def warning_lines(run: Run, shown: int, rows: int = 0) -> Iterator[Line]:
+    """What the reader met on the way: ``shown`` warnings, at most ``rows`` rows of each."""
     if run.warnings:
         yield Line("WARNINGS", "title")
-    for warning in run.warnings[:most]:
-        yield Line(redacted(warning), "doubt", indent=2, hang=4, cut=cut)
-    yield from rest(len(run.warnings), most)
+    for warning in run.warnings[:shown]:
+        yield Line(redacted(warning), "doubt", indent=2, hang=4, most=rows)
+    yield from rest(len(run.warnings), shown)
 
 
 def rest(number: int, shown: int) -> Iterator[Line]:
@@ -88,9 +88,9 @@ def text(runs: Sequence[Run], *, width: int = WIDTH, colour: bool = False) -> st
     lines: list[Line] = []
     for run in runs:
         lines += [Line()] if lines else []
-        lines += [Line(f"{run.name} ({run.format or 'unknown format'})", "title", cut=True)]
+        lines += [Line(f"{run.name} ({run.format or 'unknown format'})", "title", most=1)]
         lines += [Line("SERIES", "title"), *(_series(n, c) for n, c in run.series.items())]
-        lines += [*fact_lines(run), *warning_lines(run, len(run.warnings), cut=False)]
+        lines += [*fact_lines(run), *warning_lines(run, len(run.warnings))]
     return render(lines, width, colour=colour)
 
 

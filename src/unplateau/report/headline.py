@@ -108,7 +108,10 @@ def named(finding: Finding) -> str:
 
 
 def chance(finding: Finding) -> str:
-    return f" ({finding.probability:.0%})" if finding.probability is not None else ""
+    """The probability; never 0 % or 100 %, which no log can show."""
+    if finding.probability is None:
+        return ""
+    return f" ({min(max(finding.probability, 0.01), 0.99):.0%})"
 
 
 def of(findings: Sequence[Finding], verdict: str) -> list[Finding]:

@@ -20,7 +20,8 @@ class Line:
     """A paragraph of a report, before it is wrapped.
 
     ``indent`` columns stand before its first line, ``hang`` before the others; a ``whole`` line is
-    never wrapped (a row of a chart); ``cut`` keeps only the first line and marks the cut.
+    never wrapped (a row of a chart); where ``most`` is not 0, no more rows than that are kept, and the
+    cut is marked.
     """
 
     text: str = ""
@@ -28,7 +29,7 @@ class Line:
     indent: int = 0
     hang: int = 0
     whole: bool = False
-    cut: bool = False
+    most: int = 0
 
 
 def render(lines: Iterable[Line], width: int = WIDTH, *, colour: bool = False) -> str:
@@ -55,9 +56,18 @@ def _rows(line: Line, width: int) -> Sequence[str]:
         subsequent_indent=" " * line.hang,
         break_on_hyphens=False,
     )
-    if line.cut and len(rows) > 1:
-        return [rows[0][: width - 2].rstrip(" ,;:") + " …"]
+    if line.most and len(rows) > line.most:
+        return [*rows[: line.most - 1], _marked(rows[line.most - 1], width)]
     return rows or [""]
+
+
+def _marked(row: str, width: int) -> str:
+    """The row with a mark that it was cut, at the end of a word where it has more than one."""
+    room = width - 2
+    if len(row) > room:
+        words = row[:room].rpartition(" ")[0]
+        row = words if words.strip() else row[:room]
+    return row.rstrip(" ,;:(") + " …"
 
 
 def _inked(row: str, ink: str) -> str:

@@ -33,15 +33,19 @@ class Limits:
     missing: int
     contradictions: int
     warnings: int
-    rows: int = HEIGHT  # of the chart
-    cut: bool = True  # long lines after their first row
+    rows: int  # of a sentence that is not of the first importance; 0 is all
+    height: int = HEIGHT  # of the chart
 
 
-ALL = Limits(E, E, E, E, E, E, E, E, cut=False)
-#: the short form, and a shorter one for a run with so much wrong that it would pass ``SHORT`` lines
-ROOMY = Limits(3, 3, 4, 8, 3, 5, 4, 3)
-TIGHT = Limits(1, 2, 2, 4, 1, 2, 2, 1, rows=7)
-
+ALL = Limits(E, E, E, E, E, E, E, E, rows=0)
+#: the short form, and shorter ones for a run with so much wrong that it would pass ``SHORT`` lines
+BRIEF = (
+    Limits(3, 3, 4, 8, 3, 5, 4, 3, rows=2),
+    Limits(3, 2, 3, 6, 3, 4, 3, 2, rows=2, height=9),
+    Limits(2, 2, 3, 6, 2, 3, 3, 2, rows=1, height=9),
+    Limits(2, 2, 2, 4, 1, 2, 2, 1, rows=1, height=7),
+    Limits(1, 2, 2, 4, 1, 2, 2, 1, rows=1, height=7),
+)
 INK = {"supported": "bad", "undecided": "doubt", "refuted": "good", "untestable": "dim"}
 
 
@@ -55,9 +59,10 @@ def text(
 ) -> str:
     """The report of one run. ``claims``: what each cause says, by its name."""
     claims = claims or {}
-    said = render(_report(found, claims, ALL if verbose else ROOMY, width), width, colour=colour)
-    if not verbose and said.count("\n") > SHORT:
-        said = render(_report(found, claims, TIGHT, width), width, colour=colour)
+    for limits in (ALL,) if verbose else BRIEF:
+        said = render(_report(found, claims, limits, width), width, colour=colour)
+        if said.count("\n") <= SHORT:
+            break
     return said
 
 
@@ -65,14 +70,14 @@ def _report(found: Diagnosis, claims: Mapping[str, str], limits: Limits, width: 
     verbose = limits is ALL
     parts = [
         _title(found),
-        (Line(row, whole=True) for row in _chart(found.run, found.state, width, limits.rows)),
-        _causes(found.findings, claims, limits),
+        (Line(row, whole=True) for row in _chart(found.run, found.state, width, limits.height)),
+        _causes(found, claims, limits),
         _remedies(found, limits),
         _missing(found.findings, limits),
         fact_lines(found.run) if verbose else short_facts(found.run),
         _phases(found.state) if verbose else (),
         _contradictions(found, limits),
-        warning_lines(found.run, limits.warnings, cut=limits.cut),
+        warning_lines(found.run, limits.warnings, limits.rows),
     ]
     return _spaced([list(part) for part in parts])
 
@@ -86,7 +91,7 @@ def _spaced(parts: Sequence[Sequence[Line]]) -> Iterator[Line]:
 
 
 def _title(found: Diagnosis) -> Iterator[Line]:
-    yield Line(f"{found.run.name} ({found.run.format or 'unknown format'})", "dim", cut=True)
+    yield Line(f"{found.run.name} ({found.run.format or 'unknown format'})", "dim", most=1)
     yield Line(headline(found), "title")
 
 
@@ -111,24 +116,23 @@ def _chart(run: Run, state: State, width: int, height: int) -> list[str]:
     return [f"{'loss':>7} {legend}"[:width], *rows] if rows else []
 
 
-def _causes(findings: Sequence[Finding], claims: Mapping[str, str], limits: Limits) -> Iterator[Line]:
-    if not findings:
-        return
-    yield Line("CAUSES", "title")
+def _causes(found: Diagnosis, claims: Mapping[str, str], limits: Limits) -> Iterator[Line]:
+    """The cause that the headline names, the other supported ones, then the rest by verdict."""
+    front = [found.first] if found.first else []
+    others = [f for f in found.findings if f is not found.first]
     sure, unsure, against, unknown = (
-        of(findings, v) for v in ("supported", "undecided", "refuted", "untestable")
+        of(others, v) for v in ("supported", "undecided", "refuted", "untestable")
     )
-    for finding in sure[: limits.causes]:
+    if found.findings:
+        yield Line("CAUSES", "title")
+    for finding in [*front, *sure][: limits.causes]:
         yield from _full(finding, claims, limits)
-    yield from _brief(sure[limits.causes :], "supported", 1)
-    if limits is ALL:
-        for finding in [*unsure, *against]:
-            yield from _full(finding, claims, limits)
-    else:
-        yield from _brief(unsure, "undecided", limits.undecided)
-        yield from _brief(against, "refuted", limits.refuted)
+    yield from _brief(sure[limits.causes - len(front) :], limits, 0)
+    yield from _brief(unsure, limits, limits.undecided)
+    yield from _brief(against, limits, limits.refuted)
     if unknown:
-        yield Line(f"untestable  {', '.join(f.cause for f in unknown)}", "dim", hang=12, cut=limits is TIGHT)
+        names = ", ".join(f.cause for f in unknown)
+        yield Line(f"untestable  {names}", "dim", hang=12, most=limits.rows)
 
 
 def _full(finding: Finding, claims: Mapping[str, str], limits: Limits) -> Iterator[Line]:
@@ -145,21 +149,32 @@ def _full(finding: Finding, claims: Mapping[str, str], limits: Limits) -> Iterat
         yield Line(f"{sign} {redacted(evidence.fact)}{source}", indent=12, hang=14)
 
 
-def _brief(findings: Sequence[Finding], verdict: str, most: int) -> Iterator[Line]:
-    """A line each, with the one number that decided; the rest by name."""
-    way = "against" if verdict == "refuted" else "for"
+def _brief(findings: Sequence[Finding], limits: Limits, most: int) -> Iterator[Line]:
+    """A line each, with the one number that decided; the rest by name. In full where all is asked for."""
+    if limits is ALL:
+        for finding in findings:
+            yield from _full(finding, {}, limits)
+        return
+    if findings and most:
+        yield Line(findings[0].verdict, INK[findings[0].verdict])
     for finding in findings[:most]:
-        decisive = next((e.fact for e in finding.evidence if e.points == way), "")
-        fact = decisive or next((e.fact for e in finding.evidence), "")
-        name = named(finding) if verdict == "undecided" else finding.cause
-        said = f"{name}: {redacted(fact)}" if fact else name
-        yield Line(f"{verdict:<10}  {said}", INK[verdict], hang=12, cut=True)
-    if more := [f.cause for f in findings[most:]]:
-        yield Line(f"{verdict:<10}  also {', '.join(more)}", INK[verdict], hang=12)
+        way = "against" if finding.verdict == "refuted" else "for"
+        decisive = sorted(finding.evidence, key=lambda e: e.points != way)
+        name = named(finding) if finding.verdict == "undecided" else finding.cause
+        said = f"{name}: {redacted(decisive[0].fact)}" if decisive else name
+        # a refuted cause deserves one row, an open one what there is room for
+        rows = 1 if finding.verdict == "refuted" else limits.rows
+        yield Line(said, INK[finding.verdict], indent=2, hang=4, most=rows)
+    if more := ", ".join(f.cause for f in findings[most:]):
+        verdict = findings[0].verdict
+        if most:
+            yield Line(f"also {more}", INK[verdict], indent=2, hang=4, most=2)
+        else:
+            yield Line(f"{verdict:<10}  {more}", INK[verdict], hang=12, most=2)
 
 
 def _remedies(found: Diagnosis, limits: Limits) -> Iterator[Line]:
-    chosen = [f for f in found.findings if f.remedy and f.verdict == "supported"]
+    chosen = [f for f in found.findings if f.remedy and (f.verdict == "supported" or f is found.first)]
     chosen = chosen or [f for f in found.findings if f.remedy and f.verdict == "undecided"][:1]
     if chosen:
         yield Line("WHAT TO DO", "title")
@@ -196,7 +211,7 @@ def _missing(findings: Sequence[Finding], limits: Limits) -> Iterator[Line]:
     if wanted:
         yield Line("WHAT IS MISSING", "title")
     for item, causes in wanted[: limits.missing]:
-        yield Line(f"{how(item)}: would settle {', '.join(causes)}", indent=2, hang=4, cut=limits.cut)
+        yield Line(f"{how(item)}: would settle {', '.join(causes)}", indent=2, hang=4, most=limits.rows)
     yield from rest(len(wanted), limits.missing)
 
 
@@ -218,5 +233,5 @@ def _contradictions(found: Diagnosis, limits: Limits) -> Iterator[Line]:
         yield Line("CONTRADICTIONS", "title")
     for c in found.contradictions[: limits.contradictions]:
         source = f"  [{c.source}]" if c.source and limits is ALL else ""
-        yield Line(f"{redacted(c.fact)}{source}", "doubt", indent=2, hang=4, cut=limits is TIGHT)
+        yield Line(f"{redacted(c.fact)}{source}", "doubt", indent=2, hang=4, most=limits.rows)
     yield from rest(len(found.contradictions), limits.contradictions)
