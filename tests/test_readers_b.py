@@ -131,6 +131,24 @@ def test_a_second_run_in_the_same_output_is_a_run_of_its_own(tmp_path):
     assert [r.series["batch_loss"].step.tolist() for r in runs] == [list(range(10, 101, 10))] * 2
 
 
+def test_a_run_after_the_end_of_another_is_told_by_its_epochs_and_its_speed(tmp_path):
+    log = ""
+    for steps, spe, every in ((2319, 773, 500), (2260, 226, 500)):
+        for step in range(every, steps, every):
+            log += f"{{'loss': {3 - step / 3000:.4f}, 'learning_rate': 1e-05, 'epoch': {step / spe:.2f}}}\n"
+        log += f"{{'train_runtime': 332.9102, 'train_steps_per_second': {steps / 332.9102:.3f}, "
+        log += f"'train_loss': 0.04, 'epoch': {steps / spe:.1f}}}\n"
+    runs = read(written(tmp_path, log))
+
+    assert [r.series["batch_loss"].step.tolist() for r in runs] == [[500, 1000, 1500, 2000]] * 2
+
+
+def test_prose_with_values_is_no_header():
+    text = "- eval: `val_loss:2.0480`, `val_bpb:1.2129`\n- eval: `val_loss:2.0510`, `val_bpb:1.2150`\n"
+
+    assert READERS["table"].sniff(text.encode(), "README.md") == 0
+
+
 def test_the_mean_loss_of_the_whole_run_is_no_point():
     for path in ("hf-trainer-state/evaluated.json", "hf-stdout/sample.txt", "llamafactory/sample.jsonl"):
         run = only(LOGS / path)

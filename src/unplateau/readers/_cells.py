@@ -22,6 +22,7 @@ COMMA_DECIMAL = re.compile(
 )
 COMMA_EITHER = re.compile(r"[-+]?\d{1,3},\d{3}")
 POINT_DECIMAL = re.compile(r"[-+]?\d{1,15}\.\d{1,30}(?:[eE][-+]?\d{1,3})?")
+STATED = re.compile(r"[:=]\s{0,4}[-+]?\d")  # a value beside its name: prose, no header
 GROUPED = re.compile(r"[-+]?\d{1,3}(?:[,.]\d{3}){1,5}")
 SPACES = str.maketrans("", "", " \u00a0\u202f\u2009'’_")
 
@@ -88,7 +89,7 @@ def _headed(lines: Sequence[str], line: int, delimiter: str) -> Layout | None:
     names = [name for name in header if name]
     if not 2 <= len(header) <= WIDEST or len(names) < 2 or len(names) < len(header) - 1:
         return None
-    if any(number(name) is not None for name in names) or any(len(name) > 200 for name in names):
+    if any(number(name) is not None or len(name) > 200 or STATED.search(name) for name in names):
         return None
     rows = [split(row, delimiter) for row in lines[line:] if delimiter in row]
     rows = [

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import ceil, floor
 
 from ..run import Fact, Run
 from ..source import Source
@@ -60,6 +61,8 @@ ARGUMENTS = {
 WORDS = ("lr_scheduler_type", "optim", "output_dir", "run_name")  # the rest are numbers
 
 
+RATE_DIGITS = 0.0005  # steps per second; half of the last digit that the Trainer prints
+USUAL = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000)  # logging_steps that people set
 NOTHING = "from nothing: their number in the log stands for it"
 
 
@@ -138,10 +141,11 @@ def _parts(source: Source) -> list[Part]:
 
 
 def _restarted(part: Part, found: Found) -> bool:
-    """True where the epoch falls back to before the first record: another run, appended."""
+    """True where the epoch falls back after the end, or to before the first record: another run, appended."""
     if not part.found or not found.epoch or not part.found[0].epoch or not part.found[-1].epoch:
         return False
-    return found.epoch[0] < part.found[-1].epoch[0] and found.epoch[0] <= part.found[0].epoch[0]
+    back = found.epoch[0] < part.found[-1].epoch[0]
+    return back and (part.summary is not None or found.epoch[0] <= part.found[0].epoch[0])
 
 
 Event = tuple[str, int, str, str, Mapping[str, str]]
@@ -217,6 +221,7 @@ class Clock:
         around = [part.bars.around(f.place) for f in part.found]
         self.redrawn = self._redrawn(around)
         self.pace = self._pace(around)
+        self.every = self.every or self._fitting()
         self.counted = 0
 
     def _redrawn(self, around: list[tuple[int | None, int | None]]) -> bool:
@@ -230,8 +235,15 @@ class Clock:
 
     def _pace(self, around: list[tuple[int | None, int | None]]) -> Pace | None:
         part, end = self.part, self.part.summary
-        if end and end.epoch and end.epoch[0] > 0 and self.total and self._finished():
-            return Pace(self.total / end.epoch[0], 0.0)
+        if end and end.epoch and end.epoch[0] > 0:
+            if self.total and self._finished():
+                return Pace(self.total / end.epoch[0], 0.0)
+            seconds, rate = (
+                number(end.values.get(key)) for key in ("train_runtime", "train_steps_per_second")
+            )
+            if not self.total and seconds and rate and seconds > 0 and rate > 0:
+                steps = seconds * rate / end.epoch[0]
+                return Pace(steps, steps * RATE_DIGITS / rate)
         examples, batch = part.stated("Num examples"), part.stated("Total train batch size")
         if examples and batch:
             return Pace(examples / batch, 1.0)
@@ -245,6 +257,18 @@ class Clock:
             if f.epoch and a is not None
         ]
         return pace_from_bars(pairs)
+
+    def _fitting(self) -> int | None:
+        """The one logging interval at whose multiples all records can lie, going by their epochs."""
+        epochs = [f.epoch for f in self.part.found if f.epoch and "loss" in f.values]
+        if not self.pace or len(epochs) < 2:
+            return None
+        ranges = [self.pace.range_of(*epoch) for epoch in epochs]
+        low = max(low / k for k, (low, _) in enumerate(ranges, 1))
+        high = min(high / k for k, (_, high) in enumerate(ranges, 1))
+        fit = range(max(1, ceil(low)), floor(high) + 1)
+        usual = [n for n in USUAL if n in fit]
+        return fit[0] if len(fit) == 1 else (usual[0] if len(usual) == 1 else None)
 
     def _finished(self) -> bool:
         bars = self.part.bars.bars
