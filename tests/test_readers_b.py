@@ -20,6 +20,7 @@ from unplateau.readers import Options, choose
 from unplateau.readers._leveldb import BLOCK, MAGIC, Damage, frame, records
 from unplateau.readers._wandb_records import Logged, rows
 from unplateau.readers.wandb_dir import read_folder
+from unplateau.reading import read_runs
 from unplateau.source import Source
 
 HERE = Path(__file__).parent
@@ -421,6 +422,15 @@ def test_a_folder_is_read_by_its_binary_else_its_output_else_its_summary(tmp_pat
     assert output.format == "nanogpt"
     assert len(binary.series["val_loss"]) == 8
     assert read_folder(tmp_path / "absent", Options()) == []
+
+
+def test_the_folder_of_all_runs_beside_a_script_is_known(tmp_path):
+    folder = tmp_path / "wandb" / "offline-run-20240101_000000-abc"
+    folder.mkdir(parents=True)
+    written(folder, (LOGS / "wandb" / "sample.wandb").read_bytes(), "run-abc.wandb")
+    (tmp_path / "wandb" / "latest-run").symlink_to(folder)
+
+    assert [run.name for run in read_runs(tmp_path / "wandb")] == ["sample small"]
 
 
 def test_a_chart_of_several_runs_leaves_out_its_bands():

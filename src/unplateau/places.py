@@ -110,9 +110,15 @@ def _logs(folder: Path) -> tuple[Path, ...]:
     found = [entry for entry in entries if _is_log(entry)]
     found = sorted(found, key=_order)[:CANDIDATES]
     wandb = any(n.endswith(".wandb") or n == "wandb-summary.json" for n in names)
-    wandb = wandb or (folder / "files" / "wandb-summary.json").is_file()
+    wandb = wandb or (folder / "files" / "wandb-summary.json").is_file() or _wandb_below(entries)
     events = any("events.out.tfevents" in n for n in names) or _events_below(entries)
     return (folder, *found) if wandb or events else tuple(found)
+
+
+def _wandb_below(entries: list[Path]) -> bool:
+    """True for the folder that W&B makes beside a script, with a folder for each run."""
+    folders = [e for e in entries if "run-" in e.name and e.is_dir() and not e.is_symlink()][:GROUPS]
+    return any(next(folder.glob("run-*.wandb"), None) is not None for folder in folders)
 
 
 def _events_below(entries: list[Path]) -> bool:
