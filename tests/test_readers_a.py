@@ -349,3 +349,16 @@ def test_hostile_text_costs_no_more_than_its_length(name, junk, tmp_path):
     read_text(tmp_path, text, name)
 
     assert time.process_time() - start < 3  # seconds for 300 kB; a quadratic pattern takes minutes
+
+
+def test_steps_that_no_run_has_are_left_out_and_counted(tmp_path):
+    (run,) = read_text(
+        tmp_path,
+        "iter 0: loss 4.0000, time 1.00ms, mfu -100.00%\n"
+        "iter 99999999999999999: loss 1.0000, time 1.00ms, mfu 1.00%\n",
+    )
+
+    assert run.series["batch_loss"].step.tolist() == [0]
+    assert "mfu" not in run.series
+    assert any("impossible" in w for w in run.warnings)
+    assert read_text(tmp_path, "iter 99999999999999999: loss 1.0000, time 1.00ms, mfu 1.00%\n") == []

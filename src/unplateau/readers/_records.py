@@ -50,6 +50,7 @@ class Recorder:
         self.facts: dict[str, Fact] = {}
         self.warnings: list[str] = []
         self._units: dict[str, str] = {}
+        self._optional: set[str] = set()
         self._groups: dict[tuple[str, ...], _Group] = {}
         self._dropped = 0
 
@@ -100,6 +101,10 @@ class Recorder:
     def set_unit(self, name: str, unit: str) -> None:
         """Another unit for one series than ``UNITS`` or the recorder's unit of losses."""
         self._units[name] = unit
+
+    def optional(self, name: str) -> None:
+        """In the columns of this series a nan says that nothing was measured: it is no point."""
+        self._optional.add(name)
 
     def fact(self, name: str, value: Any, unit: str = "", source: str = "log") -> None:
         """A fact that the log states; the first statement holds, a contradicting one is a warning."""
@@ -154,14 +159,24 @@ class Recorder:
         for group in self._groups.values():
             steps = np.frombuffer(group.steps, np.int64)
             for name, column in zip(group.names, group.columns, strict=True):
-                if len(steps):
-                    by_name.setdefault(name, []).append((steps, np.frombuffer(column, np.float64)))
+                at, values = steps, np.frombuffer(column, np.float64)
+                if name in self._optional and len(steps):
+                    at, values = _measured(steps, values)
+                if len(at):
+                    by_name.setdefault(name, []).append((at, values))
         return by_name
 
     def _unit_of(self, name: str) -> str:
         if name in self._units:
             return self._units[name]
         return self.unit if name in LOSSES else UNITS.get(name, "")
+
+
+def _measured(steps: Steps, values: Values) -> tuple[Steps, Values]:
+    """Without the nan; a view where only the first were not measured, for long columns are dear."""
+    known = ~np.isnan(values)
+    start = int(known.argmax())
+    return (steps[start:], values[start:]) if known[start:].all() else (steps[known], values[known])
 
 
 def _in_order(steps: Steps, values: Values) -> tuple[Steps, Values, int]:

@@ -23,8 +23,7 @@ from ._template import Template
 from ._text import END4, NUMBER, STEP, Book, Place, count, lead, words
 
 NAME = "nanogpt"
-BATCH, EVAL = ("batch_loss", "step_ms"), ("train_loss", "val_loss")
-MFU = ("mfu",)
+BATCH, EVAL = ("batch_loss", "step_ms", "mfu"), ("train_loss", "val_loss")
 
 RECORD = re.compile(rb"\n(?:iter \d{1,18}: loss |step \d{1,18}: train loss )[+-]?[\dni]")
 #: lines that are neither ordinary records nor the commonest other line; records of step 0 are among them
@@ -118,9 +117,8 @@ class _Log:
             return self._one_by_one(rec, lines)
         step, loss, ms, mfu = columns
         steps = step.astype(np.int64)
-        rec.rows(BATCH, steps, (loss, ms))
-        known = mfu >= 0  # nanoGPT prints -100% until it has measured
-        rec.rows(MFU, steps[known], (mfu[known] / 100,))
+        rec.optional("mfu")  # nanoGPT prints -100% until it has measured
+        rec.rows(BATCH, steps, (loss, ms, np.where(mfu < 0, np.nan, mfu / 100)))
         return int(steps.max())
 
     def _evaluations(self, rec: Recorder, text: bytes) -> int:
