@@ -16,7 +16,7 @@ from pathlib import Path
 from .derive import derive
 from .errors import UnplateauError, UnreadableError, printable
 from .places import Place, look
-from .readers import Options, Reader
+from .readers import Options, Reader, choose
 from .run import LOSSES, Fact, Run
 from .source import Source
 
@@ -241,7 +241,9 @@ def _group(group: tuple[str, tuple[Path, ...]], options: Options) -> tuple[str, 
             raise error
         return None
     best = max(reads, key=lambda read: read.worth)
-    others = ", ".join(printable(read.name, 60) for read in reads if read is not best)
+    # what the whole of a folder holds, its own files hold again
+    apart = [r for r in reads if r is not best and not (r.worth == best.worth and candidates[0].is_dir())]
+    others = ", ".join(printable(read.name, 60) for read in apart)
     if not others:
         return origin, best.runs
     note = f"{printable(best.name, 60)} holds most and is read; also logs: {others} (give its own path to read it)"
@@ -251,6 +253,13 @@ def _group(group: tuple[str, tuple[Path, ...]], options: Options) -> tuple[str, 
 def read_file(path: Path, options: Options) -> list[Run]:
     """The runs with a loss in one log, by the reader that knows it best; raises ``UnreadableError``."""
     source = Source.stdin() if str(path) == "-" else Source(path)
+    try:
+        return _with_loss(source, options)
+    finally:
+        source.close()
+
+
+def _with_loss(source: Source, options: Options) -> list[Run]:
     tried: list[str] = []
     refusal: UnplateauError | None = None
     for reader in islice(claims(source), TRIED):
@@ -277,13 +286,16 @@ def has_loss(run: Run) -> bool:
 
 
 def claims(source: Source) -> Iterator[Reader]:
-    """The readers that claim a log: who recognises most first, those for unknown logs last.
+    """The readers that claim a log: the chosen one, then who recognises most, those for unknown logs last.
 
-    The last are not asked before their turn: they look at every word, half a second for a large log.
+    The others are not asked before their turn: some look at every word, half a second for a large log.
     """
     from .plugins import discover
 
-    readers: list[Reader] = list(discover("readers").values())
+    if (chosen := choose(source)) is None:
+        return
+    yield chosen
+    readers: list[Reader] = [r for r in discover("readers").values() if r is not chosen]
     for late in (False, True):
         scored = [(r.sniff(source.sample, source.name), r) for r in readers if r.last_resort is late]
         found = [(score, r) for score, r in scored if score > 0]

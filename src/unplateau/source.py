@@ -89,6 +89,11 @@ class Source:
             spool.write(piece)
         return cls(Path("-"), "standard input", spool)
 
+    def close(self) -> None:
+        """Let go of what standard input was kept in; a file on disk is open only while it is read."""
+        if self._spooled is not None:
+            self._spooled.close()
+
     def _raw(self) -> BinaryIO:
         if self._spooled is not None:
             self._spooled.seek(0)
