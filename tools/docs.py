@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import reference_run
 
 from unplateau.cli import group
 from unplateau.errors import UnplateauError
@@ -33,7 +34,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 on a difference")
     check = parser.parse_args().check
-    pages = {"cli.md": cli(), "causes.md": causes(), "formats.md": formats()}
+    pages = {
+        "reference-run.md": reference_run.main(),
+        "cli.md": cli(),
+        "causes.md": causes(),
+        "formats.md": formats(),
+    }
     drifted = [name for name, text in pages.items() if current(name) != text]
     for name in drifted:
         if check:
@@ -145,7 +151,7 @@ def warned(runs: list[Run]) -> set[str]:
 
 def log_of(case: Path, meta: dict[str, Any]) -> Path:
     """The log of a case: the one file that meta.json names, else the folder."""
-    files = [case / str(entry["file"]) for entry in meta["files"]]
+    files = [case / str(entry["file"]) for entry in meta.get("files", [])]
     return files[0] if len(files) == 1 and files[0].exists() else case
 
 
