@@ -49,7 +49,7 @@ class Clock:
     def __init__(self, part: Part, total: int | None) -> None:
         self.part, self.total = part, total
         every = part.stated("logging_steps")
-        self.every = int(every) if every and every >= 1 else None
+        self.every = int(every) if every and 1 <= every < 1e15 else None
         around = [part.bars.around(f.place) for f in part.found]
         self.redrawn = self._redrawn(around)
         self.pace = self._pace(around)

@@ -110,7 +110,7 @@ class Header:
             rec.fact("vocab_size", int(vocab[1]), "", where)
             if int(vocab[1]) <= CHARACTERS:
                 rec.fact("char_level", value=True, source=where)
-        elif b"tokens per iteration" in line and number:
+        elif b"tokens per iteration" in line and number and b"." not in number[0]:
             rec.fact("tokens_per_step", whole(number[0]), "tokens", where)
         elif line.startswith(b"defaulting to vocab_size") and (
             n := re.search(rb"(?:to|=) (\d{3,9})\b", line)
@@ -122,7 +122,11 @@ class Header:
             )
             rec.fact("params_logged", round(float(number[0].replace(b",", b"")) * scale), "", where)
             rec.fact("params_logged_kind", "without positions", "", where)
-        elif b"decayed parameter tensors" in line and len(found := NUMBERS.findall(line)) == 2:
+        elif (
+            b"decayed parameter tensors" in line
+            and len(found := NUMBERS.findall(line)) == 2
+            and b"." not in found[1]
+        ):
             self.total += whole(found[1])
             if line.startswith(b"num non-decayed"):  # the second of the two
                 rec.fact("params_total", self.total, "", where)

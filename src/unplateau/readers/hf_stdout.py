@@ -203,7 +203,7 @@ def _facts(rec: Recorder, part: Part, total: int | None) -> None:
 def _warmup(rec: Recorder, part: Part) -> None:
     """0 stands there also where warmup_ratio sets it."""
     value = part.stated("warmup_steps")
-    if value and value >= 1:
+    if value and 1 <= value < 1e15:
         rec.fact("warmup_steps", int(value), "steps", f"log line {part.facts['warmup_steps'][1]}")
     for key, dtype in (("bf16", "bfloat16"), ("fp16", "float16")):
         if part.facts.get(key, ("", 0))[0] == "True":
@@ -215,7 +215,7 @@ def _fact_of_bar(total: int) -> Fact:
 
 
 def _whole(value: object) -> object:
-    return int(value) if isinstance(value, float) and value == int(value) and abs(value) < 1e15 else value
+    return int(value) if isinstance(value, float) and abs(value) < 1e15 and value == int(value) else value
 
 
 READER = Reader(
