@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from .curve import Curve
 
@@ -16,7 +16,7 @@ SERIES = (*LOSSES, "lr", "grad_norm", "tokens", "epoch", "mfu", "step_ms")
 class Schedule(Protocol):
     """The learning rate as a function of the optimiser step; the trainer and the doctor share it."""
 
-    name: str
+    name: ClassVar[str]
 
     @property
     def peak(self) -> float: ...
