@@ -125,6 +125,13 @@ def test_without_anything_the_steps_are_the_records_numbers_and_it_is_said():
     assert "their number in the log" in said(run)
 
 
+def test_a_bar_that_a_terminal_drew_over_later_tells_no_step():
+    run = only(LOGS / "hf-stdout" / "terminal.txt")
+
+    assert points(run.series["batch_loss"]) == {500: 1.5, 1000: 0.625}
+    assert points(run.series["val_loss"]) == {549: 0.75, 1098: 0.5}
+
+
 def test_a_second_run_in_the_same_output_is_a_run_of_its_own(tmp_path):
     log = hf_log(50, 100, 10)
     runs = read(written(tmp_path, log + "\nTraceback (most recent call last):\n" + log))
@@ -388,10 +395,11 @@ def test_values_of_any_kind_are_read_or_left_out(tmp_path):
 
 def test_a_damaged_record_is_left_out_and_the_rest_is_read(tmp_path):
     data = bytearray(wandb_file(*(history(i, loss=5.0 - i / 100) for i in range(100))))
-    data[200] ^= 1
+    data[data.index(b"4.95") + 2] = ord("7")  # still a record, but not the one that was written
     run = only(written(tmp_path, bytes(data), "run-x.wandb"))
 
     assert len(run.series["batch_loss"]) == 99
+    assert run.series["batch_loss"].at(5) is None
     assert "1 damaged records" in said(run)
 
 
@@ -436,6 +444,7 @@ def test_the_folder_of_all_runs_beside_a_script_is_known(tmp_path):
 def test_a_chart_of_several_runs_leaves_out_its_bands():
     runs = read(LOGS / "wandb-csv" / "sample.csv")
 
+    assert all(set(r.series) == {"val_loss"} for r in runs)
     assert {r.name: points(r.series["val_loss"]) for r in runs} == {
         "glad-sun-3": {0: 10.9, 100: 5.1, 200: 4.2},
         "a - b": {100: 6.25, 200: 5.5},

@@ -22,7 +22,7 @@ SERIES = {
 }
 REPEATED = frozenset({"epoch", "tokens"})  # stand in the record of a step and in that of its evaluation
 #: speed, sums at the end, and the step itself: no series
-NO_SERIES = ("_runtime", "_per_second", "_flos", "_memory_rss", "train_loss", "step", "_step")
+NO_SERIES = ("_runtime", "_per_second", "_flos", "_memory_rss", "step", "_step")
 
 
 def number(value: Any) -> float | None:
