@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from planted import PLANTED, everywhere, rng_of
 from synthetic import healthy_run, with_values, without_series
+from unplateau.derive import derive
 from unplateau.diagnose import examine
 from unplateau.plugins import discover
+from unplateau.reading import read_runs
 from unplateau.run import Fact, Run
 
 CAUSES = discover("hypotheses")
@@ -25,6 +29,11 @@ WAYS = [
 
 def finding_on(run: Run, cause: str):
     return examine(CAUSES[cause], run)
+
+
+def shared() -> Path:
+    """The folder of real logs: named by UNPLATEAU_SHARED, or beside the repository."""
+    return Path(os.environ.get("UNPLATEAU_SHARED") or Path(__file__).parents[2] / "shared")
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -96,7 +105,8 @@ def test_float16_without_trouble_is_refuted_with_its_count():
 
 @pytest.mark.parametrize("skipped", [0, 3, 19])
 def test_a_scaler_that_searches_its_scale_is_no_fault(skipped):
-    run = healthy_run(0, dtype="float16").with_facts(skipped_steps=Fact(skipped, "steps", "counted"))
+    run = healthy_run(0, dtype="float16", max_steps=200, warmup_steps=20)
+    run = run.with_facts(skipped_steps=Fact(skipped, "steps", "counted"))
 
     assert finding_on(run, "precision").verdict == "refuted"
 
@@ -213,3 +223,50 @@ def test_other_loaders_than_nanogpts_say_what_would_settle_the_order():
 
     assert finding.verdict == "untestable"
     assert finding.missing
+
+
+#: real logs: what must be said of them, and what must not; everything else of these causes stays unsupported
+REAL = {
+    "logs/llmc_stdout/Hector_nan_at_warmup_11672255/gpt2_train.11672255.log": {"precision"},
+    "logs/nanochat_stdout/gtx1660_sft_nan_d2/sft_run.log": {"instability"},
+    "logs/entrenar_kv/issue274_divergence/excerpt.log": {"instability"},
+    "logs/megatron_stdout/tr1_13B_spike_chronicle/excerpt.log": set(),
+    "logs/megatron_stdout/bigscience_gpt2_base_n4/meg_gpt2_base_n4_dp1_tp4_pp4-1809579.out": set(),
+    "logs/modded_nanogpt/2024-10_Muon/eb5659d0-fb6a-49e5-a311-f1f89412f726.txt": set(),
+    "logs/llmc_stdout/Hector_complete_11685414/gpt2_train.11685414.log": set(),
+    "logs/llmc_mainlog/SiddanthEmani_124M/main.log": set(),
+    "logs/build_nanogpt_logtxt/AGNDM_shuffled/log.txt": set(),
+    "logs/build_nanogpt_logtxt/AGNDM_linear_lr/log.txt": set(),
+    "logs/nanochat_stdout/karpathy_d24_feb01_variant/speedrun_d24_feb01-rope_chunk_mlp_lr_1x2x.log": set(),
+    "logs/nanogpt_fork_stdout/nanogpt_seis_mix/train_mix.log": set(),
+    "logs/custom_python_logging/T5_finetune/train.log": set(),
+    "logs/maxtext_stdout/custom_gemma_nan/excerpt.log": set(),
+    "seed-run/train.log": set(),
+}
+PLANTED_RUNS = (
+    "cold",
+    "constant_lr",
+    "decayed_early",
+    "dropped_out",
+    "healthy",
+    "healthy_long",
+    "hot",
+    "one_chapter",
+    "other_val",
+    "scrambled",
+    "single_eval",
+    "small_model",
+)
+REAL |= {f"planted/{name}/run": set() for name in PLANTED_RUNS}
+
+
+@pytest.mark.parametrize("path", REAL)
+def test_real_logs_are_called_what_they_are(path):
+    place = shared() / path
+    if not place.exists():
+        pytest.skip(f"{path} is not here; UNPLATEAU_SHARED names the folder that has it")
+    called = {
+        c for run in read_runs(place) for c in MINE if finding_on(derive(run), c).verdict == "supported"
+    }
+
+    assert called == REAL[path]

@@ -4,8 +4,8 @@ Claim: updates were so large that they undid what had been learned, again and ag
 Mechanism: the curvature grows until a step overshoots: attention logits or the output layer's weights
 grow, gradients explode, Adam's second moment lags behind a sudden gradient, or one batch is broken.
 Supported by: a training loss that ends far above its best without coming back; three spikes or more that
-last, each above .3 nats and eight times the noise of a logged point. A loss that is high for one
-logged point and at its old level in the next speaks of an odd batch, not of the weights.
+last, each above .3 nats and eight times the noise of a logged point. A loss that is high for a
+point or two and then at its old level speaks of an odd batch, not of the weights.
 Refuted by: no such spike among all logged batch losses after the first twentieth of the run.
 Needs: a batch loss (or train loss), logged often; gradient norms help.
 What to do: go back to the checkpoint before the spike and skip its batches; clip gradients at 1; lower
@@ -30,7 +30,8 @@ from ._start import losses, tamed
 NAME = "instability"
 START = 0.05  # of the run; the first fall is too fast to have a typical noise
 MANY = 3  # spikes; one that came back is bad luck, and was never explained (BigScience tr1)
-LASTS = 2  # logged points; weights that were thrown off do not come back within one step
+LASTS = 3  # logged points; weights that were thrown off do not come back within a step or two
+MOST = 0.5  # of the spikes; where few last, batches are of two kinds and the others follow by chance
 BACK = 0.1  # of a climb; a loss that has come down by that much at the end of the log is on its way back
 CLIMB = 0.5  # nats above the best so far; a rise before a nan that is no noise
 STEEP = 5.0  # times the median gradient norm
@@ -109,9 +110,13 @@ def _spiky(run: Run, name: str, seen: Spikes) -> Finding:
     lasting = sum(s.points >= LASTS for s in seen.found)
     if lasting < len(seen.found):
         alone = len(seen.found) - lasting
-        fact = f"{alone} of {len(seen.found)} last one logged point: an odd batch, the weights are as good as before"
+        fact = (
+            f"{alone} of {len(seen.found)} last less than {LASTS} logged points: odd batches, "
+            "the weights are as good as before"
+        )
         evidence.append(against(fact, name))
-    probability = 0.75 if lasting >= MANY and name != "val_loss" else 0.4 if stays else 0.2
+    many = lasting >= max(MANY, MOST * len(seen.found)) and name != "val_loss"
+    probability = 0.75 if many else 0.4 if stays else 0.2
     height = float(np.median([s.height for s in seen.found]))
     stake = 0.02 * min(1.0, height)  # what came back costs the steps that it took
     return finding(NAME, probability, evidence, stake=stake, remedy=_remedy(run), missing=ASKS)
