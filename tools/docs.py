@@ -7,6 +7,8 @@ it that part is left as it is, and not checked.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import sys
@@ -17,7 +19,7 @@ from typing import Any
 import click
 import reference_run
 
-from unplateau.cli import group
+from unplateau.cli import group, run
 from unplateau.errors import UnplateauError
 from unplateau.plugins import discover
 from unplateau.reading import read_runs
@@ -40,14 +42,19 @@ def main() -> int:
         "causes.md": causes(),
         "formats.md": formats(),
     }
+    pages["../README.md"] = readme()
     drifted = [name for name, text in pages.items() if current(name) != text]
     for name in drifted:
         if check:
-            print(f"docs/{name} has drifted from the code: run make docs", file=sys.stderr)
+            print(f"{named(name)} has drifted from the code: run make docs", file=sys.stderr)
         else:
             (DOCS / name).write_text(pages[name], encoding="utf-8")
-            print(f"wrote docs/{name}")
+            print(f"wrote {named(name)}")
     return int(check and bool(drifted))
+
+
+def named(name: str) -> str:
+    return f"docs/{name}".removeprefix("docs/../")
 
 
 def current(name: str) -> str:
@@ -79,6 +86,14 @@ def help_of(command: click.Command, name: str, parent: click.Context | None) -> 
         command, info_name=name, parent=parent, terminal_width=80, max_content_width=80
     ) as context:
         return command.get_help(context)
+
+
+def readme() -> str:
+    """The README, with what `make demo` prints now between its first fence and the next."""
+    before, fence, rest = current("../README.md").partition("```text\n")
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        run(["demo"])
+    return f"{before}{fence}{said.getvalue().rstrip()}\n```{rest.partition('```')[2]}"
 
 
 def fenced(text: str) -> str:

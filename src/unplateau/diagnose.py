@@ -14,6 +14,7 @@ from .state import State, state_of
 
 READINGS = ("still-learning", "converged")  # not a plateau: a reading of the curve, nothing to mend
 MORE_LIKELY_THAN_NOT = 0.5
+A_LOSS = "a loss"  # as causes ask for one; not asked of a log that has it
 VERDICTS = ("supported", "undecided", "refuted", "untestable")
 
 
@@ -44,8 +45,9 @@ def diagnose(run: Run, hypotheses: Iterable[Hypothesis] | None = None) -> Diagno
 
 def examine(hypothesis: Hypothesis, run: Run) -> Finding:
     """Test one cause; untestable, with what to send, where its facts are missing."""
-    if run.missing(hypothesis.needs):
-        return Finding(hypothesis.name, "untestable", missing=hypothesis.asks or hypothesis.needs)
+    if missing := run.missing(hypothesis.needs):
+        asks = tuple(a for a in hypothesis.asks if a != A_LOSS or run.loss is None)
+        return Finding(hypothesis.name, "untestable", missing=asks or missing)
     return hypothesis.test(run)
 
 

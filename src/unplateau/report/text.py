@@ -132,7 +132,7 @@ def _causes(found: Diagnosis, claims: Mapping[str, str], limits: Limits) -> Iter
     yield from _brief(against, limits, limits.refuted)
     if unknown:
         names = ", ".join(f.cause for f in unknown)
-        yield Line(f"untestable  {names}", "dim", hang=12, most=limits.rows)
+        yield Line(f"untestable  {names}", "dim", hang=12, most=limits.rows and limits.rows + 1)
 
 
 def _full(finding: Finding, claims: Mapping[str, str], limits: Limits) -> Iterator[Line]:
