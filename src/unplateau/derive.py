@@ -23,6 +23,8 @@ DEPENDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(SIZES, SHAPING),
     "planned_end": ("max_steps", "epochs_planned"),
 }
+#: formats whose epoch is a fraction by definition, even where the logged ones are whole
+FRACTIONAL = ("hf-trainer-state", "hf-stdout", "llamafactory")
 SHAPED = ("n_layer", "n_embd", "vocab_size", "architecture")
 
 
@@ -146,9 +148,19 @@ def _ratios(run: Run) -> dict[str, Fact]:
     return _counted(
         tokens_per_param=tokens / params if tokens and params else None,
         flops=flops,
-        passes=tokens / unique if tokens and unique else None,
+        passes=tokens / unique if tokens and unique else _epochs(run),
         warmup_tokens=warm * per_step if warm is not None and per_step else None,
     )
+
+
+def _epochs(run: Run) -> float | None:
+    """The last logged epoch, where it is logged as a fraction (Hugging Face and others): passes over the data."""
+    epoch = run.series.get("epoch")
+    if epoch is None or not len(epoch.finite):
+        return None
+    last = epoch.finite.value
+    fractions = bool((last % 1 != 0).any()) or run.format in FRACTIONAL
+    return float(last[-1]) if fractions and last[-1] > 0 else None
 
 
 def _loss_units(run: Run) -> dict[str, Fact]:

@@ -84,7 +84,7 @@ def _state(run: Run) -> State:
     if diverged(run.series[name]):
         return State("diverged", name, since_step=int(curve.step[int(np.argmin(curve.value))]))
     points = after_start(curve)
-    if len(points) < LEAST:
+    if len(points) < LEAST or points.step[-1] < points.step[0] * 2**REGIME:
         return State("too-short", name)
     noise = noise_of(run, name, points)
     binned, error = binned_curve(points, noise)
@@ -199,7 +199,12 @@ def binned_curve(curve: Curve, noise: float) -> tuple[Curve, Floats]:
     value = np.add.reduceat(curve.value, first) / counts
     step = np.round(np.exp(np.add.reduceat(x, first) / counts)).astype(np.int64)
     keep = np.append(True, np.diff(step) > 0)
-    return Curve(step[keep], value[keep], curve.unit), (noise / np.sqrt(counts))[keep]
+    step, value, error = step[keep], value[keep], (noise / np.sqrt(counts))[keep]
+    # trainers that log a running mean have errors that hang together: bins scatter more than noise / sqrt(n)
+    seen = 1.4826 * float(
+        np.median(np.abs(neighbour_residuals(np.log(step.astype(float)), value) / error[1:-1]))
+    )
+    return Curve(step, value, curve.unit), error * max(1.0, seen)
 
 
 def segment(x: Floats, y: Floats, error: Floats) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ from math import erf, sqrt
 
 import numpy as np
 
+from ..curve import Curve
 from ..estimate import Estimate
 from ..run import Run
 from ..state import State, state_of
@@ -17,6 +18,7 @@ __all__ = [
     "SURE",
     "Trend",
     "against",
+    "batches_between",
     "chance_below",
     "fall_of",
     "finding",
@@ -94,17 +96,40 @@ class Trend:
         self.mean_error = max(self.sd, 1e-4) / sqrt(len(x))
 
 
-def gap_trend(run: Run, share: float = 0.5) -> Trend | None:
-    """val - train over the last ``share`` of the evaluations that have both, at least four; else None."""
+def gap_trend(run: Run, share: float = 0.5, *, batches: bool = False) -> Trend | None:
+    """val - train over the last ``share`` of the evaluations that have both, at least four; else None.
+
+    With ``batches`` the batch loss between two evaluations stands in for a train loss that is not logged:
+    good for the change of the gap, not for its sign.
+    """
     val, train = run.series.get("val_loss"), run.series.get("train_loss")
-    if val is None or train is None:
+    if val is None:
         return None
-    val, train = val.finite, train.finite
+    val = val.finite
+    if train is None and batches:
+        train = batches_between(run, val)
+    if train is None:
+        return None
+    train = train.finite
     step, i, j = np.intersect1d(val.step, train.step, return_indices=True)
     keep = (step > 0) & (step >= step[-1] * (1 - share)) if len(step) else np.zeros(0, bool)
     if keep.sum() < 4:
         return None
     return Trend(step[keep], (val.value[i] - train.value[j])[keep])
+
+
+def batches_between(run: Run, val: Curve) -> Curve | None:
+    """The mean batch loss between each evaluation and the one before, at the step of the evaluation."""
+    batch = run.series.get("batch_loss")
+    if batch is None or not len(batch.finite) or not len(val):
+        return None
+    batch = batch.finite
+    place = np.searchsorted(val.step, batch.step)
+    inside = place < len(val)
+    counts = np.bincount(place[inside], minlength=len(val))
+    sums = np.bincount(place[inside], weights=batch.value[inside], minlength=len(val))
+    has = counts > 0
+    return Curve(val.step[has], sums[has] / counts[has], batch.unit)
 
 
 def fall_of(state: State) -> str:

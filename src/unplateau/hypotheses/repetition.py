@@ -37,7 +37,7 @@ ASKS = (
 
 
 def test(run: Run) -> Finding:
-    gap, passes = gap_trend(run), run.get("passes")
+    gap, passes = gap_trend(run, batches=True), run.get("passes")
     if gap is None and passes is None:
         return Finding(NAME, "untestable", missing=("four evaluations of both train and val loss", *ASKS))
     evidence = [*_passes(run, passes)]
@@ -131,7 +131,7 @@ def without(run: Run) -> Run | None:
 HYPOTHESIS = Hypothesis(
     name=NAME,
     claim="The same tokens were seen too often, and are being memorised.",
-    needs=("val_loss|unique_tokens|train_tokens",),
+    needs=("val_loss|passes",),
     test=test,
     without=without,
     asks=("train and val loss, or the number of unique training tokens (--unique-tokens N)",),
