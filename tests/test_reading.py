@@ -97,6 +97,18 @@ class TestAFile:
         assert (run.get("n_embd"), run.get("max_steps"), run.get("n_layer")) == (32, 1500, 2)
         assert any(fact.startswith("n_embd is 64 in config.py:3") and "says 32" in fact for fact in told)
 
+    def test_another_trainers_config_is_not_taken_where_the_log_has_its_own(self, folder):
+        (folder / "config.json").write_text('{"model_type": "gpt2", "n_layer": 99, "vocab_size": 77}')
+        (folder / "train.log").write_text(
+            "Overriding: n_embd = 32\ntokens per iteration will be: 1,152\n" + LOG
+        )
+
+        (beside,) = read_runs(folder / "train.log")
+        (given,) = read_runs(folder / "train.log", config=folder / "config.json")
+
+        assert (beside.get("n_layer"), beside.get("n_embd")) == (2, 32)
+        assert (given.get("n_layer"), given.get("n_embd")) == (99, 32)
+
     def test_an_assumed_vocabulary_that_the_first_loss_contradicts_is_not_kept(self, folder):
         (run,) = read_runs(folder / "train.log")
 

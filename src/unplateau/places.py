@@ -47,10 +47,6 @@ class Place:
         base = self.path if self.path.is_dir() else self.path.parent
         return (base, base.parent)
 
-    def name_of(self, path: Path) -> str:
-        """A file's name as sources show it."""
-        return path.name
-
 
 def look(path: Path) -> Place:
     """What lies at ``path``; raises ``UnreadableError`` where nothing does."""

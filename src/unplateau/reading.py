@@ -124,7 +124,7 @@ def _rows(facts: Facts, name: str) -> list[list[object]]:
 
 
 def _configuration(run: Run, place: Place, config: Path | None, warnings: list[str]) -> dict[str, Fact]:
-    from .config import read_merged
+    from .config import read_config, read_merged
 
     echo, where = run.get("config_echo", ""), run.source("config_echo")
     if config is not None:
@@ -132,14 +132,12 @@ def _configuration(run: Run, place: Place, config: Path | None, warnings: list[s
     facts: dict[str, Fact] = read_merged(None, str(echo), where) if echo else {}
     for path in place.configs:
         try:
-            found = read_merged(path, str(echo), where, place.name_of(path))
+            if not _fits(read_config(path), run.format):
+                warnings.append(f"{path.name}, found beside the log, is another trainer's config: not used")
+                continue
+            facts = merge(read_merged(path, str(echo), where), facts)
         except UnplateauError as error:
             warnings.append(f"{path.name}, found beside the log, can't be used: {error}")
-            continue
-        if _fits(found, run.format):
-            facts = merge(facts, found) if not echo else found
-        else:
-            warnings.append(f"{path.name}, found beside the log, is another trainer's config: not used")
     return facts
 
 

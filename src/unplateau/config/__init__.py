@@ -56,7 +56,7 @@ def read_echo(text: str, name: str) -> dict[str, Fact]:
     return read_merged(None, text, name)
 
 
-def read_merged(path: Path | None, echo: str, echo_name: str, shown: str | None = None) -> dict[str, Fact]:
+def read_merged(path: Path | None, echo: str, echo_name: str) -> dict[str, Fact]:
     """The facts of a nanoGPT config file under the log's echo of it: the echo is what really ran.
 
     Where the two differ, ``config_overridden`` lists both. A key that the echo does not hold is the
@@ -66,13 +66,14 @@ def read_merged(path: Path | None, echo: str, echo_name: str, shown: str | None 
 
     ran = parse_echo(echo[:PYTHON_LIMIT], echo_name)
     if not DIALECT.knows(ran):
-        return read_config(path, name=shown) if path else {}
+        return read_config(path) if path else {}
     if path is None:
         return DIALECT.facts(ran)
-    settings, kind = parse(Source(path).text(LIMIT), printable(shown or path.name, 200))
+    settings, kind = parse(Source(path).text(LIMIT), printable(path.name, 200))
     held = choose(settings, kind)
     if held is None or held.name != DIALECT.name:
-        return DIALECT.facts(ran)
+        told = {n: f for n, f in DIALECT.facts(ran).items() if not f.source.startswith("assumed")}
+        return {**DIALECT.facts(ran), **(held.facts(settings) if held else {}), **told}
     before = DIALECT.facts(settings)
     settings.found |= ran.found
     settings.unknown -= set(ran.found)
