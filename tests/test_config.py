@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import unplateau.config
-from unplateau.config import DIALECTS, dialect, in_own_words, read_config, read_echo, read_merged
+from unplateau.config import DIALECTS, dialect, in_own_words, parse, read_config, read_echo, read_merged
 from unplateau.config._dialect import COUNTS, as_kind
 from unplateau.errors import UnplateauError, UnreadableError
 from unplateau.facts import VOCABULARY
@@ -289,6 +289,7 @@ class TestSecrets:
 
         assert "peak_lr" in facts
         assert "hunter2" not in repr(facts)
+        assert "hunter2" not in repr(parse(text, name))
 
 
 class TestBadInput:

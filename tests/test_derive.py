@@ -97,6 +97,17 @@ class TestTheReferenceRun:
         assert seed.get("tokens_per_step") == 524_288
 
 
+def test_a_logged_size_is_of_the_run_that_logged_it():
+    shape = {"architecture": "gpt2", "n_layer": 2, "n_embd": 64, "vocab_size": 86, "block_size": 48}
+    run = derive(Run("r", facts=facts(**shape, params_total=108_000, params_logged=105_000)))
+
+    assert run.get("params") == 108_000 - 48 * 64
+    assert (
+        changed(run, {"n_embd": 128}).get("params_total")
+        == 86 * 128 + 2 * (12 * 128**2 + 256) + 128 + 48 * 128
+    )
+
+
 def test_every_derived_fact_is_a_word_and_has_a_rule():
     assert set(VOCABULARY) >= DERIVED
     assert len(RULES) == len(set(RULES))
@@ -152,8 +163,12 @@ def test_epochs_tell_the_planned_end():
 
 def test_steps_with_an_evaluation_do_not_count_as_the_time_of_a_step():
     step = np.arange(0, 1000, 50)
-    times = np.where(step % 100 == 0, 5000.0, 1000.0)
-    series = {"step_ms": Curve(step, times), "val_loss": Curve(step[::2], np.ones(10), "nats")}
+    evaluated = step % 200 != 0  # most of them: the median over all would be of those
+    times = np.where(evaluated, 5000.0, 1000.0)
+    series = {
+        "step_ms": Curve(step, times),
+        "val_loss": Curve(step[evaluated], np.ones(evaluated.sum()), "nats"),
+    }
 
     assert derive(Run("r", "nanogpt", series)).get("step_seconds") == 1.0
 
