@@ -301,6 +301,28 @@ def test_shapes_of_tables(tmp_path, text):
     assert points(run.series["val_loss"]) == {0: 5.5, 10: 5.0}
 
 
+@pytest.mark.parametrize("shape", ["csv", "tsv", "jsonl", "json"])
+def test_a_whole_table_is_read_as_one_and_not_as_prose(tmp_path, shape):
+    held = [{"step": 10 * i, "loss": 5 - i / 1000, "val_loss": 5.5 - i / 1000} for i in range(400)]
+    rows_ = ["step,loss,val_loss", *(",".join(map(str, row.values())) for row in held)]
+    text = {
+        "csv": "\n".join(rows_),
+        "tsv": "\n".join(rows_).replace(",", "\t"),
+        "jsonl": "\n".join(map(json.dumps, held)),
+        "json": json.dumps(held, indent=1),
+    }[shape]
+    run = only(written(tmp_path, text, f"a.{shape}"))
+
+    assert run.format == "table"
+    assert run.series["val_loss"].step.tolist() == [row["step"] for row in held]
+
+
+def test_a_summary_of_wandb_alone_is_one_point(tmp_path):
+    run = only(written(tmp_path, '{"_step": 40, "val/loss": 5.5, "_wandb": {}}', "wandb-summary.json"))
+
+    assert (run.format, points(run.series["val_loss"])) == ("wandb", {40: 5.5})
+
+
 def test_results_one_row_a_run_without_steps_are_no_runs(tmp_path):
     assert (
         read(written(tmp_path, "variant,Train BPB,Val BPB\nrope,0.79,0.80\nyarn,0.78,0.79\n", "a.csv")) == []

@@ -25,6 +25,8 @@ from ._names import plain
 from ._tabular import Reading, Row, collect, csv_rows, rising, telling_apart
 
 NAME = "table"
+WEIGHT = 16  # numbers that a row may hold
+PEEK = 1 << 14  # bytes in which a file of one object a line shows a whole one
 VALUE = ("value", "values")
 TAG = re.compile(r"(?:run-.{0,150}-)?tag-(.{1,150})")  # TensorBoard's name for a downloaded scalar
 OBJECT = re.compile(rb'^\s{0,8}\{\s{0,8}"', re.MULTILINE)
@@ -32,17 +34,23 @@ DOCUMENT = re.compile(rb'\A[\s\xef\xbb\xbf]{0,64}(?:\[\s{0,64}\{|\{\s{0,64}")')
 
 
 def sniff(sample: bytes, name: str) -> int:  # noqa: ARG001
-    """Rows of a table whose header names a loss, a step or an epoch; one point for a table of other names."""
-    how = layout(_text(sample))
-    named = _promising(how.header) if how else False
+    """Rows of a table whose header names a loss, a step or an epoch; one point for a table of other names.
+
+    Where most lines are rows, each weighs ``WEIGHT``: a reader of prose would count its numbers one by one.
+    """
+    if DOCUMENT.match(sample) and len(_objects(sample[:PEEK])) < 2:
+        return WEIGHT * sample.lower().count(b"loss")
+    lines = sum(1 for line in sample.split(b"\n") if line.strip())
     objects = _objects(sample)
     if objects and _promising(_names(objects)):
-        return len(objects)
-    if DOCUMENT.match(sample) and b"loss" in sample.lower():
-        return 1
-    if how:
-        return how.rows if named else int(how.rows >= 3)
-    return 0
+        return len(objects) * (WEIGHT if 2 * len(objects) > lines else 1)
+    how = layout(_text(sample))
+    if how is None:
+        return 0
+    if not _promising(how.header):
+        return int(how.rows >= 3)
+    rows = sum(line.count(how.delimiter.encode()) >= len(how.header) - 1 for line in sample.split(b"\n"))
+    return rows * WEIGHT if 2 * rows > lines else how.rows
 
 
 def read(source: Source, options: Options) -> list[Run]:
@@ -165,7 +173,7 @@ def _objects(sample: bytes) -> list[Row]:
     if not OBJECT.search(sample):
         return []
     found = (object_of(line.decode("utf-8", "replace")) for line in islice(sample.split(b"\n"), 5000))
-    return [flat(row) for row in found if row]
+    return [row for held in found if held and (row := flat(held))]
 
 
 def _names(rows: Iterable[Row]) -> list[str]:
