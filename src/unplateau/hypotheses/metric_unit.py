@@ -13,8 +13,12 @@ Sources: facebookresearch/fairseq issue 515 (loss 14.351, ppl 20,899 = 2^14.351)
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log
 
+import numpy as np
+
+from ..curve import Curve
 from ..run import Run
 from ..units import NATS_PER
 from . import Finding, Hypothesis, Remedy
@@ -22,7 +26,7 @@ from ._say import SURE, against, finding, pro
 from ._start import Start, losses, start_of, tamed
 
 NAME = "metric-unit"
-BITS, DITS = 1 / log(2), 1 / log(10)  # of one nat
+RATIOS = {"bits": 1 / log(2), "dits": 1 / log(10)}  # of one nat
 NEAR = 0.02  # relative; initialisations move the first loss by about 1 %
 INIT = (0.95, 1.1)  # first loss / ln V that initialisations give
 PPL = (0.5, 2.0)  # first perplexity / V: exp(+-.7 nats)
@@ -42,16 +46,23 @@ def test(run: Run) -> Finding:
     fact = f"{start}, a ratio of {start.ratio:.3f}"
     if INIT[0] <= start.ratio <= INIT[1]:
         return finding(NAME, 0.02, [against(fact + ": nats per token", source)])
-    for factor, unit, means in ((BITS, "bits", "1/ln 2"), (DITS, "dits", "1/ln 10")):
-        if abs(start.ratio / factor - 1) <= NEAR:
-            evidence = [pro(f"{fact}; {means} is {factor:.3f}", source)]
-            return finding(NAME, SURE, evidence, stake=0.01, remedy=_remedy(unit))
-    if PPL[0] <= start.loss / start.vocab_size <= PPL[1] and start.loss > TOO_LARGE:
-        evidence = [
-            pro(f"the first value is {start.loss:,.0f} for a vocabulary of {start.vocab_size:,}", source)
-        ]
-        return finding(NAME, SURE, evidence, stake=0.01, remedy=_remedy("perplexity"))
+    unit = unit_of(start)
+    if unit == "perplexity":
+        said = f"the first value is {start.loss:,.0f} for a vocabulary of {start.vocab_size:,}"
+        return finding(NAME, SURE, [pro(said, source)], stake=0.01, remedy=_remedy(unit))
+    if unit is not None:
+        said = f"{fact}; one nat is {RATIOS[unit]:.3f} {unit}"
+        return finding(NAME, SURE, [pro(said, source)], stake=0.01, remedy=_remedy(unit))
     return finding(NAME, _other(start), [against(fact + ": no unit that is known", source)], missing=ASKS[2:])
+
+
+def unit_of(start: Start) -> str | None:
+    """The unit whose even guess the first loss is, other than nats; None where it is none that is known."""
+    for unit, ratio in RATIOS.items():
+        if abs(start.ratio / ratio - 1) <= NEAR:
+            return unit
+    near = PPL[0] <= start.loss / start.vocab_size <= PPL[1]
+    return "perplexity" if near and start.loss > TOO_LARGE else None
 
 
 def _other(start: Start) -> float:
@@ -79,24 +90,20 @@ def _remedy(unit: str) -> Remedy:
 
 def without(run: Run) -> Run | None:
     """The same run with its losses in nats."""
-    from dataclasses import replace
-
-    import numpy as np
-
-    from ..curve import Curve
-
     start = start_of(run)
-    if start is None or INIT[0] <= start.ratio <= INIT[1]:
+    unit = None if start is None else unit_of(start)
+    if unit is None:
         return None
-    ppl = start.loss > TOO_LARGE
-    series = dict(run.series)
-    for name, curve in losses(run):
-        if ppl:
-            value = np.log(np.where(curve.value > 0, curve.value, np.nan))
-            series[name] = Curve(curve.step, value, "nats")
-        else:
-            series[name] = curve.scaled(NATS_PER["bits" if start.ratio > 1 else "dits"], "nats")
-    return replace(run, series=series)
+    sane = [(name, tamed(run, name)) for name, _ in losses(run)]
+    series = {name: _in_nats(curve, unit) for name, curve in sane if curve is not None}
+    return replace(run, series={**run.series, **series})
+
+
+def _in_nats(curve: Curve, unit: str) -> Curve:
+    if unit != "perplexity":
+        return curve.scaled(NATS_PER[unit], "nats")
+    value = np.log(np.where(curve.value > 0, curve.value, np.nan))
+    return Curve(curve.step, value, "nats")
 
 
 HYPOTHESIS = Hypothesis(

@@ -32,9 +32,7 @@ from .instability import CLIMB, climb
 NAME = "precision"
 EARLY = 20  # steps; a fresh model with a warm-up has hardly moved by then
 SKIPPED = 0.05  # of the steps; a scaler that grows its scale skips one in about 2,000 by design
-SEARCH = (
-    32  # steps that a scaler may skip at the start: halvings of 2^32, the largest initial scale, down to 1
-)
+SEARCH = 32  # steps that a scaler may skip at the start: halvings from 2^32 to 1
 COLLAPSE = 10.0  # halvings of the loss scale below its largest
 ENOUGH = 10  # logged losses; fewer finite ones say little
 NO_BF16 = ("gtx", "rtx 20", "titan", "quadro rtx", "v100", "t4", "p100")  # NVIDIA cards before Ampere
