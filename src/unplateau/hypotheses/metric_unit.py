@@ -46,13 +46,13 @@ def test(run: Run) -> Finding:
     fact = f"{start}, a ratio of {start.ratio:.3f}"
     if INIT[0] <= start.ratio <= INIT[1]:
         return finding(NAME, 0.02, [against(fact + ": nats per token", source)])
-    unit = unit_of(start)
-    if unit == "perplexity":
+    found = unit_of(start)
+    if found == "perplexity":
         said = f"the first value is {start.loss:,.0f} for a vocabulary of {start.vocab_size:,}"
-        return finding(NAME, SURE, [pro(said, source)], stake=0.01, remedy=_remedy(unit))
-    if unit is not None:
-        said = f"{fact}; one nat is {RATIOS[unit]:.3f} {unit}"
-        return finding(NAME, SURE, [pro(said, source)], stake=0.01, remedy=_remedy(unit))
+        return finding(NAME, SURE, [pro(said, source)], stake=0.01, remedy=_remedy(found))
+    if found is not None:
+        said = f"{fact}; one nat is {RATIOS[found]:.3f} {found}"
+        return finding(NAME, SURE, [pro(said, source)], stake=0.01, remedy=_remedy(found))
     return finding(NAME, _other(start), [against(fact + ": no unit that is known", source)], missing=ASKS[2:])
 
 
