@@ -33,8 +33,8 @@ class Pace:
     def range_of(self, epoch: float, digits: int) -> tuple[float, float]:
         """The least and the largest step that print as ``epoch`` with so many decimals.
 
-        >>> Pace(549.0, 0.0).range_of(0.91, 2)
-        (495.845, 503.335)
+        >>> [round(step, 3) for step in Pace(549.0, 0.0).range_of(0.91, 2)]
+        [495.845, 503.335]
         """
         off = self.steps * 0.5 * 10.0**-digits + self.slack * epoch + NEAR
         return epoch * self.steps - off, epoch * self.steps + off
