@@ -98,8 +98,8 @@ def fields(line: str, mapped: Mapping[str, str], header: tuple[str, ...] = ()) -
     named: list[Named] = []
     left = ""  # "val loss" of "val loss at step 500: 3.25"
     for gap, match in found:
-        name = name_of(gap)
-        if JOINED.match(gap) and named:
+        left_of, name, joined = _told(gap)
+        if joined and named:
             named[-1] = _with_total(named[-1], match)
             continue
         if not name and left:
@@ -107,7 +107,7 @@ def fields(line: str, mapped: Mapping[str, str], header: tuple[str, ...] = ()) -
         elif not name and gap == "][" and named and named[-1].role == "epoch":
             name = "batch"  # Epoch: [3][100/2000]
         else:
-            left, name = _parted(name)
+            left = left_of
         if name:
             named.append(_named(name, match, mapped, line))
     return [field for field in named if field.role]
@@ -119,6 +119,12 @@ def _numbers(line: str) -> Iterator[tuple[str, re.Match[str]]]:
     for match in NUMBER.finditer(line):
         yield line[max(reached, match.start() - 4 * GAP) : match.start()], match
         reached = match.end()
+
+
+@lru_cache(maxsize=8192)
+def _told(gap: str) -> tuple[str, str, bool]:
+    """What stands left of ``at step``, the name, and whether the gap only joins a count to its total."""
+    return (*_parted(name_of(gap)), JOINED.match(gap) is not None)
 
 
 def _parted(name: str) -> tuple[str, str]:

@@ -27,6 +27,7 @@ OTHERS = {
 BY_NAME = {" ".join(WORD.findall(n)): series for series, names in OTHERS.items() for n in names}
 
 
+@lru_cache(maxsize=8192)
 def plain(name: str) -> str:
     """Lower case, anything but letters and digits as one space.
 

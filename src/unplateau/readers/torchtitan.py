@@ -16,7 +16,7 @@ from ._units import in_nats
 
 # what must follow a number: a blank or the line's end, so that a line that another rank broke into is no record
 RECORD = re.compile(
-    rb"(validate )?step: {1,20}(\d{1,18}) {1,8}(?:\w{1,20}/)?loss: {1,20}([^\s,|]{1,24})(?= |$)"
+    rb"(validate )?step: {1,20}(\d{1,18}) {1,8}(?:\w{1,20}/)?loss: {1,20}([\d.,eE+-]{1,24}|-?nan|-?inf)(?=\s|$)"
 )
 FIELD = re.compile(rb" (grad_norm|mfu|lr|ntokens): {1,20}([^\s,|%]{1,24})(%?)(?= |$)")
 SIZE = re.compile(rb"Model (\w[\w.-]{0,40})(?: \S{1,40})? size: {1,4}([\d,]{1,26}) total parameters")
