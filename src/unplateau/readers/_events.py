@@ -108,7 +108,8 @@ Scalar = tuple[bytes, float, int, "np.dtype[np.generic]"]
 
 
 def _value(event: bytes, low: int, high: int) -> Scalar | None:
-    tag, found = b"", None
+    tag = b""
+    found: tuple[int, int, np.dtype[np.generic]] | None = None
     for number, wire, start, stop in fields(event, low, high):
         if number == 1 and wire == BYTES:
             tag = event[start:stop]
