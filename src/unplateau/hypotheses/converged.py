@@ -16,11 +16,9 @@ from __future__ import annotations
 from ..run import Run
 from . import Finding, Hypothesis, Remedy
 from ._say import against, fall_of, finding, gap_trend, pro, state_of
-from ._schedule import SPENT, spent_at
+from ._schedule import LATE, PAST, SPENT, spent_at
 
 NAME = "converged"
-PAST = 40.0  # tokens per parameter: twice compute-optimal
-LATE = 0.8  # share of the run; a rate that is spent before is exhausted, not annealed
 GAP = 0.1  # nats of val over train; more is memorising or another text
 STAKE = 0.014  # nats; behind still-learning, before nothing
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from ..run import Run
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._say import against, chance_below, fall_of, finding, pro, state_of
-from ._schedule import stopped_learning
+from ._schedule import LATE, PAST, spent_at, stopped_learning
 
 NAME = "still-learning"
 WORTH = 0.02  # nats per doubling; a slower fall is twice the seed noise of SCIENCE.md section 2 per four doublings
@@ -37,7 +37,7 @@ def test(run: Run) -> Finding:
     evidence = [(pro if falling > 0.5 else against)(fall_of(state), state.series)]
     if stop := stopped_learning(run):
         evidence.append(stop)
-        falling = min(falling, 0.4)
+        falling = min(falling, 0.8 if short_of_training(run, evidence) else 0.4)
     if 0.1 < falling < 0.9 and state.smallest_visible_slope is not None:
         evidence.append(_sight(state.smallest_visible_slope, state.series))
     return finding(
@@ -48,6 +48,16 @@ def test(run: Run) -> Finding:
         missing=("more evaluations, or larger ones",),
         remedy=_remedy(run),
     )
+
+
+def short_of_training(run: Run, evidence: list[Evidence]) -> bool:
+    """True for a run that was annealed as planned, on few tokens: a longer schedule would have gone on falling."""
+    spent, end, per_param = spent_at(run), run.get("steps_done"), run.get("tokens_per_param")
+    if spent is None or not end or per_param is None or spent < LATE * end or per_param >= PAST:
+        return False
+    said = f"{per_param:,.0f} tokens per parameter: a longer schedule would have fallen further"
+    evidence.append(pro(said, run.source("tokens_per_param")))
+    return True
 
 
 def _sight(smallest: float, series: str) -> Evidence:
