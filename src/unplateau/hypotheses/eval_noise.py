@@ -1,8 +1,8 @@
 """The evaluations are too small to show what the loss does.
 
 Claim: what looks like a plateau, or like a rise, is the scatter of small evaluations.
-Mechanism: an evaluation averages the loss of random windows; one window's mean loss scatters by some .35
-nats, so n windows by .35 / sqrt(n).
+Mechanism: an evaluation averages the loss of random windows; one window's mean loss scatters by some .4
+nats, so n windows by .4 / sqrt(n).
 Supported by: a scatter of single evaluations of .05 nats or more: two of them can't tell a change of .1.
 Refuted by: a smallest visible slope well below the slope that the run shows or needs.
 Needs: val loss, or the size of the evaluations.

@@ -21,7 +21,7 @@ from ._rates import rates_of
 from ._say import SURE, against, finding, pro, state_of
 
 NAME = "noisy-data"
-ALPHABET = (30, 400)  # distinct characters of texts in an alphabet or of code, as a character vocabulary
+ALPHABET = (30, 256)  # distinct characters of texts in an alphabet or of code, as a character vocabulary
 NATURAL = (
     2.2,
     2.65,

@@ -11,7 +11,7 @@ from ..run import Fact, Run
 from ._records import Recorder
 from ._text import DEATH, Book, Place, whole, words
 
-CHARACTERS = 512  # symbols; a custom vocabulary up to this size is one of characters or bytes
+CHARACTERS = 256  # symbols; a vocabulary up to this size with its own meta.pkl is one of characters or bytes
 ECHO = 65_536  # bytes of echoed configuration that are kept; nanoGPT's own files have 1 kB
 
 #: a line that only the head of a run has
@@ -109,7 +109,7 @@ class Header:
         if vocab := VOCAB.match(line):
             rec.fact("vocab_size", int(vocab[1]), "", where)
             if int(vocab[1]) <= CHARACTERS:
-                rec.fact("char_level", value=True, source=where)
+                rec.fact("char_level", value=True, source=f"assumed: {where}, at most {CHARACTERS} symbols")
         elif b"tokens per iteration" in line and number and b"." not in number[0]:
             rec.fact("tokens_per_step", whole(number[0]), "tokens", where)
         elif line.startswith(b"defaulting to vocab_size") and (

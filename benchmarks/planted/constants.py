@@ -1,0 +1,144 @@
+"""Where the constants of the causes come from: what each statistic is on runs with and without its cause.
+
+    python benchmarks/planted/constants.py [--corpus FILE]
+
+Prints, for each constant, quantiles over the healthy runs of the corpus and over the runs with the cause,
+so that a threshold can be seen to stand between them (or not to), and moved when the corpus grows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+from check import HERE, corpus_cases
+
+from unplateau import state
+from unplateau.hypotheses import capacity, lr_too_high, lr_too_low, noisy_data, over_regularised, val_mismatch
+from unplateau.hypotheses._rates import rates_of
+from unplateau.hypotheses._say import gap_trend
+from unplateau.hypotheses._schedule import lr_curve
+from unplateau.reading import read_runs
+from unplateau.run import Run
+
+HEALTHY = ("still-learning", "converged")
+
+
+def window_sd(run: Run) -> float | None:
+    """Sd of one window's mean loss, from the scatter of evaluations around their trend."""
+    val, tokens, block = run.series["val_loss"].finite, run.get("eval_tokens"), run.get("block_size")
+    late = val.between(float(val.step[-1]) * 0.3, np.inf)
+    residual = state.neighbour_residuals(np.log2(late.step.astype(float)), late.value)
+    if len(residual) < 4 or not tokens or not block:
+        return None
+    return 1.4826 * float(np.median(np.abs(residual))) * float(np.sqrt(tokens / block))
+
+
+def slope_ratio(run: Run) -> float | None:
+    """Slope against log steps while the rate was high, over the slope as it came down (lr_too_high.HELD)."""
+    lr, val = lr_curve(run), run.series["val_loss"].finite
+    if lr is None:
+        return None
+    curve = state.after_start(val).between(lr_too_high.START * float(val.step[-1]), np.inf)
+    high = lr.step[lr.value > lr_too_high.HIGH * lr.value.max()]
+    parts = curve.between(0, float(high[-1]) + 1), curve.between(float(high[-1]), np.inf)
+    if min(map(len, parts)) < 3:
+        return None
+    before, after = (float(np.polyfit(np.log2(c.step), c.value, 1)[0]) for c in parts)
+    return before / after if after < 0 else None
+
+
+def half_way(run: Run) -> float | None:
+    """Share of the run at which the loss was half way down from ln(vocabulary) (lr_too_low.SLOW)."""
+    vocab, curve = run.get("vocab_size"), run.series["batch_loss"].finite
+    below = np.flatnonzero(curve.value < (np.log(vocab) + curve.value.min()) / 2)
+    return float(curve.step[below[0]] / curve.step[-1])
+
+
+def early_share(run: Run) -> float | None:
+    """The gap at the first evaluation over the gap at the end (val_mismatch.EARLY), where there is a gap."""
+    gap = gap_trend(run)
+    return val_mismatch.early_gap(run)[0] / gap.end if gap is not None and gap.end > 0.1 else None
+
+
+def growth(run: Run) -> float | None:
+    """How much the gap grows per nat that train falls (val_mismatch.FOLLOWS, repetition.HALF), where there is one."""
+    gap = gap_trend(run)
+    return val_mismatch.gap_growth(run) if gap is not None and gap.end > 0.1 else None
+
+
+def gap_size(run: Run) -> float | None:
+    gap = gap_trend(run)
+    return gap.mean if gap is not None else None
+
+
+def handicap(run: Run) -> float | None:
+    """Batch loss (dropout on) over train loss (dropout off) (over_regularised.HANDICAP)."""
+    batch, train = run.series["batch_loss"].finite, run.series["train_loss"].finite
+    late = batch.between(float(batch.step[-1]) / 4, float(train.step[-1]) + 1)
+    return float(
+        (late.value - np.interp(np.log(late.step), np.log(np.maximum(train.step, 1)), train.value)).mean()
+    )
+
+
+def level(run: Run) -> float | None:
+    """The loss at the end, for characters (noisy_data.NATURAL)."""
+    return run.series["val_loss"].finite.last if run.get("char_level") else None
+
+
+ROWS: tuple[tuple[str, object, Callable[[Run], float | None], tuple[str, ...]], ...] = (
+    ("state.WINDOW_SD", state.WINDOW_SD, window_sd, ("eval-noise",)),
+    ("lr_too_high.HELD", lr_too_high.HELD, slope_ratio, ("lr-too-high",)),
+    ("lr_too_high: peak over upper rule", lr_too_high.MUCH, lambda r: rates_of(r).above, ("lr-too-high",)),
+    ("lr_too_low: lower rule over peak", lr_too_low.FAR, lambda r: rates_of(r).below, ("lr-too-low",)),
+    ("lr_too_low.SLOW", lr_too_low.SLOW, half_way, ("lr-too-low",)),
+    ("val_mismatch.ABOVE (gap)", val_mismatch.ABOVE, gap_size, ("val-mismatch",)),
+    ("val_mismatch.EARLY: with another val", val_mismatch.EARLY, early_share, ("val-mismatch",)),
+    ("val_mismatch.EARLY: memorising", val_mismatch.EARLY, early_share, ("repetition",)),
+    ("val_mismatch.FOLLOWS", val_mismatch.FOLLOWS, growth, ("val-mismatch",)),
+    ("repetition.HALF", 0.45, growth, ("repetition",)),
+    ("over_regularised.HANDICAP", over_regularised.HANDICAP, handicap, ("over-regularised",)),
+    (
+        "capacity: tokens per parameter",
+        capacity.PLACES[0][0],
+        lambda r: r.get("tokens_per_param"),
+        ("capacity",),
+    ),
+    ("noisy_data.NATURAL", noisy_data.NATURAL, level, ("noisy-data",)),
+)
+
+
+def shown(values: Iterable[float | None]) -> str:
+    known = [v for v in values if v is not None]
+    if not known:
+        return "none"
+    quantiles = "  ".join(f"{q:8.3g}" for q in np.percentile(known, [0, 5, 50, 95, 100]))
+    return f"{quantiles}   n = {len(known)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--corpus", type=Path, default=HERE / "corpus.jsonl.zst")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        cases = [
+            (truth["cause"], read_runs(folder / "train.log", config=folder / "config.py")[0])
+            for _, truth, folder in corpus_cases(options.corpus, Path(scratch))
+        ]
+    healthy = [run for cause, run in cases if cause in HEALTHY]
+    print(" " * 26 + "min        5 %   median     95 %      max")
+    for name, constant, statistic, causes in ROWS:
+        print(f"{name} = {json.dumps(constant)}")
+        print("  healthy             " + shown(map(statistic, healthy)))
+        sick = [run for cause, run in cases if cause in causes]
+        print(f"  {causes[0]:18}  " + shown(map(statistic, sick)))
+
+
+if __name__ == "__main__":
+    main()
