@@ -1,12 +1,13 @@
 """Who may import whom, and what the light verbs must not load.
 
 Each guard was seen red once:
-- ``from .report import text`` at the top of run.py: test_a_module_imports_only_its_row_and_those_below,
-  "unplateau.run (row 1) imports unplateau.report.text (row 4)"; the same inside a function, and as
-  ``from . import report`` and ``import unplateau.report``, which an earlier draft let through;
-- a module new.py that the table lacks: test_every_module_has_a_row;
+- ``from .report import lines`` at the top of run.py, and ``from . import report`` inside a function of it:
+  test_a_module_imports_only_its_row_and_those_below, "unplateau.run (row 1) imports unplateau.report (row 4)";
+- a module fresh.py that the table lacks: test_every_module_has_a_row;
 - ``import numpy`` in errors.py: test_help_loads_no_numpy;
-- ``import torch`` (a stand-in on sys.path) in diagnose.py: test_the_light_verbs_load_nothing_heavy[diagnose].
+- ``import torch`` (an empty torch.py on the path) in diagnose.py: test_the_light_verbs_load_nothing_heavy for
+  diagnose, diagnose --json and demo;
+- ``1/0`` at the top of cli.py, so that nothing heavy is loaded since nothing runs: all of the last two.
 """
 
 import ast
