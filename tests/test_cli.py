@@ -16,7 +16,7 @@ import pytest
 
 from unplateau import cli
 from unplateau.curve import Curve
-from unplateau.run import Run
+from unplateau.run import Fact, Run
 
 REFERENCE = files("unplateau") / "examples" / "reference-run"
 LOG, CONFIG = str(REFERENCE / "train.log"), str(REFERENCE / "config.py")
@@ -263,3 +263,24 @@ class TestLook:
         monkeypatch.setenv("COLUMNS", "60")
 
         assert cli.look()["width"] == 60
+
+
+class TestALogWithoutLosses:
+    """Exit 3 and one line, never an empty diagnosis."""
+
+    def test_is_refused_with_the_series_that_were_found(self, capsys, monkeypatch):
+        rates = Run("rates.log", "demo", {"lr": Curve([1, 2, 3, 4], [0.1] * 4)})
+        monkeypatch.setattr(cli, "runs_of", lambda *_, **__: [rates])
+
+        assert cli.main(["diagnose", "rates.log"]) == cli.UNREADABLE
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert "found lr" in told.err
+        assert told.err.count("\n") == 1
+
+    def test_is_diagnosed_where_the_scaler_says_why(self, capsys):
+        fact = Fact(4, "steps", "log line 1")
+        run = Run("meg.out", "megatron", {"lr": Curve([1, 2, 3, 4], [0.0] * 4)}, {"skipped_steps": fact})
+
+        assert cli.show([run], as_json=False, verbose=False) == cli.DONE
+        assert "4 of 4 steps were skipped" in capsys.readouterr().out

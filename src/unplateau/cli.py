@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from . import __version__
-from .errors import UnplateauError, UsageError, printable
+from .errors import UnplateauError, UnreadableError, UsageError, printable
 
 if TYPE_CHECKING:
     from .diagnose import Diagnosis
@@ -243,7 +243,9 @@ def show(runs: Sequence[Run], *, as_json: bool, verbose: bool, fail_on: Sequence
     """Diagnose and print; 1 where a ``--fail-on`` condition is met."""
     from .diagnose import diagnose as examine
 
-    found = [examine(run) for run in runs]
+    found = [d for d in map(examine, runs) if not d.empty]
+    if not found:
+        raise UnreadableError(without_losses(runs))
     if as_json:
         from .report import json
 
@@ -255,6 +257,16 @@ def show(runs: Sequence[Run], *, as_json: bool, verbose: bool, fail_on: Sequence
         said = claims()
         say("\n".join(text(d, claims=said, verbose=verbose, **look()) for d in found))
     return FAILED if any(meets(d, fail_on) for d in found) else DONE
+
+
+def without_losses(runs: Sequence[Run]) -> str:
+    """The line for a log that has records but no losses."""
+    series = sorted({name for run in runs for name in run.series})
+    shown = printable(", ".join(series), 200) or "no series"
+    return (
+        f"no losses in {printable(runs[0].name)}: found {shown}; "
+        "name the column that is one with --map val_loss=COLUMN or --map batch_loss=COLUMN"
+    )
 
 
 def meets(found: Diagnosis, names: Sequence[str]) -> bool:

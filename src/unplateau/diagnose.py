@@ -33,6 +33,11 @@ class Diagnosis:
         top = self.findings[0] if self.findings else None
         return top if top is not None and rank(top)[0] < 3 else None
 
+    @property
+    def empty(self) -> bool:
+        """True when the log has no loss and nothing else that a cause could be told from."""
+        return self.run.loss is None and all(f.verdict == "untestable" for f in self.findings)
+
 
 def diagnose(run: Run, hypotheses: Iterable[Hypothesis] | None = None) -> Diagnosis:
     """Test ``hypotheses`` (default: all that are installed) on ``run``."""

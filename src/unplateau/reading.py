@@ -17,6 +17,7 @@ from .derive import derive
 from .errors import UnplateauError, UnreadableError, printable
 from .places import Place, look
 from .readers import Options, Reader, choose
+from .readers._parts import with_sums
 from .run import LOSSES, Fact, Run
 from .source import Source
 
@@ -79,7 +80,7 @@ def complete(run: Run, place: Place, *, config: Path | None, data: Path | None, 
     told |= _listed(run.facts, configured)
     told = merge(option, told, _data(run, place, data, told, warnings))
     told = _believable(told, run, warnings)
-    return derive(replace(run, facts=told, warnings=(*run.warnings, *warnings)))
+    return derive(with_sums(replace(run, facts=told, warnings=(*run.warnings, *warnings))))
 
 
 def _fixed(format_name: str) -> dict[str, Fact]:

@@ -42,6 +42,11 @@ ASKS = ("dtype and card", "a few hundred steps in float32 from the same checkpoi
 
 def test(run: Run) -> Finding:
     total = sum(len(c) for _, c in losses(run))
+    if total == 0 and (skipped := _skipped(run)):
+        fact = f"no loss was logged; {skipped:,} of {run.get('steps_done') or 0:,} steps were skipped"
+        return finding(
+            NAME, 0.4, [pro(fact, run.source("skipped_steps")), *_skips(run)], stake=1.0, missing=NEEDS
+        )
     if total == 0:
         return Finding(NAME, "untestable", missing=NEEDS)
     lost = [(n, c) for n, c in losses(run) if len(c.non_finite_steps)]
