@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..diagnose import Diagnosis
 from ..hypotheses import Finding
@@ -37,9 +37,9 @@ HOW = {
 }
 
 
-def headline(found: Diagnosis) -> str:
-    """The verdict in a sentence or two: how the curve moves, and why."""
-    return f"{_moves(found)} {_why(found)}"
+def headline(found: Diagnosis, claims: Mapping[str, str] | None = None) -> str:
+    """The verdict in a sentence or two: how the curve moves, and why, in the words of ``claims``."""
+    return f"{_moves(found)} {_why(found, claims or {})}"
 
 
 def _moves(found: Diagnosis) -> str:
@@ -76,7 +76,7 @@ def _slope(state: State, unit: str) -> str:
     return f", {value} {per} ({low} to {high})"
 
 
-def _why(found: Diagnosis) -> str:
+def _why(found: Diagnosis, claims: Mapping[str, str]) -> str:
     first = found.first
     if first is None:
         return _unsure(found)
@@ -85,8 +85,22 @@ def _why(found: Diagnosis) -> str:
     if first.cause in NO_PLATEAU:
         return f"{NO_PLATEAU[first.cause]}{chance(first)}.{then}"
     if first.verdict == "supported":
-        return f"Cause: {named(first)}.{then}"
-    return f"Most likely {named(first)}, not proved.{then}{_send(found)}"
+        return f"{_claimed(first, claims)}{_advice(first)}{then}"
+    return f"Most likely, not proved: {_claimed(first, claims)}{then}{_send(found)}"
+
+
+def _claimed(finding: Finding, claims: Mapping[str, str]) -> str:
+    """The cause in plain words, its name and its probability behind."""
+    claim = claims.get(finding.cause)
+    if not claim:
+        return f"Cause: {named(finding)}."
+    return f"{claim.rstrip('.')} ({finding.cause},{chance(finding).replace('(', '').replace(')', '')})."
+
+
+def _advice(finding: Finding) -> str:
+    """What to do about it, where that is a sentence."""
+    advice = finding.remedy.advice if finding.remedy else ""
+    return f" {advice[0].upper()}{advice[1:]}." if advice else ""
 
 
 def _unsure(found: Diagnosis) -> str:

@@ -69,7 +69,7 @@ def text(
 def _report(found: Diagnosis, claims: Mapping[str, str], limits: Limits, width: int) -> Iterator[Line]:
     verbose = limits is ALL
     parts = [
-        _title(found),
+        _title(found, claims),
         (Line(row, whole=True) for row in _chart(found.run, found.state, width, limits.height)),
         _causes(found, claims, limits),
         _remedies(found, limits),
@@ -90,9 +90,9 @@ def _spaced(parts: Sequence[Sequence[Line]]) -> Iterator[Line]:
         yield from part
 
 
-def _title(found: Diagnosis) -> Iterator[Line]:
+def _title(found: Diagnosis, claims: Mapping[str, str]) -> Iterator[Line]:
     yield Line(f"{found.run.name} ({found.run.format or 'unknown format'})", "dim", most=1)
-    yield Line(headline(found), "title")
+    yield Line(headline(found, claims), "title")
 
 
 def _chart(run: Run, state: State, width: int, height: int) -> list[str]:
