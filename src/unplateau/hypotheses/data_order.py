@@ -22,7 +22,7 @@ from ._say import against, finding
 NAME = "data-order"
 ASKS = (
     "how batches are drawn (file order, shuffle buffer, random windows)",
-    "the first lines of a manifest: unplateau prepare --manifest-only DATA",
+    "the first lines of a manifest (docs/manifest.md)",
 )
 
 

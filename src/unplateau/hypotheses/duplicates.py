@@ -6,7 +6,7 @@ teaches little after its first pass, and the most frequent ones are learned by h
 Supported by: a manifest that counts less than 70 % of the training tokens as unique.
 Refuted by: a manifest that counts more than 95 % as unique.
 Needs: tokens of the training set with and without duplicates. No log can show it.
-What to do: deduplicate by document and by near copy (MinHash), then split: unplateau prepare.
+What to do: deduplicate by document and by near copy (MinHash), then split.
 Sources: Lee et al. 2021 (arXiv 2107.06499); Hernandez et al. 2022 (arXiv 2205.10487: .1 % of the data
 repeated 100 times costs a model half of its size); Muennighoff et al. 2023 (arXiv 2305.16264).
 """
@@ -22,12 +22,12 @@ from ._say import against, finding, pro
 
 NAME = "duplicates"
 MANY, FEW = 0.3, 0.05  # share of the tokens that are copies; C4 and RefinedWeb lie between before MinHash
-ASKS = ("a manifest: unplateau prepare --manifest-only DATA",)
+ASKS = ("a manifest (docs/manifest.md)",)
 FIX = Remedy(
     {},
     "preparing the data again; no training",
     "less text is left: more passes over it for the same steps",
-    "deduplicate by document and near copy, then split (unplateau prepare)",
+    "deduplicate by document and near copy, then split",
 )
 
 

@@ -23,7 +23,7 @@ from ._say import SURE, against, finding, pro, state_of
 NAME = "eval-noise"
 BLIND = 0.05  # nats, sd of one evaluation: the gain of a whole cooldown hides in two of them
 CLEAR = 0.02  # nats
-TARGET = 0.005  # nats; what `unplateau prepare` sizes a val split for
+TARGET = 0.005  # nats; a tenth of what a cooldown or a doubling brings
 
 
 def test(run: Run) -> Finding:

@@ -8,7 +8,7 @@ tells nothing.
 Refuted by: a loss well below the bigram entropy of the data, or (characters) of natural text.
 Needs: a manifest with entropies. Without one, a loss of characters can be held against natural text.
 What to do: look at ten random training windows; measure the entropies
-(`unplateau prepare --manifest-only DATA`); filter, or decode again.
+(docs/manifest.md says what to count); filter, or decode again.
 Sources: Shannon 1951 (Prediction and entropy of printed English); metaseq's OPT chronicle (escaped
 JSON in the data).
 """
@@ -30,7 +30,7 @@ CONTEXT = 0.25  # nats between unigram and bigram entropy; natural text has .6 t
 LEARNT = 2e5  # tokens; by then a small model has passed the bigram level at any sane learning rate
 SANE = 4.0  # times the published rules
 ASKS = (
-    "a manifest with the entropies of the data: unplateau prepare --manifest-only DATA",
+    "a manifest with the entropies of the data (docs/manifest.md)",
     "ten random training windows",
 )
 REMEDY = Remedy(

@@ -32,7 +32,7 @@ HALF, ALL = 0.45, 0.9  # of train's fall that the gap grows by: val gains half a
 FEW, MANY = 1.5, 4.0  # passes; up to 4 are as good as new (Muennighoff 2023)
 BITS = 3.6  # per parameter that a GPT can store (Morris et al. 2025)
 ASKS = (
-    "the number of unique training tokens: --unique-tokens N, or a manifest (unplateau prepare --manifest-only DATA)",
+    "the number of unique training tokens: --unique-tokens N, or a manifest (docs/manifest.md)",
 )
 
 

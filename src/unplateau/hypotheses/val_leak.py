@@ -6,7 +6,7 @@ what is memorised in train is then known in val.
 Supported by: a manifest that finds 2 % of val or more in train; no log can show it alone.
 Refuted by: a manifest that finds less than .2 %; a val loss that rises above train as passes add up: leaked text would stay at train's level.
 Needs: the data: a manifest of both splits.
-What to do: deduplicate first, then split by hash of the document: unplateau prepare does;
+What to do: deduplicate first, then split by hash of the document;
 --manifest-only counts the overlap of what you have.
 Sources: Lee et al. 2021 (arXiv 2107.06499: 4.6 % of C4's validation set is near-duplicated in train);
 ai-forever/ru-gpts issue 23 (perplexity 3 to 8 with val inside train, 13 to 18 without).
@@ -27,9 +27,9 @@ FIX = Remedy(
     {},
     "preparing the data again; no training",
     "losses before and after are not comparable",
-    "deduplicate, then split by hash of the document (unplateau prepare)",
+    "deduplicate, then split by hash of the document",
 )
-ASKS = ("a manifest of both splits: unplateau prepare --manifest-only DATA",)
+ASKS = ("a manifest of both splits (docs/manifest.md)",)
 
 
 def test(run: Run) -> Finding:

@@ -8,7 +8,7 @@ memorised nothing, and then stops growing while train falls on.
 Refuted by: val and train within noise of each other.
 Needs: train and val loss, both evaluated with dropout off.
 What to do: draw val by hash of the document, at random over all of the data, at least 1M tokens;
-`unplateau prepare` does, and `--manifest-only` measures what you have.
+a manifest (docs/manifest.md) says how it was drawn.
 Sources: SCIENCE.md section 5; nanoGPT's estimate_loss evaluates both splits alike.
 """
 
@@ -31,9 +31,9 @@ FIX = Remedy(
     {},
     "preparing the data again; no training",
     "losses before and after are not comparable",
-    "draw val at random by document over all of the data, 1M tokens or more (unplateau prepare)",
+    "draw val at random by document over all of the data, 1M tokens or more",
 )
-ASKS = ("how val was drawn: a manifest (unplateau prepare --manifest-only DATA)",)
+ASKS = ("how val was drawn: a manifest (docs/manifest.md)",)
 
 
 def test(run: Run) -> Finding:
