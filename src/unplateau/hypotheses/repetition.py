@@ -31,9 +31,7 @@ OPEN = 0.1  # nats of val over train; a smaller gap costs less than what it woul
 HALF, ALL = 0.45, 0.9  # of train's fall that the gap grows by: val gains half as much, or nothing
 FEW, MANY = 1.5, 4.0  # passes; up to 4 are as good as new (Muennighoff 2023)
 BITS = 3.6  # per parameter that a GPT can store (Morris et al. 2025)
-ASKS = (
-    "the number of unique training tokens: --unique-tokens N, or a manifest (docs/manifest.md)",
-)
+ASKS = ("the number of unique training tokens: --unique-tokens N, or a manifest (docs/manifest.md)",)
 
 
 def test(run: Run) -> Finding:

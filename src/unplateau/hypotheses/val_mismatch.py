@@ -121,7 +121,7 @@ def both(run: Run) -> tuple[Steps, Values, Values]:
 
 HYPOTHESIS = Hypothesis(
     name=NAME,
-    claim="Val is not a fair sample of the training text, so val loss does not measure learning.",
+    claim="Val is not a fair sample of the training text, so the level of val loss misleads.",
     needs=("val_loss", "train_loss"),
     test=test,
     asks=("val and train loss, evaluated alike",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from .redact import redacted
 
 SHORT = 60  # lines; what fits on a screen and a half
 E = 10**6  # entries; no run has so many
+SHOWN = 16  # the chart shows the last sixteenth to the end: four doublings; before that the loss only falls
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +105,17 @@ def _chart(run: Run, state: State, width: int, height: int) -> list[str]:
     beside = next((n for n in ("train_loss", "batch_loss") if n in run.series and n != state.series), "")
     per_step = run.get("tokens_per_step")
     known = isinstance(per_step, (int, float)) and per_step > 0
+    start = int(main.step[-1]) // SHOWN if len(main) else 0
     rows = chart(
-        main,
-        run.series.get(beside),
+        main.between(start, math.inf),
+        run.series[beside].between(start, math.inf) if beside else None,
         float(per_step) if known else 1.0,
         "tokens" if known else "steps",
         width=width,
         height=height,
     )
     second = f", {beside} as +" if beside else ""
-    legend = f"{state.series} as dots{second}; {'tokens' if known else 'steps'} on a log scale"
+    legend = f"{state.series} as dots{second}; the last four doublings of {'tokens' if known else 'steps'}, log scale"
     return [f"{'loss':>7} {legend}"[:width], *rows] if rows else []
 
 
