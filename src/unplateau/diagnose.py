@@ -15,6 +15,17 @@ from .state import State, state_of
 READINGS = ("still-learning", "converged")  # not a plateau: a reading of the curve, nothing to mend
 MORE_LIKELY_THAN_NOT = 0.5
 A_LOSS = "a loss"  # as causes ask for one; not asked of a log that has it
+#: what people suspect, most often first (SCIENCE.md section 7): the refuted ones are told in this order
+SUSPECTED = ("repetition", "lr-too-high", "lr-too-low", "lr-not-annealed", "precision", "frozen-parameters")
+SUSPECTED += (
+    "broken-targets",
+    "capacity",
+    "instability",
+    "noisy-data",
+    "val-mismatch",
+    "eval-noise",
+    "no-warmup",
+)
 VERDICTS = ("supported", "undecided", "refuted", "untestable")
 
 
@@ -64,5 +75,8 @@ def rank(finding: Finding) -> tuple[int, float, str]:
         tier = 2 if reading else 0
     elif finding.verdict == "undecided":
         tier = 1 if not reading and (finding.probability or 0) >= MORE_LIKELY_THAN_NOT else 3
+    if finding.verdict == "refuted":
+        place = SUSPECTED.index(finding.cause) if finding.cause in SUSPECTED else len(SUSPECTED)
+        return tier, float(place), finding.cause
     weight = finding.stake if tier < 3 else 1.0
     return tier, -(finding.probability or 0) * weight, finding.cause

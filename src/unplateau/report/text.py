@@ -115,7 +115,7 @@ def _chart(run: Run, state: State, width: int, height: int) -> list[str]:
         height=height,
     )
     second = f", {beside} as +" if beside else ""
-    legend = f"{state.series} as dots{second}; the last four doublings of {'tokens' if known else 'steps'}, log scale"
+    legend = f"{state.series} as dots{second}; last 4 doublings of {'tokens' if known else 'steps'}"
     return [f"{'loss':>7} {legend}"[:width], *rows] if rows else []
 
 
