@@ -16,15 +16,9 @@ READINGS = ("still-learning", "converged")  # not a plateau: a reading of the cu
 MORE_LIKELY_THAN_NOT = 0.5
 A_LOSS = "a loss"  # as causes ask for one; not asked of a log that has it
 #: what people suspect, most often first (SCIENCE.md section 7): the refuted ones are told in this order
-SUSPECTED = ("repetition", "lr-too-high", "lr-too-low", "lr-not-annealed", "precision", "frozen-parameters")
-SUSPECTED += (
-    "broken-targets",
-    "capacity",
-    "instability",
-    "noisy-data",
-    "val-mismatch",
-    "eval-noise",
-    "no-warmup",
+SUSPECTED = (
+    *("repetition", "lr-too-high", "lr-too-low", "lr-not-annealed", "precision", "frozen-parameters"),
+    *("broken-targets", "capacity", "instability", "noisy-data", "val-mismatch", "eval-noise", "no-warmup"),
 )
 VERDICTS = ("supported", "undecided", "refuted", "untestable")
 
