@@ -23,6 +23,7 @@ from unplateau.units import count
 EXAMPLE = Path(unplateau.__file__).parent / "examples" / "reference-run"
 FINEWEB_FILE = 727e6  # GPT-2 tokens in a full file of FineWeb's sample-10BT; if the run's data was one such
 FITTED = 10_000  # steps that the power law is fitted on, before the stretch that is called a plateau
+STRETCH = 8  # three doublings: over more the curve is no power law (residuals twice the noise), over less it has no floor
 SEND = "the number of unique training tokens (`--unique-tokens N`), or a manifest of the data"
 
 
@@ -136,7 +137,7 @@ def beta2(d: Diagnosis) -> Answer:
 
 def rising(d: Diagnosis) -> Answer:
     val = d.run.series["val_loss"].finite
-    law = LAW.fit(val.between(500, FITTED + 1), d.state.noise or 0.01)
+    law = LAW.fit(val.between(FITTED / STRETCH, FITTED + 1), d.state.noise or 0.01)
     last = int(val.step[-1])
     told = law(last)
     before = val.at(last - 500)
@@ -148,7 +149,7 @@ def rising(d: Diagnosis) -> Answer:
             f"the slope is {d.state.slope} since step {d.state.since_step:,}: the interval lies "
             + ("above" if d.state.verdict == "rising" else "below")
             + " zero",
-            f"a power law through the evaluations up to step {FITTED:,} gives {told} for step {last:,}; {val.last:.3f} was logged",
+            f"a power law through the three doublings up to step {FITTED:,} gives {told} for step {last:,}; {val.last:.3f} was logged",
             f"one evaluation scatters by {d.state.noise:.3f} nats, so .001 up or down says nothing",
         ),
     )
@@ -173,13 +174,13 @@ def wiggles(d: Diagnosis) -> Answer:
 
 def floor(d: Diagnosis) -> Answer:
     val = d.run.series["val_loss"].finite
-    law = LAW.fit(val.between(500, np.inf), d.state.noise or 0.01)
+    law = LAW.fit(val.between(int(val.step[-1]) / STRETCH, np.inf), d.state.noise or 0.01)
     f = of(d, "converged")
     return Answer(
         f.verdict,
         (
             *facts_of(f, of(d, "still-learning")),
-            f"a power law through all evaluations has its floor at {law.parameters['L0']}",
+            f"a power law through the last three doublings has its floor at {law.parameters['L0']}",
             f"the same law at step {2 * int(val.step[-1]):,}, twice the steps: {law(2 * float(val.step[-1]))}, before any annealing",
         ),
     )
