@@ -12,6 +12,7 @@ import pytest
 
 import unplateau
 from unplateau.contradictions import contradictions
+from unplateau.diagnose import diagnose
 from unplateau.errors import UnplateauError, UnreadableError
 from unplateau.reading import merge, read_runs
 from unplateau.run import Fact
@@ -278,3 +279,32 @@ def test_a_real_log_is_read_or_refused_in_one_line(case):
     assert runs
     for run in runs:
         contradictions(run)
+
+
+def a_rewarmed_log() -> str:
+    """Two runs of nanoGPT in one log: cosine to its floor at 1,000, then resumed at a constant rate."""
+    first = (
+        "learning_rate = 2e-3\nmin_lr = 1e-4\nwarmup_iters = 100\nmax_iters = 1000\nlr_decay_iters = 1000\n"
+    )
+    second = (
+        first.replace("max_iters = 1000", "max_iters = 1500", 1) + "decay_lr = False\ninit_from = 'resume'\n"
+    )
+    log = f"Overriding config with a.py:\n{first}\nInitializing a new model from scratch\n"
+    log += "".join(
+        f"step {s}: train loss {3 - s / 1e3:.4f}, val loss {3 - s / 1e3:.4f}\n" for s in range(0, 1001, 100)
+    )
+    log += f"Overriding config with b.py:\n{second}\nResuming training from out\n"
+    return log + "".join(f"step {s}: train loss 2.1000, val loss 2.1000\n" for s in range(1000, 1501, 100))
+
+
+def test_a_resume_with_other_settings_splices_the_schedules(tmp_path):
+    (tmp_path / "train.log").write_text(a_rewarmed_log())
+
+    (run,) = read_runs(tmp_path / "train.log")
+
+    assert run.schedule(999) == pytest.approx(1e-4, rel=0.01)
+    assert run.schedule(1400) == 2e-3
+    assert run.get("lr_now") == 2e-3
+    found = {f.cause: f for f in diagnose(run).findings}
+    assert found["lr-rewarmed"].verdict == "supported"
+    assert found["lr-exhausted"].verdict == "refuted"

@@ -72,6 +72,8 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     "out_dir": ("", "as configured"),
     # --- the configuration itself
     "config_dialect": ("", "whose words the configuration is written in: nanogpt, huggingface, litgpt, ..."),
+    "config_echo_before": ("", "list of [step, text]: the settings that held until a resume at that step"),
+    "schedule_before": ("", "list of [step, settings]: the schedule that held until a resume at that step"),
     "config_echo": ("", "raw text of the `key = value` lines that the log repeats"),
     "config_unread": ("", "list: keys of the configuration that no fact is made of"),
     "config_skipped": ("", "list: places in the configuration that are code and were not run"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from .curve import Curve
 from .run import Fact, Schedule
 
 POINTS = 3  # logged learning rates that make a schedule; fewer tell nothing of its form
+SPLICED = 1000  # points of each part of a schedule that was changed at a resume
 KEPT = 4096  # points of a logged schedule; more add nothing between their neighbours
 
 
@@ -19,7 +21,32 @@ def schedule_of(facts: Mapping[str, Fact], series: Mapping[str, Curve]) -> Sched
     >>> f"{lr(14_500):.2e}"
     '2.65e-04'
     """
-    return configured(facts) or recorded(series.get("lr"))
+    now = configured(facts)
+    before = facts["schedule_before"].value if "schedule_before" in facts else None
+    if now is not None and isinstance(before, list):
+        return spliced(before, facts, now)
+    return now or recorded(series.get("lr"))
+
+
+def spliced(before: list[tuple[int, dict[str, Any]]], facts: Mapping[str, Fact], now: Schedule) -> Schedule:
+    """The schedules of a run that was resumed with other settings, one after the other."""
+    from .schedules.recorded import Recorded
+
+    parts: list[tuple[int, Schedule | None]] = [
+        (int(until), configured({name: Fact(value) for name, value in settings.items()}))
+        for until, settings in before
+    ]
+    last = _number(facts, "max_steps") or 0
+    ends = [(until, part) for until, part in sorted(parts, key=lambda p: p[0]) if part is not None]
+    ends.append((max(int(last), ends[-1][0] if ends else 0) + 1, now))
+    at: dict[int, float] = {}
+    start = 0
+    for end, part in ends:
+        every = max(1, (end - start) // SPLICED)
+        at |= {step: part(step) for step in (*range(start, end, every), end - 1) if step >= start}
+        start = end
+    steps = sorted(at)
+    return Recorded(tuple(steps), tuple(at[s] for s in steps))
 
 
 def configured(facts: Mapping[str, Fact]) -> Schedule | None:
@@ -31,8 +58,7 @@ def configured(facts: Mapping[str, Fact]) -> Schedule | None:
     from .schedules.wsd import WSD
 
     def told(name: str) -> float | None:
-        value = facts[name].value if name in facts else None
-        return value if isinstance(value, int | float) and value >= 0 else None
+        return _number(facts, name)
 
     name, peak = facts["schedule"].value if "schedule" in facts else "", told("peak_lr")
     warmup = int(told("warmup_steps") or 0)
@@ -54,6 +80,11 @@ def configured(facts: Mapping[str, Fact]) -> Schedule | None:
         form = facts["decay_form"].value if "decay_form" in facts else "linear"
         return WSD(peak, floor, warmup, max(1, int(end - start)), int(end), form)
     return None
+
+
+def _number(facts: Mapping[str, Fact], name: str) -> float | None:
+    value = facts[name].value if name in facts else None
+    return value if isinstance(value, int | float) and value >= 0 else None
 
 
 def recorded(lr: Curve | None) -> Schedule | None:

@@ -41,7 +41,8 @@ BY_FORMAT: dict[str, dict[str, object]] = {
     "build-nanogpt-stdout": {**GPT2, "bias": True, "dropout": 0.0},
     "nanochat": {"dtype": "bfloat16", "tied": False},
 }
-NOT_FACTS = ("config_overridden", "claims")
+NOT_FACTS = ("config_overridden", "claims", "config_echo_before")
+SCHEDULED = ("schedule", "peak_lr", "floor_lr", "warmup_steps", "decay_start", "decay_end", "max_steps")
 
 Facts = Mapping[str, Fact]
 
@@ -80,6 +81,7 @@ def complete(run: Run, place: Place, *, config: Path | None, data: Path | None, 
     told |= _listed(run.facts, configured)
     told = merge(option, told, _data(run, place, data, told, warnings))
     told = _believable(told, run, warnings)
+    told |= _schedule_before(run)
     return derive(with_sums(replace(run, facts=told, warnings=(*run.warnings, *warnings))))
 
 
@@ -122,6 +124,16 @@ def _listed(logged: Facts, configured: Facts) -> dict[str, Fact]:
 
 def _rows(facts: Facts, name: str) -> list[list[object]]:
     return list(facts[name].value) if name in facts else []
+
+
+def _schedule_before(run: Run) -> dict[str, Fact]:
+    """The schedules that held before a resume with other settings, where the log repeats those too."""
+    from .config import read_echo
+
+    source = run.source("config_echo_before")
+    past = [(step, read_echo(text, source)) for step, text in run.get("config_echo_before", [])]
+    kept = [[step, {n: facts[n].value for n in SCHEDULED if n in facts}] for step, facts in past]
+    return {"schedule_before": Fact(kept, "", source)} if kept else {}
 
 
 def _configuration(run: Run, place: Place, config: Path | None, warnings: list[str]) -> dict[str, Fact]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from typing import Any
+
 import numpy as np
 
 from ..curve import Curve
@@ -25,6 +28,15 @@ def lr_curve(run: Run) -> Curve | None:
         return None
     steps = np.unique(np.linspace(0, int(end), POINTS).astype(int))
     return Curve(steps, [run.schedule(int(s)) for s in steps])
+
+
+def rescheduled(run: Run, **change: float) -> Run | None:
+    """``run`` with fields of its schedule changed, its logged rates forgotten; None where it has no such field."""
+    schedule: Any = run.schedule
+    if schedule is None or not set(change) <= {f.name for f in fields(schedule)}:
+        return None
+    series = {name: curve for name, curve in run.series.items() if name != "lr"}
+    return replace(run, schedule=replace(schedule, **change), series=series)
 
 
 def spent_at(run: Run) -> int | None:

@@ -14,15 +14,13 @@ Sources: nanoGPT's get_lr; huggingface/smollm issue 37 (decay steps half of the 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ..run import Fact, Run
 from ..state import after_start
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._say import LIKELY, SURE, against, finding, pro, state_of
-from ._schedule import SPENT, lr_curve, spent_at
+from ._schedule import SPENT, lr_curve, rescheduled, spent_at
 
 NAME = "lr-exhausted"
 WASTED = 0.2  # share of the run after the rate was spent
@@ -92,12 +90,9 @@ def _since(run: Run, spent: int) -> Evidence | None:
 
 def without(run: Run) -> Run | None:
     """The same run with decay ending where the run ends."""
-    if run.schedule is None or not hasattr(run.schedule, "steps"):
-        return None
     end = int(run.get("max_steps") or run.get("steps_done") or 0)
-    schedule = replace(run.schedule, steps=end)  # type: ignore[type-var]
-    series = {name: curve for name, curve in run.series.items() if name != "lr"}
-    return replace(run.with_facts(decay_end=Fact(end)), schedule=schedule, series=series)
+    cured = rescheduled(run, steps=end)
+    return None if cured is None else cured.with_facts(decay_end=Fact(end))
 
 
 HYPOTHESIS = Hypothesis(

@@ -14,13 +14,11 @@ Sources: Tissue et al. 2024 (arXiv 2408.11029); Luo et al. 2025 (multi-power law
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..run import Fact, Run
 from ..units import count
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._say import LIKELY, SURE, against, finding, pro, state_of
-from ._schedule import lr_curve
+from ._schedule import lr_curve, rescheduled
 
 NAME = "lr-not-annealed"
 HIGH, LOW = 0.2, 0.12  # shares of the peak; nanoGPT's own recipe ends at .1
@@ -58,7 +56,7 @@ def _doubts(run: Run, step: int, end: float | None) -> list[tuple[Evidence, floa
     state, lr, found = state_of(run), lr_curve(run), []
     if state.verdict in ("diverged", "too-short"):
         found.append((against(f"the loss is {state.verdict} at step {step:,}", state.series or "log"), 0.3))
-    if lr is not None and len(lr) > 1 and lr.last >= lr.value.max() and lr.last > lr.value[len(lr) // 2]:
+    if lr is not None and len(lr) > 1 and lr.last >= lr.value.max() and lr.last > lr.value[len(lr) * 9 // 10]:
         found.append((against(f"the learning rate is still rising at step {step:,}", "schedule"), 0.2))
     if (
         end
@@ -108,12 +106,10 @@ def _cost(run: Run, steps: int) -> str:
 
 def without(run: Run) -> Run | None:
     """The same run, annealed to zero by its last logged step."""
-    if run.schedule is None or not hasattr(run.schedule, "floor"):
-        return None
     step, _, _ = _now(run)
-    schedule = replace(run.schedule, floor=0.0, steps=step)  # type: ignore[type-var]
+    cured = rescheduled(run, floor=0.0, steps=step)
     facts = {"floor_lr": Fact(0.0), "decay_end": Fact(step), "lr_now": Fact(0.0), "lr_share": Fact(0.0)}
-    return replace(run.with_facts(**facts), schedule=schedule)
+    return None if cured is None else cured.with_facts(**facts)
 
 
 HYPOTHESIS = Hypothesis(

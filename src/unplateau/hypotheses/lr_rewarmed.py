@@ -24,6 +24,7 @@ from ..curve import Curve
 from ..run import Run
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._say import against, finding, pro
+from ._schedule import lr_curve
 from ._start import resumes, tamed, trained
 from .resume_state import jump
 
@@ -50,6 +51,8 @@ class Rise:
 
 def test(run: Run) -> Finding:
     lr = tamed(run, "lr")
+    if (lr is None or len(lr) < FEW) and run.has("schedule_before"):
+        lr = lr_curve(run)  # as configured before and after the resume
     if lr is not None and len(lr) >= FEW:
         return _logged(run, lr)
     kind, at = run.get("schedule"), resumes(run)

@@ -14,8 +14,7 @@ issue 29.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from ..state import after_start
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._rates import Rates, rates_of
 from ._say import against, finding, pro, state_of
-from ._schedule import lr_curve
+from ._schedule import lr_curve, rescheduled
 
 NAME = "lr-too-high"
 FAR, MUCH, ABOVE = 5.0, 2.5, 1.5  # times the upper rule; at 2.5 benchmarks/planted loses .06 to .23 nats
@@ -99,14 +98,9 @@ def without(run: Run) -> Run | None:
 
 def with_peak(run: Run, peak: float) -> Run:
     """The same run with another peak, its floor in proportion."""
-    schedule: Any = run.schedule
-    names = {f.name for f in fields(schedule)}
-    series = {name: curve for name, curve in run.series.items() if name != "lr"}
-    run = replace(run.with_facts(peak_lr=Fact(peak)), series=series)
-    if "peak" not in names:
-        return replace(run, schedule=None)
-    floor = {"floor": schedule.floor * peak / schedule.peak} if "floor" in names else {}
-    return replace(run, schedule=replace(schedule, peak=peak, **floor))
+    floor = float(getattr(run.schedule, "floor", 0.0)) * peak / run.schedule.peak if run.schedule else 0.0
+    cured = rescheduled(run, peak=peak, floor=floor) or rescheduled(run, peak=peak)
+    return (cured or replace(run, schedule=None)).with_facts(peak_lr=Fact(peak))
 
 
 HYPOTHESIS = Hypothesis(

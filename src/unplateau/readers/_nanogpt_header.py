@@ -177,15 +177,17 @@ class Header:
             run.facts["init_from"] = said
             at = [*run.facts.get("resumed_at", Fact([])).value, step]
             run.facts["resumed_at"] = Fact(at, "steps", said.source)
-        self._merge(run, head)
+        self._merge(run, head, step)
 
-    def _merge(self, run: Recorder, head: Recorder) -> None:
+    def _merge(self, run: Recorder, head: Recorder, step: int) -> None:
         echo, before = head.facts.pop("config_echo", None), run.facts.get("config_echo")
         if echo is not None:
             if before is not None and before.value != echo.value:
                 run.warn(
                     f"the configuration echoed at {echo.source} is not that at {before.source}; the later holds"
                 )
+                past = run.facts.get("config_echo_before", Fact([])).value
+                run.facts["config_echo_before"] = Fact([*past, [step, before.value]], "", before.source)
             run.facts["config_echo"] = echo
         for name, fact in head.facts.items():
             run.fact(name, fact.value, fact.unit, fact.source)
