@@ -25,10 +25,11 @@ def marked(source: Source, mark: re.Pattern[bytes]) -> Iterator[tuple[bytes, str
     """Each line that holds ``mark``, and where it stands; one without a newline is where the log was cut."""
     for piece in source.pieces():
         text, place = lead(piece)
-        yield from _marked(text, place, mark)
+        yield from marked_in(text, place, mark)
 
 
-def _marked(text: bytes, place: Place, mark: re.Pattern[bytes]) -> Iterator[tuple[bytes, str]]:
+def marked_in(text: bytes, place: Place, mark: re.Pattern[bytes]) -> Iterator[tuple[bytes, str]]:
+    """The same for one piece that ``lead`` gave."""
     reached = 0
     while found := mark.search(text, reached):
         begin = (

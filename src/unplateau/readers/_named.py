@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ._names import TRAIN, VAL, plain, series_of
@@ -31,6 +31,21 @@ CONTEXT = re.compile(
     r"(?<![a-z])(?:(val|valid|validation|eval|evaluation|dev)|(test)|(train|training))(?![a-z])",
     re.IGNORECASE,
 )
+#: every name that has a role holds one of these, as part of a word or as a word of its own
+PARTS: tuple[bytes, ...] = (
+    b"loss",
+    b"nll",
+    b"xent",
+    b"entropy",
+    b"step",
+    b"update",
+    b"iter",
+    b"batch",
+    b"train",
+    b"val",
+)
+PARTS += (b"norm", b"token", b"epoch", b"learn", b"mfu")
+WORDS = re.compile(rb"(?<![a-z0-9])(?:it|its|tr|dev|lr|ep)(?![a-z0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,18 @@ class Named:
     unit: str = ""
     total: float | None = None  # of a count: 100/1000
     open: bool = False  # ends where the line ends, so that it may have been cut
+    at: int = 0  # where the number begins in its line
+    total_at: int = 0  # and its total
+
+
+def may_name(line: bytes) -> bool:
+    """False where no name in a line of ASCII can have a role; cheap.
+
+    >>> may_name(b"Saving 3 files to /out"), may_name(b"It 3"), may_name(b"Train_Loss")
+    (False, True, True)
+    """
+    low = line.lower()
+    return any(part in low for part in PARTS) or WORDS.search(low) is not None
 
 
 @lru_cache(maxsize=8192)
@@ -142,12 +169,13 @@ def _named(name: str, match: re.Match[str], mapped: Mapping[str, str], line: str
     role = mapped.get(words) or role_of(name)
     value = float(raw.replace(",", ""))
     whole = raw.lstrip("+-").replace(",", "").isdecimal()
-    return Named(name, words, role, value, whole, match[2] or "", None, match.end() >= len(line))
+    is_open = match.end() >= len(line)
+    return Named(name, words, role, value, whole, match[2] or "", None, is_open, match.start())
 
 
 def _with_total(named: Named, match: re.Match[str]) -> Named:
     total = float(match[1].replace(",", ""))
-    return Named(named.name, named.words, named.role, named.value, named.whole, named.unit, total)
+    return replace(named, total=total, open=False, total_at=match.start())
 
 
 def context(line: str) -> str:

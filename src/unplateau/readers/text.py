@@ -8,24 +8,38 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from ..run import LOSSES, SERIES, Run
-from ..source import Source
+import numpy as np
+
+from ..run import SERIES, Run
+from ..source import Piece, Source
 from . import Options, Reader
-from ._lines import MACHINE, marked
-from ._named import Named, context, fields, header_of, rank_of
+from ._lines import LINE, MACHINE, marked_in
 from ._names import TRAIN, plain
-from ._text import Book
+from ._records import STEP_LIMIT, Recorder
+from ._shapes import OWN, SHORT, Lines, Shape, Values
+from ._text import Book, lead
 from ._units import in_nats
 
 RECORDS = 3  # lines of one kind that make a log
 COUNTED = 5  # lines of one kind that make a log where they have neither step nor epoch
 DISTINCT = 3  # values among them: source code sets the loss to 0.0 again and again
-HINT = re.compile(r"loss|nll|xent|entropy|\bval\b", re.IGNORECASE)
-OWN = "_own_"  # in front of a name of ours that is no series
-OTHERS = ("lr", "grad_norm", "tokens", "mfu")
+HINT = re.compile(rb"loss|nll|xent|entropy|\bval\b", re.IGNORECASE)
+PLANS = 10_000  # shapes of lines that are remembered
+LINES = re.compile(rb"\n[^\n]|" + MACHINE)
+#: a line for ``Book.machine`` holds one of these
+ALARMS: tuple[bytes, ...] = (
+    b"OutOfMemoryError",
+    b"CUDA out of memory",
+    b"Killed",
+    b"KeyboardInterrupt",
+    b"CUDA error:",
+)
+ALARMS += (b"slurmstepd: error:", b"DUE TO TIME LIMIT", b"oom-kill", b"received signal", b"SIGTERM")
+ALARMS += (b"Segmentation fault", b"MiB |", b"\n|")
 
 
 @dataclass(slots=True)
@@ -38,63 +52,6 @@ class Kind:
     epochs: int = 0
     beside_val: int = 0
     values: set[float] = field(default_factory=set)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One line: its losses by kind, its step, epoch and other series."""
-
-    losses: tuple[tuple[str, Named], ...]  # kind -> number
-    step: Named | None
-    epoch: Named | None
-    others: tuple[tuple[str, float], ...]
-
-
-@dataclass(slots=True)
-class Lines:
-    """Reads lines into records; remembers the head of a table."""
-
-    mapped: dict[str, str]
-    header: tuple[str, ...] = ()
-
-    def record(self, line: str) -> Record | None:
-        """The record on a line; None where it has no named number."""
-        if not any(c.isdigit() for c in line) and "nan" not in line.lower():
-            self.header = header_of(line) or (self.header if not any(c.isalpha() for c in line) else ())
-            return None
-        named = (fields(line, self.mapped, self.header) if self.header else []) or fields(line, self.mapped)
-        if not named:
-            return None
-        steps = [f for f in named if f.role == "step" and f.whole and f.value >= 0 and not f.open]
-        step = min(steps, key=lambda f: rank_of(f.words), default=None)
-        epoch = next((f for f in named if f.role == "epoch"), None)
-        return Record(tuple(self.losses(named, line)), step, epoch, tuple(_others(named)))
-
-    def losses(self, named: list[Named], line: str) -> Iterator[tuple[str, Named]]:
-        """Each loss with its kind: the words of its name, and ``val:`` before them where the line says so."""
-        bare = {"train", "val"} <= {f.role for f in named}  # "train 9.8578 val 9.8535": both or none
-        taken: set[str] = set()
-        for f in named:
-            split = (
-                context(line[: line.find(f.name)]) if f.role == "batch_loss" and not _trains(f.words) else ""
-            )
-            kind = f"{split}:{f.words}" if split in {"val", "test"} else f.words
-            is_loss = f.role in LOSSES or (bare and f.role in {"train", "val"}) or f.role.startswith(OWN)
-            if is_loss and kind not in taken and split != "test":
-                taken.add(kind)
-                yield kind, f
-
-
-def _trains(words: str) -> bool:
-    return bool(TRAIN & set(words.split()))
-
-
-def _others(named: list[Named]) -> Iterator[tuple[str, float]]:
-    seen = set()
-    for f in named:
-        if f.role in OTHERS and f.role not in seen:
-            seen.add(f.role)
-            yield f.role, f.value / 100 if f.role == "mfu" and f.unit == "%" else f.value
 
 
 @dataclass(slots=True)
@@ -110,9 +67,9 @@ class Learned:
     records: int = 0
 
 
-def learn(lines: Iterable[str], options: Options) -> Learned:
+def learn(lines: Iterable[bytes], mapped: Mapping[str, str]) -> Learned:
     """Look at a sample and decide; ``names`` is empty where no loss can be told."""
-    reader = Lines(_mapped(options))
+    reader = Lines(mapped)
     kinds: dict[str, Kind] = {}
     epochs: list[tuple[str, float]] = []
     steps: list[tuple[float, float]] = []
@@ -120,20 +77,20 @@ def learn(lines: Iterable[str], options: Options) -> Learned:
         record = reader.record(line)
         if record is None:
             continue
-        val = any(f.role in {"val_loss", "val"} for _, f in record.losses)
-        for name, number in record.losses:
-            kind = kinds.setdefault(name, Kind(number.name))
+        shape, values = record
+        for name, shown, at in shape.losses:
+            kind = kinds.get(name) or kinds.setdefault(name, Kind(shown))
             kind.records += 1
-            kind.stepped += record.step is not None
-            kind.epochs += record.epoch is not None
-            kind.beside_val += val
+            kind.stepped += shape.step is not None
+            kind.epochs += shape.epoch is not None
+            kind.beside_val += shape.val
             if len(kind.values) < DISTINCT:
-                kind.values.add(number.value)
-            if record.epoch is not None:
-                epochs.append((name, record.epoch.value))
-        if record.losses and record.step is not None and record.epoch is not None:
-            steps.append((record.epoch.value, record.step.value))
-    return _decide(kinds, epochs, steps, reader.mapped)
+                kind.values.add(values[at])
+            if shape.epoch is not None:
+                epochs.append((name, values[shape.epoch]))
+        if shape.losses and shape.step is not None and shape.epoch is not None:
+            steps.append((values[shape.epoch], values[shape.step]))
+    return _decide(kinds, epochs, steps, mapped)
 
 
 def _mapped(options: Options) -> dict[str, str]:
@@ -148,7 +105,7 @@ def _decide(
     kinds: dict[str, Kind],
     epochs: list[tuple[str, float]],
     steps: list[tuple[float, float]],
-    mapped: dict[str, str],
+    mapped: Mapping[str, str],
 ) -> Learned:
     stepped = any(kind.stepped >= RECORDS for kind in kinds.values())
     sure = {name: kind for name, kind in kinds.items() if _is_sure(kind, stepped)}
@@ -177,7 +134,7 @@ def _is_sure(kind: Kind, stepped: bool) -> bool:
     return kind.records >= enough and len(kind.values) >= DISTINCT
 
 
-def _series(kind: str, seen: Kind, mapped: dict[str, str]) -> str:
+def _series(kind: str, seen: Kind, mapped: Mapping[str, str]) -> str:
     asked = mapped.get(kind.partition(":")[2] or kind)
     if asked:
         return asked
@@ -200,78 +157,144 @@ class Clock:
     last: int = 0
     counted: int = 0
 
-    def at(self, record: Record) -> int | None:
+    def at(self, shape: Shape, values: Values) -> int | None:
         learned = self.learned
         if learned.stepped:
-            if record.step is not None:
-                self.now = (
-                    self._global(record, int(record.step.value)) if learned.local else int(record.step.value)
-                )
+            if shape.step is not None:
+                step = int(values[shape.step])
+                self.now = self._global(shape, values, step) if learned.local else step
             return self.now
-        if any(kind == learned.clock for kind, _ in record.losses):
+        if any(kind == learned.clock for kind, _, _ in shape.losses):
             self.counted += 1
-            by_epoch = learned.by_epoch and record.epoch is not None and 0 <= record.epoch.value < 1e15
-            self.now = int(record.epoch.value) if by_epoch and record.epoch else self.counted
+            self.now = self.counted
+            if learned.by_epoch and shape.epoch is not None and 0 <= values[shape.epoch] < STEP_LIMIT:
+                self.now = int(values[shape.epoch])
         return self.now
 
-    def _global(self, record: Record, step: int) -> int:
+    def _global(self, shape: Shape, values: Values, step: int) -> int:
         """Steps that begin again with each epoch, made to go on."""
-        if record.epoch is None:
+        if shape.epoch is None:
             return self.offset + step
-        epoch = record.epoch.value
+        epoch = values[shape.epoch]
         if self.epoch is not None and epoch > self.epoch and step <= self.last:
-            total = record.step.total if record.step else None
-            self.offset += int(total) if total and self.last <= total < 1e15 else self.last + 1
+            total = None if shape.total is None else values[shape.total]
+            self.offset += int(total) if total and self.last <= total < STEP_LIMIT else self.last + 1
         self.epoch, self.last = epoch, step
         return self.offset + step
 
 
-def _lines(sample: bytes) -> Iterator[str]:
+@dataclass(slots=True)
+class Rows:
+    """Records of the same series, gathered to be handed on together."""
+
+    names: tuple[str, ...]
+    steps: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)  # row by row
+
+    def hand_on(self, rec: Recorder) -> None:
+        table = np.array(self.values, np.float64).reshape(-1, len(self.names))
+        rec.rows(self.names, np.array(self.steps, np.int64), table.T)
+        self.steps.clear()
+        self.values.clear()
+
+
+@dataclass(slots=True)
+class Sheet:
+    """Which numbers of each shape of line go where."""
+
+    learned: Learned
+    lost: int = 0  # records before the first step
+    _rows: dict[tuple[str, ...], Rows] = field(default_factory=dict)
+    _begun: list[Rows] = field(default_factory=list)  # in the order of their first records
+    _plans: dict[int, tuple[Shape, Rows | None, tuple[tuple[int, float], ...]]] = field(default_factory=dict)
+
+    def add(self, shape: Shape, values: Values, clock: Clock) -> bool:
+        """Note one record; False where it holds no loss that was learnt, or no step is known."""
+        plan = self._plans.get(id(shape))
+        if plan is None:
+            if len(self._plans) >= PLANS:
+                self._plans.clear()
+            plan = self._plans[id(shape)] = (shape, *self._planned(shape))  # kept, so its id is its own
+        step = clock.at(shape, values)
+        rows = plan[1]
+        if rows is None:
+            return False
+        if step is None:
+            self.lost += 1
+            return False
+        if not rows.steps:
+            self._begun.append(rows)
+        rows.steps.append(min(step, STEP_LIMIT))  # what is no step is counted where rows are taken
+        for at, divisor in plan[2]:
+            rows.values.append(values[at] / divisor)
+        return True
+
+    def _planned(self, shape: Shape) -> tuple[Rows | None, tuple[tuple[int, float], ...]]:
+        learned = self.learned
+        row = {learned.names[kind]: (at, 1.0) for kind, _, at in shape.losses if kind in learned.names}
+        if not row:
+            return None, ()
+        row |= {name: (at, divisor) for name, at, divisor in shape.others}
+        has_clock = any(kind == learned.clock for kind, _, _ in shape.losses)
+        if shape.epoch is not None and (not learned.by_epoch or has_clock):
+            row["epoch"] = shape.epoch, 1.0
+        return self._rows.setdefault(tuple(row), Rows(tuple(row))), tuple(row.values())
+
+    def hand_on(self, rec: Recorder) -> None:
+        """What was noted, in the order of the log within each kind of record."""
+        for rows in self._begun:
+            rows.hand_on(rec)
+        self._begun.clear()
+
+
+def _lines(sample: bytes) -> Iterator[bytes]:
     for raw in sample.split(b"\n"):
-        line = raw[:LIMIT].decode("utf-8", "replace")
-        if HINT.search(line) or not line.strip("-=+| \r") or len(line) < LIMIT:
-            yield line
+        if len(raw) < SHORT or HINT.search(raw[:SHORT]) or not raw[:SHORT].strip(b"-=+| \r"):
+            yield raw + b"\n"
 
 
-LIMIT = 4096  # bytes of a line, as in _named
+@lru_cache(maxsize=1)  # sniff and read see one sample
+def _learned(sample: bytes, mapped: tuple[tuple[str, str], ...]) -> Learned:
+    return learn(_lines(sample), dict(mapped))
 
 
 def sniff(sample: bytes, name: str) -> int:  # noqa: ARG001
     """The records that a log of unknown make would give; 0 where no loss can be told."""
-    learned = learn(_lines(sample), Options())
+    learned = _learned(sample, ())
     return learned.records if learned.names else 0
 
 
 def read(source: Source, options: Options) -> list[Run]:
     """The one run of a log; empty where no loss can be told."""
-    learned = learn(_lines(source.sample), options)
+    mapped = _mapped(options)
+    learned = _learned(source.sample, tuple(mapped.items()))
     if not learned.names:
         return []
-    book, clock, lines, lost = Book(source.name, "text"), Clock(learned), Lines(_mapped(options)), 0
-    for raw, where in marked(source, _mark()):
-        line = raw[:LIMIT].decode("utf-8", "replace")
-        record = lines.record(line)
-        if record is None:
-            book.machine(raw, where)
-            continue
-        row = {learned.names[kind]: f.value for kind, f in record.losses if kind in learned.names}
-        step = clock.at(record)
-        if not row:
-            continue
-        if step is None:
-            lost += 1
-            continue
-        row |= dict(record.others)
-        if record.epoch is not None and (not learned.by_epoch or learned.clock in dict(record.losses)):
-            row["epoch"] = record.epoch.value
-        book.last, book.death = -1, None
-        book.now.row(tuple(row), step, tuple(row.values()))
-    _say(book, learned, lost)
+    book, clock, sheet, lines = Book(source.name, "text"), Clock(learned), Sheet(learned), Lines(mapped)
+    for piece in source.pieces():
+        for raw, where in _lines_of(piece):
+            record = lines.record(raw)
+            if record is None:
+                if where:
+                    book.machine(raw, where)
+            elif sheet.add(*record, clock):
+                book.death = None  # it lived on
+        sheet.hand_on(book.now)
+    _say(book, learned, sheet.lost)
     return [in_nats(run, options) for run in book.finish()]
 
 
-def _mark() -> re.Pattern[bytes]:
-    return re.compile(rb"\n[^\n]|" + MACHINE)
+def _lines_of(piece: Piece) -> Iterator[tuple[bytes, str]]:
+    """The lines of a piece that hold something, and where they stand if one of them speaks of the machine."""
+    text, place = lead(piece)
+    if not any(word in text for word in ALARMS):
+        for raw in text.split(b"\n")[1:-1]:
+            if raw:
+                yield raw[:LINE].rstrip(b"\r") + b"\n", ""
+        if last := text[text.rfind(b"\n") + 1 :]:
+            yield last[:LINE].rstrip(b"\r"), ""
+        return
+    yield from marked_in(text, place, LINES)
 
 
 def _say(book: Book, learned: Learned, lost: int) -> None:
