@@ -138,9 +138,11 @@ def test_one_pass_clears_repetition_whatever_the_gap(seed):
 
 def test_characters_above_any_natural_text_are_at_most_undecided_without_a_manifest():
     run = healthy_run(1, **CHARACTERS).with_facts(char_level=Fact(True))
-    noisy = with_values(
-        run, val_loss=lambda _, value: np.maximum(value, 3.05 + 1e-3 * (value - value.mean()))
-    )
+
+    def above(_, value):
+        return np.maximum(value, 3.05 + 1e-3 * (value - value.mean()))
+
+    noisy = with_values(run, val_loss=above, train_loss=above)
 
     finding = found(noisy, "noisy-data")
 

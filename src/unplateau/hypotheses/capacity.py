@@ -36,7 +36,7 @@ def test(run: Run) -> Finding:
     per_param = float(run.get("tokens_per_param"))
     said = f"{per_param:,.0f} tokens per parameter ({count(run.get('params'))} parameters); {OPTIMAL:.0f} are compute-optimal"
     evidence = [(pro if per_param > 5 * OPTIMAL else against)(said, run.source("tokens_per_param"))]
-    probability = next(p for least, p in PLACES if per_param >= least)
+    probability = next((p for least, p in PLACES if per_param >= least), PLACES[-1][1])
     for other, limit in _others(run):
         evidence.append(other)
         probability = min(probability, limit)

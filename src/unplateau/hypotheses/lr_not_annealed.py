@@ -19,6 +19,7 @@ from ..units import count
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._say import LIKELY, SURE, against, finding, pro, state_of
 from ._schedule import lr_curve, rescheduled
+from .lr_rewarmed import rise_of
 
 NAME = "lr-not-annealed"
 HIGH, LOW = 0.2, 0.12  # shares of the peak; nanoGPT's own recipe ends at .1
@@ -58,6 +59,9 @@ def _doubts(run: Run, step: int, end: float | None) -> list[tuple[Evidence, floa
         found.append((against(f"the loss is {state.verdict} at step {step:,}", state.series or "log"), 0.3))
     if lr is not None and len(lr) > 1 and lr.last >= lr.value.max() and lr.last > lr.value[len(lr) * 9 // 10]:
         found.append((against(f"the learning rate is still rising at step {step:,}", "schedule"), 0.2))
+    if lr is not None and (rise := rise_of(lr)) is not None:
+        fact = f"the learning rate had come down to {rise.low:.2e} and was raised again: see lr-rewarmed"
+        found.append((against(fact, "schedule"), 0.5))
     if (
         end
         and step < EARLY * end

@@ -15,6 +15,8 @@ JSON in the data).
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..run import Run
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._rates import rates_of
@@ -39,16 +41,24 @@ REMEDY = Remedy(
 
 
 def test(run: Run) -> Finding:
-    level = state_of(run).level
+    level = _level(run)
     if level is None:
         return Finding(NAME, "untestable", missing=("a longer log: at least four evaluations", *ASKS))
     unigram, bigram = run.get("unigram_entropy"), run.get("bigram_entropy")
     if unigram and bigram:
-        return _against_entropies(run, level.value, float(unigram), float(bigram))
+        return _against_entropies(run, level, float(unigram), float(bigram))
     vocab = run.get("vocab_size")
     if not run.get("char_level") or not vocab or not ALPHABET[0] <= vocab <= ALPHABET[1]:
         return Finding(NAME, "untestable", missing=ASKS)
-    return _against_natural_text(run, level.value, int(vocab))
+    return _against_natural_text(run, level, int(vocab))
+
+
+def _level(run: Run) -> float | None:
+    """The loss on the training text at the end, where it is evaluated; else the trend of the judged loss."""
+    judged, train = state_of(run).level, run.series.get("train_loss")
+    if judged is None or train is None or len(train.finite) < 4:
+        return judged.value if judged else None
+    return min(judged.value, float(np.median(train.finite.value[-4:])))
 
 
 def _against_entropies(run: Run, loss: float, unigram: float, bigram: float) -> Finding:

@@ -24,6 +24,7 @@ from ._say import LIKELY, SURE, Trend, against, batches_between, finding, gap_tr
 NAME = "val-mismatch"
 ERRORS = 4.0  # standard errors of the mean gap; 1 in 15,000 by chance
 SMALL = 0.02  # nats; a gap that no decision hangs on
+AT_ONCE = 0.5  # of the final gap at the first evaluation
 BELOW, ABOVE = 0.05, 0.2  # nats; a fair sample of few documents strays by less, see docs/LOG.md
 FOLLOWS = 0.7  # of train's fall that the gap may grow by while val still follows train; see docs/LOG.md
 EARLY = 0.25  # of the final gap that must stand at the first evaluation; memorising has none there
@@ -72,7 +73,8 @@ def _above(run: Run, gap: Trend, fact: str) -> Finding:
     if growth is not None:
         said = f"in the second half the gap grows by {growth:.0%} of what train falls"
         evidence.append((pro if growth < FOLLOWS else against)(said, "val_loss, train_loss"))
-    follows = growth is not None and growth < FOLLOWS
+    # nothing can be memorised before the first evaluation, whatever the gap does later
+    follows = (growth is not None and growth < FOLLOWS) or early > AT_ONCE * gap.end
     passes = run.get("passes")
     if passes is not None:
         said = f"{passes:.1f} passes over the training data"
