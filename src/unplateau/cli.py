@@ -143,7 +143,9 @@ def read(path: str, csv_file: str | None, as_json: bool, **given: Any) -> int:
     if as_json:
         from .report import json
 
-        say(json.dumps(json.reading(runs)) + "\n")
+        for chunk in json.reading_chunks(runs):
+            say(chunk)
+        say("\n")
     elif csv_file != "-":
         from .report import facts
 

@@ -31,15 +31,16 @@ def chunks(runs: Sequence[Run]) -> Iterator[str]:
     yield "run,series,step,value\n"
     for run in runs:
         for name, curve in run.series.items():
+            names = _names(run.name, name)
             for i in range(0, len(curve), ROWS):
                 part = zip(curve.step[i : i + ROWS].tolist(), curve.value[i : i + ROWS].tolist(), strict=True)
-                yield _rows(run.name, name, part)
+                yield "".join([f"{names},{step},{value!r}\n" for step, value in part])
 
 
-def _rows(run: str, series: str, points: Iterator[tuple[int, float]]) -> str:
+def _names(run: str, series: str) -> str:
+    """The first two cells, quoted where need be."""
     file = io.StringIO()
-    names = [_cell(run), _cell(series)]
-    csv.writer(file, lineterminator="\n").writerows([*names, step, value] for step, value in points)
+    csv.writer(file, lineterminator="").writerow([_cell(run), _cell(series)])
     return file.getvalue()
 
 
