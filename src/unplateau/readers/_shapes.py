@@ -80,11 +80,10 @@ class Lines:
     def record(self, raw: bytes) -> Record | None:
         """The record on a line, which keeps its newline unless it was cut; None where it has no named number."""
         skeleton = raw.translate(None, DIGITS)
-        known = self._known.get(skeleton)
-        for convert, shape in known.fits if known else ():
-            values = convert(raw)
-            if values is not None:
-                return None if shape is None else (shape, values)
+        if skeleton in self._known:
+            for convert, shape in self._known[skeleton].fits:
+                if (values := convert(raw)) is not None:
+                    return None if shape is None else (shape, values)
         if not self.header and not self.mapped and raw.isascii() and not may_name(raw[:SHORT]):
             return None
         line = raw[:SHORT].decode("utf-8", "replace")
@@ -206,7 +205,7 @@ def converter(line: str, steps: set[int], used: Sequence[int], mapped: Mapping[s
 def _by(match: Callable[[bytes], re.Match[bytes] | None], *, grouped: bool) -> Convert:
     def convert(raw: bytes) -> Values | None:
         found = match(raw)
-        return None if found is None else [float(group) for group in found.groups()]
+        return None if found is None else list(map(float, found.groups()))
 
     def regrouped(raw: bytes) -> Values | None:
         found = match(raw)

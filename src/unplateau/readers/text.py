@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import itemgetter, truediv
 
 import numpy as np
 
@@ -198,6 +199,15 @@ class Rows:
         self.values.clear()
 
 
+#: a shape, where its records go, which of its values, and what these are divided by if by anything
+Plan = tuple[Shape, Rows | None, Callable[[Values], Sequence[float]], list[float]]
+
+
+def _picker(places: list[int]) -> Callable[[Values], Sequence[float]]:
+    """``itemgetter`` that always gives a sequence."""
+    return itemgetter(*places) if len(places) > 1 else lambda values: [values[at] for at in places]
+
+
 @dataclass(slots=True)
 class Sheet:
     """Which numbers of each shape of line go where."""
@@ -206,17 +216,13 @@ class Sheet:
     lost: int = 0  # records before the first step
     _rows: dict[tuple[str, ...], Rows] = field(default_factory=dict)
     _begun: list[Rows] = field(default_factory=list)  # in the order of their first records
-    _plans: dict[int, tuple[Shape, Rows | None, tuple[tuple[int, float], ...]]] = field(default_factory=dict)
+    _plans: dict[int, Plan] = field(default_factory=dict)
 
     def add(self, shape: Shape, values: Values, clock: Clock) -> bool:
         """Note one record; False where it holds no loss that was learnt, or no step is known."""
-        plan = self._plans.get(id(shape))
-        if plan is None:
-            if len(self._plans) >= PLANS:
-                self._plans.clear()
-            plan = self._plans[id(shape)] = (shape, *self._planned(shape))  # kept, so its id is its own
+        plan = self._plans.get(id(shape)) or self._plan(shape)
         step = clock.at(shape, values)
-        rows = plan[1]
+        rows, pick, divisors = plan[1:]
         if rows is None:
             return False
         if step is None:
@@ -224,21 +230,27 @@ class Sheet:
             return False
         if not rows.steps:
             self._begun.append(rows)
-        rows.steps.append(min(step, STEP_LIMIT))  # what is no step is counted where rows are taken
-        for at, divisor in plan[2]:
-            rows.values.append(values[at] / divisor)
+        rows.steps.append(min(STEP_LIMIT, step))  # those are counted where rows are taken
+        picked = pick(values)
+        rows.values.extend(map(truediv, picked, divisors) if divisors else picked)
         return True
 
-    def _planned(self, shape: Shape) -> tuple[Rows | None, tuple[tuple[int, float], ...]]:
+    def _plan(self, shape: Shape) -> Plan:
         learned = self.learned
         row = {learned.names[kind]: (at, 1.0) for kind, _, at in shape.losses if kind in learned.names}
-        if not row:
-            return None, ()
+        has_loss = bool(row)
         row |= {name: (at, divisor) for name, at, divisor in shape.others}
         has_clock = any(kind == learned.clock for kind, _, _ in shape.losses)
         if shape.epoch is not None and (not learned.by_epoch or has_clock):
             row["epoch"] = shape.epoch, 1.0
-        return self._rows.setdefault(tuple(row), Rows(tuple(row))), tuple(row.values())
+        names, places = tuple(row), [at for at, _ in row.values()]
+        divisors = [divisor for _, divisor in row.values()]
+        rows = self._rows.setdefault(names, Rows(names)) if has_loss else None
+        plan = shape, rows, _picker(places), divisors if set(divisors) - {1.0} else []
+        if len(self._plans) >= PLANS:
+            self._plans.clear()
+        self._plans[id(shape)] = plan  # it holds the shape, so that no other gets its id
+        return plan
 
     def hand_on(self, rec: Recorder) -> None:
         """What was noted, in the order of the log within each kind of record."""
