@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unplateau.errors import UnplateauError, UsageError
+from unplateau.errors import UnplateauError, UnreadableError
 from unplateau.plugins import discover
 from unplateau.readers import Options, choose
 from unplateau.readers._leveldb import BLOCK, MAGIC, Damage, frame, records
@@ -256,7 +256,7 @@ def test_the_user_names_columns_and_units(tmp_path):
     run = only(path, "table", columns={"val_loss": "foo", "step": "t"}, unit="bits")
 
     assert points(run.series["val_loss"]) == pytest.approx({0: 2 * math.log(2), 5: 1.5 * math.log(2)})
-    with pytest.raises(UsageError, match="no such column"):
+    with pytest.raises(UnreadableError, match="no such column; there are: "):
         read(path, "table", columns={"val_loss": "absent"})
     with pytest.raises(UnplateauError, match="no loss among the columns t, foo, bar"):
         read(path, "table")

@@ -115,7 +115,7 @@ def log_options(verb: F) -> F:
             "columns",
             multiple=True,
             metavar="KEY=COLUMN",
-            help="Read COLUMN of the log as the series KEY (val_loss, train_loss, lr, ...). Repeatable.",
+            help="Read COLUMN of the log as the series KEY (val_loss, train_loss, lr, ...) or as step. Repeatable.",
         ),
         click.option("--unit", metavar="UNIT", help="Unit of the losses: nats, bits, perplexity."),
         click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
@@ -230,11 +230,12 @@ def options_of(columns: Sequence[str], unit: str | None) -> Options:
     from .run import SERIES
     from .units import NATS_PER
 
+    known = ("step", *SERIES)
     chosen: dict[str, str] = {}
     for pair in columns:
         key, equals, column = pair.partition("=")
-        if not equals or not column or key not in SERIES:
-            raise UsageError(f"--map wants KEY=COLUMN with KEY one of {', '.join(SERIES)}; found {pair!r}")
+        if not equals or not column or key not in known:
+            raise UsageError(f"--map wants KEY=COLUMN with KEY one of {', '.join(known)}; found {pair!r}")
         chosen[key] = column
     if unit is not None and unit not in (*NATS_PER, "perplexity"):
         raise UsageError(f"--unit wants one of {', '.join(NATS_PER)}, perplexity; found {unit!r}")

@@ -18,7 +18,7 @@ from .errors import UnplateauError, UnreadableError, printable
 from .places import Place, look
 from .readers import Options, Reader, choose
 from .readers._parts import with_sums
-from .run import LOSSES, Fact, Run
+from .run import LOSSES, SERIES, Fact, Run
 from .source import Source
 
 TRIED = 3  # readers that are tried on one log before it counts as unreadable
@@ -273,13 +273,14 @@ def read_file(path: Path, options: Options) -> list[Run]:
 def _with_loss(source: Source, options: Options) -> list[Run]:
     tried: list[str] = []
     refusal: UnplateauError | None = None
-    for reader in islice(claims(source), TRIED):
+    for reader in islice(mapping(source) if options.columns else claims(source), TRIED):
         try:
             runs = [run for run in reader.read(source, options) if has_loss(run)]
         except UnplateauError as error:
             refusal = refusal or error
             continue
         if runs:
+            _check_mapped(runs, options)
             notes = tuple(note for note in source.notes if note not in runs[0].warnings)
             return [replace(run, warnings=(*run.warnings, *notes)) for run in runs] if notes else runs
         tried.append(reader.name)
@@ -311,6 +312,28 @@ def claims(source: Source) -> Iterator[Reader]:
         scored = [(r.sniff(source.sample, source.name), r) for r in readers if r.last_resort is late]
         found = [(score, r) for score, r in scored if score > 0]
         yield from (r for _, r in sorted(found, key=lambda pair: -pair[0]))
+
+
+def mapping(source: Source) -> Iterator[Reader]:
+    """The readers that heed a translation of names: those that claim the log, then the last resorts.
+
+    They don't claim a log by names that only the user knows.
+    """
+    from .plugins import discover
+
+    scored = [(r.sniff(source.sample, source.name), r) for r in discover("readers").values() if r.maps]
+    ranked = sorted(scored, key=lambda pair: (pair[1].last_resort, -pair[0]))
+    return (r for score, r in ranked if score > 0 or r.last_resort)
+
+
+def _check_mapped(runs: list[Run], options: Options) -> None:
+    """Every series that the user gave a name for must have come."""
+    from .readers._names import absent
+
+    held = {name: None for run in runs for name in run.series}
+    for series, key in options.columns.items():
+        if series in SERIES and series not in held:
+            raise absent(series, key, held)
 
 
 def unread(source: Source, tried: Iterable[str]) -> str:

@@ -28,6 +28,7 @@ class Reader:
     ``sniff(sample, name)`` counts the records of its own that it finds in the sample (clean bytes from
     the start and from places all over the file; ``name`` is the file's name): 0 means not mine.
     The reader that counts most wins; those with ``last_resort`` are asked only when no other claims.
+    Where the user names columns, only readers that heed that read, and the last resorts whatever they count.
     ``read(source, options)`` gives the runs in the file, in order; an empty list when there are none.
     """
 
@@ -36,6 +37,7 @@ class Reader:
     sniff: Callable[[bytes, str], int]
     read: Callable[[Source, Options], list[Run]]
     last_resort: bool = False
+    maps: bool = False  # it heeds ``Options.columns``
 
 
 def choose(source: Source) -> Reader | None:

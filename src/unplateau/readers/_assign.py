@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ..errors import UsageError, printable
+from ..errors import printable
 from ..run import LOSSES, SERIES
 from . import Options
-from ._names import PLAIN, TRAIN, VAL, plain, series_of
+from ._names import PLAIN, TRAIN, VAL, absent, plain, series_of
 
 #: names of the optimiser step, best first
 STEPS = (
@@ -154,13 +154,12 @@ def assign(names: Iterable[str], options: Options) -> Columns:
 
 
 def _mapped(columns: list[str], options: Options) -> dict[str, str]:
-    """The user's own choice; raises ``UsageError`` for a column that is not there."""
+    """The user's own choice; raises ``UnreadableError`` for a column that is not there."""
     found = {}
     for series, wanted in options.columns.items():
         same = [c for c in columns if c.strip() == wanted.strip()]
         if not same:
-            listed = printable(", ".join(columns[:30]), 400)
-            raise UsageError(f"--map {series}={wanted}: no such column; there are: {listed}")
+            raise absent(series, wanted, columns)
         found[series] = same[0]
     return found
 

@@ -140,6 +140,16 @@ def fields(line: str, mapped: Mapping[str, str], header: tuple[str, ...] = ()) -
     return [field for field in named if field.role]
 
 
+def names_of(line: str) -> list[str]:
+    """All names of numbers in a line, whatever they mean.
+
+    >>> names_of("at 3 quality 8.5, val nll at step 500: 3.25")
+    ['at', 'quality', 'val nll', 'step']
+    """
+    told = [_told(gap)[:2] for gap, _ in _numbers(line[:LINE])]
+    return [name for pair in told for name in pair if name]
+
+
 def _numbers(line: str) -> Iterator[tuple[str, re.Match[str]]]:
     """Each number with the text since the one before."""
     reached = 0

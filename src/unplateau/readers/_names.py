@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
+from itertools import islice
+
+from ..errors import UnreadableError, printable
 
 LONGEST = 200  # characters of a name that are looked at
+LISTED, COMPARED = 20, 500  # names that an error lists, and that are compared for it
 WORD = re.compile(r"[a-z0-9]{1,200}")
 
 VAL = frozenset({"val", "valid", "validation", "eval", "evaluation", "dev"})
@@ -61,3 +66,17 @@ def is_loss(words: list[str]) -> bool:
         return False
     allowed = PLAIN | VAL | {"epoch"} if held & VAL else PLAIN | TRAIN
     return held <= allowed and len(words) <= 6
+
+
+def absent(series: str, wanted: str, names: Iterable[str]) -> UnreadableError:
+    """The error for a ``--map`` of a name that the log doesn't hold; the nearest that it holds come first.
+
+    >>> print(absent("val_loss", "eval/nl", ["step", "eval/nll"]))
+    --map val_loss=eval/nl: no such column; there are: eval/nll, step
+    """
+    from difflib import SequenceMatcher
+
+    found = [name[:LONGEST] for name in islice(dict.fromkeys(names), COMPARED)]
+    found.sort(key=lambda name: -SequenceMatcher(None, wanted.lower()[:LONGEST], name.lower()).ratio())
+    listed = printable(", ".join(found[:LISTED]), 400) or "none with a name"
+    return UnreadableError(f"--map {series}={printable(wanted)}: no such column; there are: {listed}")

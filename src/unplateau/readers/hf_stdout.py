@@ -223,4 +223,5 @@ READER = Reader(
     "what Hugging Face's Trainer prints: {'loss': 2.5, 'learning_rate': 1e-4, 'epoch': 0.91}",
     sniff,
     read,
+    maps=True,
 )

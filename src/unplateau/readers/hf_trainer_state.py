@@ -83,4 +83,5 @@ READER = Reader(
     "Hugging Face's trainer_state.json, of a run or of one checkpoint",
     sniff,
     read,
+    maps=True,
 )

@@ -44,4 +44,4 @@ def read(source: Source, options: Options) -> list[Run]:
     return reading.finish(NAME, options, rename=False, evaluated=False)
 
 
-READER = Reader(NAME, "Keras's CSVLogger: epoch,accuracy,loss,val_loss", sniff, read)
+READER = Reader(NAME, "Keras's CSVLogger: epoch,accuracy,loss,val_loss", sniff, read, maps=True)

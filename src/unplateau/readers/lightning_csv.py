@@ -43,4 +43,4 @@ def read(source: Source, options: Options) -> list[Run]:
     return reading.finish(NAME, options, rename=False, evaluated=False)
 
 
-READER = Reader(NAME, "Lightning's metrics.csv: epoch,step,train_loss_step,val_loss", sniff, read)
+READER = Reader(NAME, "Lightning's metrics.csv: epoch,step,train_loss_step,val_loss", sniff, read, maps=True)

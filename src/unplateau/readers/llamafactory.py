@@ -59,4 +59,5 @@ READER = Reader(
     'LLaMA-Factory\'s trainer_log.jsonl: {"current_steps": 10, "total_steps": 900, "loss": 2.5, ...}',
     sniff,
     read,
+    maps=True,
 )

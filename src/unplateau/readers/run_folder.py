@@ -63,4 +63,6 @@ def _row(record: dict[str, Any] | None, options: Options) -> tuple[int, dict[str
     return (step, values) if values else None
 
 
-READER = Reader(NAME, 'our own log.jsonl: {"step": 500, "val_loss": 5.01, "lr": 0.001}', sniff, read)
+READER = Reader(
+    NAME, 'our own log.jsonl: {"step": 500, "val_loss": 5.01, "lr": 0.001}', sniff, read, maps=True
+)

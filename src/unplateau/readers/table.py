@@ -124,6 +124,8 @@ def _is_text(rows: Sequence[Row], name: str, decimal: str) -> bool:
 def _reading(table: Table, first: Sequence[Row], name: str, options: Options) -> Reading:
     """Tell the columns from the first rows, and which of them tell runs apart."""
     names = _names(first)
+    rare = [c for c in options.columns.values() if c not in names]  # in JSON an evaluation's keys come late
+    names += [c for c in rare if any(c in row for row, _ in table.rows())]
     numeric = [n for n in names if any(number(row.get(n), table.decimal) is not None for row in first)]
     told = assign(dict.fromkeys([*numeric, *(c for c in options.columns.values() if c in names)]), options)
     columns = replace(told, run=assign(names, options).run)
@@ -191,4 +193,5 @@ READER = Reader(
     sniff,
     read,
     last_resort=True,
+    maps=True,
 )

@@ -377,4 +377,5 @@ READER = Reader(
     about="TensorBoard event files (events.out.tfevents.*), simple values and scalar tensors",
     sniff=sniff,
     read=read,
+    maps=True,
 )

@@ -19,7 +19,8 @@ from ..run import SERIES, Run
 from ..source import Piece, Source
 from . import Options, Reader
 from ._lines import LINE, MACHINE, marked_in
-from ._names import TRAIN, plain
+from ._named import header_of, names_of
+from ._names import COMPARED, TRAIN, absent, plain
 from ._records import STEP_LIMIT, Recorder
 from ._shapes import OWN, SHORT, Lines, Shape, Values
 from ._text import Book, lead
@@ -92,6 +93,23 @@ def learn(lines: Iterable[bytes], mapped: Mapping[str, str]) -> Learned:
         if shape.losses and shape.step is not None and shape.epoch is not None:
             steps.append((values[shape.epoch], values[shape.step]))
     return _decide(kinds, epochs, steps, mapped)
+
+
+def _check(sample: bytes, options: Options) -> None:
+    """Refuse a translation of a name that no number in the sample has."""
+    wanted = {plain(key): (series, key) for series, key in options.columns.items()}
+    if not wanted:
+        return
+    names: dict[str, None] = {}
+    for raw in _lines(sample):
+        line = raw[:SHORT].decode("utf-8", "replace")
+        for name in (*names_of(line), *header_of(line)):
+            wanted.pop(plain(name), None)
+            if len(names) < COMPARED and not name[0].isdigit():
+                names[name] = None
+        if not wanted:
+            return
+    raise absent(*next(iter(wanted.values())), names)
 
 
 def _mapped(options: Options) -> dict[str, str]:
@@ -279,6 +297,7 @@ def sniff(sample: bytes, name: str) -> int:  # noqa: ARG001
 def read(source: Source, options: Options) -> list[Run]:
     """The one run of a log; empty where no loss can be told."""
     mapped = _mapped(options)
+    _check(source.sample, options)
     learned = _learned(source.sample, tuple(mapped.items()))
     if not learned.names:
         return []
@@ -333,4 +352,5 @@ READER = Reader(
     sniff=sniff,
     read=read,
     last_resort=True,
+    maps=True,
 )

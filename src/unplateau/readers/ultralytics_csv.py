@@ -6,11 +6,11 @@ val_loss, as logged: it is no loss per token. The parts keep their names. Older 
 
 from __future__ import annotations
 
-from ..errors import UsageError
 from ..run import Run
 from ..source import Source
 from . import Options, Reader
 from ._cells import Layout, layout, number
+from ._names import absent
 from ._records import Recorder
 from ._tabular import Row, csv_rows
 
@@ -62,7 +62,7 @@ def _sums(how: Layout, options: Options) -> dict[str, list[str]]:
     sums = {series: _parts(how, split) for split, series in SPLITS.items()}
     for series, column in options.columns.items():
         if column not in how.header:
-            raise UsageError(f"--map {series}={column}: no such column; there are: {', '.join(how.header)}")
+            raise absent(series, column, how.header)
         sums[series] = [column]
     return sums
 
@@ -80,5 +80,9 @@ def _row(rec: Recorder, how: Layout, sums: dict[str, list[str]], row: Row, epoch
 
 
 READER = Reader(
-    NAME, "Ultralytics' results.csv: epoch,train/box_loss,val/box_loss,metrics/mAP50(B)", sniff, read
+    NAME,
+    "Ultralytics' results.csv: epoch,train/box_loss,val/box_loss,metrics/mAP50(B)",
+    sniff,
+    read,
+    maps=True,
 )

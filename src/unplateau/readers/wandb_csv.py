@@ -130,4 +130,6 @@ def _finished(
     return made
 
 
-READER = Reader(NAME, 'W&B\'s exports: "Step","run-a - val/loss","run-a - val/loss__MIN"', sniff, read)
+READER = Reader(
+    NAME, 'W&B\'s exports: "Step","run-a - val/loss","run-a - val/loss__MIN"', sniff, read, maps=True
+)

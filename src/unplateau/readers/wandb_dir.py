@@ -186,4 +186,4 @@ def facts_of(settings: Mapping[str, Any], source: str = "W&B config") -> dict[st
     }
 
 
-READER = Reader(NAME, "Weights & Biases: run-ID.wandb, or wandb-summary.json", sniff, read)
+READER = Reader(NAME, "Weights & Biases: run-ID.wandb, or wandb-summary.json", sniff, read, maps=True)
