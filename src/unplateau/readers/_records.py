@@ -82,6 +82,8 @@ class Recorder:
         """Many records at once: steps of shape (n,) and one array of shape (n,) per name."""
         keep = (steps > -1) & (steps < STEP_LIMIT)
         self._dropped += int((~keep).sum())
+        if not keep.any():
+            return
         group = self._group(names)
         group.steps.frombytes(np.ascontiguousarray(steps[keep], np.int64).tobytes())
         for column, values in zip(group.columns, columns, strict=True):
@@ -175,7 +177,7 @@ class Recorder:
 def _measured(steps: Steps, values: Values) -> tuple[Steps, Values]:
     """Without the nan; a view where only the first were not measured, for long columns are dear."""
     known = ~np.isnan(values)
-    start = int(known.argmax())
+    start = int(known.argmax()) if len(known) else 0
     return (steps[start:], values[start:]) if known[start:].all() else (steps[known], values[known])
 
 
