@@ -121,8 +121,9 @@ def test_without_bars_steps_come_from_epochs_and_what_the_log_states(tmp_path):
 def test_without_anything_the_steps_are_the_records_numbers_and_it_is_said():
     run = only(LOGS / "hf-stdout" / "strings.log")
 
-    assert run.series["batch_loss"].step.tolist() == [0, 1, 2, 3]
-    assert "their number in the log" in said(run)
+    assert run.series["batch_loss"].step.tolist() == [1, 2, 3, 4]
+    assert run.get("step_unit") == "records"
+    assert run.warnings[0] == "the log has no steps: numbers of its records stand for them"
 
 
 def test_a_bar_that_a_terminal_drew_over_later_tells_no_step():

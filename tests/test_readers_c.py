@@ -329,7 +329,8 @@ def test_a_real_log_without_steps_is_counted():
     (run,) = choose(Source(path)).read(Source(path), Options())
 
     assert (len(run.series["batch_loss"]), run.series["batch_loss"].first) == (7760, 12.1336)
-    assert any("names no step" in w for w in run.warnings)
+    assert run.get("step_unit") == "records"
+    assert run.warnings[0] == "the log has no steps: numbers of its records stand for them"
 
 
 def test_a_real_log_of_a_fork_reads_the_same_by_the_last_resort():

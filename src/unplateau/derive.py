@@ -91,7 +91,7 @@ def _length(run: Run) -> dict[str, Fact]:
 
 
 def _planned_end(run: Run) -> int | None:
-    if run.get("max_steps"):
+    if run.get("max_steps") and not run.has("step_unit"):
         return int(run.get("max_steps"))
     epochs, logged = run.get("epochs_planned"), run.series.get("epoch")
     if not epochs or logged is None or not len(seen := logged.finite) or seen.last <= 0:
@@ -103,8 +103,8 @@ def _tokens(run: Run) -> dict[str, Fact]:
     logged, steps, per_step = run.series.get("tokens"), run.get("steps_done"), run.get("tokens_per_step")
     if logged is not None and len(seen := logged.finite):
         return {"tokens_seen": Fact(seen.last, "tokens", "counted: as logged")}
-    if steps is None or not per_step:
-        return {}
+    if steps is None or not per_step or run.has("step_unit"):
+        return {}  # what is set for an optimiser step says nothing of a record or an epoch
     return _counted(tokens_seen=steps * per_step)
 
 
@@ -182,6 +182,8 @@ def _clock(run: Run) -> dict[str, Fact]:
     steps, end = run.get("steps_done"), run.get("planned_end")
     if seconds is None or steps is None:
         return {}
+    if run.has("step_unit"):  # steps_done is none of the optimiser's
+        return _counted(step_seconds=seconds)
     left = max(0, end - steps) * seconds / 3600 if end else None
     return _counted(step_seconds=seconds, hours_so_far=steps * seconds / 3600, hours_left=left)
 
@@ -200,7 +202,7 @@ def _rate(run: Run) -> dict[str, Fact]:
     logged, steps = run.series.get("lr"), run.get("steps_done")
     if logged is not None and len(seen := logged.finite):
         now, source = seen.last, "counted: as logged"
-    elif run.schedule is not None and steps is not None:
+    elif run.schedule is not None and steps is not None and not run.has("step_unit"):
         now, source = run.schedule(steps), "counted: from the schedule"
     else:
         return {}

@@ -82,6 +82,10 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     # --- what the log shows besides its series
     "params_logged": ("", "parameters as the trainer printed them"),
     "params_logged_kind": ("", "what the trainer leaves out of that count, e.g. 'without positions'"),
+    "step_unit": (
+        "",
+        "what a step is where the log has no optimiser steps: records or epochs",
+    ),
     "resumed_after": ("steps", "list: the log goes backwards after each of these"),
     "resumed_at": ("steps", "list: the log says that the run resumed at each of these"),
     "skipped_steps": ("steps", "list, or a count: the optimiser skipped the update (fp16 overflow)"),

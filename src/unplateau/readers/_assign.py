@@ -26,7 +26,8 @@ STEPS = (
     *("global step", "trainer global step", "train global step", "step", "iter", "iteration", "iter num"),
     *("optimizer step", "optimiser step", "training step", "train step", "train iter", "train iteration"),
     *("steps", "iters", "iterations", "update", "updates", "num updates", "current step", "current steps"),
-    *("step num", "num steps", "training iteration", "batch", "batches", "x"),
+    *("step num", "num steps", "training iteration", "it", "n iter", "num iter", "num iters"),
+    *("n iters", "n step", "n steps", "batch", "batches", "batch idx", "x"),
 )
 EPOCHS = ("epoch", "epochs", "ep", "train epoch", "trainer epoch")
 #: names of a column that tells several runs of one file apart; the weak ones only where steps would repeat

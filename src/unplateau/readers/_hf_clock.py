@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import ceil, floor
 
 from ._hf import number, step_of
@@ -11,10 +12,10 @@ from ._progress import Bars, Pace, pace_from_bars
 
 RATE_DIGITS = 0.0005  # steps per second; half of the last digit that the Trainer prints
 USUAL = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000)  # logging_steps that people set
-NOTHING = "from nothing: their number in the log stands for it"
+NOTHING = "from nothing"  # their number in the log stands for it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Found:
     """A record as printed, its line and its place among bars."""
 
@@ -22,7 +23,7 @@ class Found:
     line: int
     values: Mapping[str, str]
 
-    @property
+    @cached_property  # asked for eight times
     def epoch(self) -> tuple[float, int] | None:
         """The epoch and the decimals it was rounded to."""
         text = self.values.get("epoch", "")
@@ -54,7 +55,7 @@ class Clock:
         self.redrawn = self._redrawn(around)
         self.pace = self._pace(around)
         self.every = self.every or self._fitting()
-        self.counted = 0
+        self.counted = self.last = 0  # records of training, and the latest step
 
     def _redrawn(self, around: list[tuple[int | None, int | None]]) -> bool:
         """True where tqdm draws its bar anew after a record: that count is exact, the one before may lag."""
@@ -106,8 +107,15 @@ class Clock:
         bars = self.part.bars.bars
         return not bars or bars[-1].count == self.total
 
-    def step_of(self, index: int, found: Found) -> tuple[int, str]:
-        """The step, and in words how it was told."""
+    def step_of(self, found: Found) -> tuple[int, str]:
+        """The step, and in words how it was told; an evaluation that tells none is of the record before."""
+        step, how = self._told(found)
+        if how == NOTHING and "loss" not in found.values:
+            step = self.last
+        self.last = step
+        return step, how
+
+    def _told(self, found: Found) -> tuple[int, str]:
         own = step_of(found.values.get("step", found.values.get("global_step")))
         if own is not None:
             return own, "by the record itself"
@@ -119,7 +127,7 @@ class Clock:
                 return bars[0], "by the progress bar"
             if self.every:
                 return self.counted * self.every, f"by counting records, {self.every} steps each"
-            return index, NOTHING
+            return self.counted, NOTHING
         low, high = self.pace.range_of(*found.epoch)
         for bar in bars:
             if low <= bar <= high:

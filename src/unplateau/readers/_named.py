@@ -23,7 +23,19 @@ JOINED = re.compile(r"^\s{0,4}/\s{0,4}$|^ of $")  # 100/1000: the second is the 
 BLANK = re.compile(r"^[\s|]{0,80}$")
 NOISE = frozenset({"info", "debug", "warning", "root", "main", "trainer", "log", "at", "in", "after", "now"})
 STEPS = ("global step", "optimizer step", "num updates", "step", "steps", "update", "updates")
-ITERATIONS = ("iteration", "iter", "iters", "it", "batch", "batch idx", "mini batch", "minibatch")
+ITERATIONS = (
+    "iteration",
+    "iterations",
+    "iter",
+    "iters",
+    "n iter",
+    "num iters",
+    "it",
+    "batch",
+    "batch idx",
+    "mini batch",
+    "minibatch",
+)
 RANK = {
     name: rank for rank, name in enumerate((*STEPS, *ITERATIONS))
 }  # the first that a line has is its step

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,11 @@ from ..errors import printable
 from ..run import LOSSES, Fact, Run
 
 STEP_LIMIT = 10**15  # optimiser steps; a number above is an id or a time stamp, not a step
+#: what stands for the optimiser step where the log has none -> the warning that says so
+INSTEAD = {
+    "records": "the log has no steps: numbers of its records stand for them",
+    "epochs": "the log has no steps: its epochs stand for them",
+}
 UNITS = {"lr": "", "grad_norm": "", "tokens": "tokens", "epoch": "epochs", "mfu": "fraction", "step_ms": "ms"}
 
 
@@ -172,6 +177,16 @@ class Recorder:
         if name in self._units:
             return self._units[name]
         return self.unit if name in LOSSES else UNITS.get(name, "")
+
+
+def without_steps(run: Run, unit: str) -> Run:
+    """The run, whose steps are not the optimiser's but ``unit``: a fact, and the first of its warnings.
+
+    >>> without_steps(Run("demo", warnings=("cut",)), "epochs").warnings
+    ('the log has no steps: its epochs stand for them', 'cut')
+    """
+    facts = {**run.facts, "step_unit": Fact(unit, "", "counted")}
+    return replace(run, facts=facts, warnings=(INSTEAD[unit], *run.warnings))
 
 
 def _measured(steps: Steps, values: Values) -> tuple[Steps, Values]:

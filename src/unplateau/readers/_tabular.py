@@ -13,6 +13,7 @@ from ._assign import WEAK_RUNS, Columns, assign
 from ._cells import Layout, fits, number, rows_of
 from ._collect import Collector
 from ._names import plain
+from ._records import without_steps
 
 RUNS = 2000  # runs of one file; more are a table of something else
 
@@ -39,7 +40,7 @@ class Reading:
             self.index += 1
             return self.index - 1
         step = number(row.get(name), self.decimal, whole=True)
-        return int(step) if step is not None and abs(step) < 1e18 and step == int(step) else None
+        return int(step) if step is not None and abs(step) < 1e18 and step.is_integer() else None
 
     def add(self, row: Row, part: int = 0) -> None:
         step = self.step_of(row)
@@ -52,7 +53,12 @@ class Reading:
             if len(self.runs) >= RUNS:
                 return
             run = self.runs[key] = Collector(self._named(key))
-        run.add(step, self._numbers(row))
+        run.add(run.rows if self.instead == "records" else step, self._numbers(row))
+
+    @property
+    def instead(self) -> str:
+        """What stands for the steps of a table without: epochs or records; empty where it has them."""
+        return "" if self.columns.step else ("epochs" if self.columns.epoch else "records")
 
     def _named(self, key: tuple[str, ...]) -> str:
         *names, part = key
@@ -64,11 +70,10 @@ class Reading:
         return said if part == "0" else f"{said} part {int(part) + 1}"
 
     def _numbers(self, row: Row) -> dict[str, float]:
-        found = {}
-        for name, cell in row.items():
-            value = number(cell, self.decimal)
-            if value is not None and name not in self.keys:
-                found[name] = value
+        decimal = self.decimal
+        found = {name: value for name, cell in row.items() if (value := number(cell, decimal)) is not None}
+        for key in self.keys:
+            found.pop(key, None)
         return found
 
     def finish(self, reader: str, options: Options, **how: bool) -> list[Run]:
@@ -82,7 +87,8 @@ class Reading:
                 continue
             columns = replace(columns, step=self.columns.step, run=self.columns.run)
             run = collector.finish(reader, columns, options, **how)
-            made.append(replace(run, warnings=(*self.warnings, *run.warnings)))
+            run = replace(run, warnings=(*self.warnings, *run.warnings))
+            made.append(without_steps(run, self.instead) if self.instead else run)
         return made
 
 

@@ -16,9 +16,9 @@ from ..run import Fact, Run
 from ..source import Source
 from . import Options, Reader
 from ._hf import Records, number
-from ._hf_clock import Clock, Found, Part
+from ._hf_clock import NOTHING, Clock, Found, Part
 from ._progress import Bar, training_total
-from ._records import Recorder
+from ._records import Recorder, without_steps
 
 NAME = "hf-stdout"
 RECORD = re.compile(rb"\{'[^{}\n]{1,4000}\}")
@@ -69,11 +69,11 @@ def read(source: Source, options: Options) -> list[Run]:
     runs = []
     for i, part in enumerate(parts, 1):
         rec = Recorder(source.name if len(parts) == 1 else f"{source.name} part {i}", NAME)
-        _record(rec, part, options)
+        numbered = _record(rec, part, options)
         for note in source.notes:
             rec.warn(note)
         if not rec.empty:
-            runs.append(rec.finish())
+            runs.append(without_steps(rec.finish(), "records") if numbered else rec.finish())
     return runs
 
 
@@ -158,22 +158,23 @@ def _numbered(
         yield kind, line, key, text, values
 
 
-def _record(rec: Recorder, part: Part, options: Options) -> None:
-    """Tell each record's step, then hand it on."""
+def _record(rec: Recorder, part: Part, options: Options) -> bool:
+    """Tell each record's step, then hand it on; True where the number of a record had to stand for it."""
     stated = part.stated("Total optimization steps") or part.stated("max_steps")
     total = int(stated) if stated and stated > 0 else None
     total = total or training_total(part.bars, [f.place for f in part.found if "loss" in f.values])
     part.bars = part.bars.only(total)
     how: Counter[str] = Counter()
     records, clock = Records(rec, options), Clock(part, total)
-    for index, found in enumerate(part.found):
-        step, why = clock.step_of(index, found)
+    for found in part.found:
+        step, why = clock.step_of(found)
         how[why] += 1
         records.add(found.values, step)
     _facts(rec, part, total)
-    told = ", ".join(f"{n:,} {why}" for why, n in how.items())
-    if set(how) != {"by the record itself"}:
+    told = ", ".join(f"{n:,} {why}" for why, n in how.items() if why != NOTHING)
+    if told and set(how) != {"by the record itself"}:
         rec.warn(f"the records carry no step; told {told}")
+    return how[NOTHING] > 0
 
 
 def _facts(rec: Recorder, part: Part, total: int | None) -> None:

@@ -39,7 +39,6 @@ def read(source: Source, options: Options) -> list[Run]:
     if how is None:
         return []
     reading = Reading(source.name, assign(how.header, options))
-    reading.warnings.append("steps are epochs: Keras's log has no optimiser steps")
     read_csv(source, how, reading)
     return reading.finish(NAME, options, rename=False, evaluated=False)
 

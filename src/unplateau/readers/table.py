@@ -139,8 +139,7 @@ def _reading(table: Table, first: Sequence[Row], name: str, options: Options) ->
     )
     reading.keys = keys
     if columns.step is None:
-        told_by = "epochs" if columns.epoch else "the rows' numbers"
-        reading.warnings.append(f"steps are {told_by}: no column names the step (--map step=COLUMN)")
+        reading.warnings.append("no column is named as a step is (if one holds it: --map step=COLUMN)")
     return reading
 
 

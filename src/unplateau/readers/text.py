@@ -21,7 +21,7 @@ from . import Options, Reader
 from ._lines import LINE, MACHINE, marked_in
 from ._named import header_of, names_of
 from ._names import COMPARED, TRAIN, absent, plain
-from ._records import STEP_LIMIT, Recorder
+from ._records import STEP_LIMIT, Recorder, without_steps
 from ._shapes import OWN, SHORT, Lines, Shape, Values
 from ._text import Book, lead
 from ._units import in_nats
@@ -312,7 +312,9 @@ def read(source: Source, options: Options) -> list[Run]:
                 book.death = None  # it lived on
         sheet.hand_on(book.now)
     _say(book, learned, sheet.lost)
-    return [in_nats(run, options) for run in book.finish()]
+    runs = [in_nats(run, options) for run in book.finish()]
+    instead = "epochs" if learned.by_epoch else "records"
+    return runs if learned.stepped else [without_steps(run, instead) for run in runs]
 
 
 def _lines_of(piece: Piece) -> Iterator[tuple[bytes, str]]:
@@ -334,12 +336,6 @@ def _say(book: Book, learned: Learned, lost: int) -> None:
     for kind, series in learned.names.items():
         if plain(learned.shown[kind]) != series:
             rec.warn(f"read {learned.shown[kind]!r} as {series}")
-    if not learned.stepped:
-        rec.warn(
-            "the log names no step: the epoch stands for it"
-            if learned.by_epoch
-            else f"the log names no step: records of {learned.shown[learned.clock]!r} are counted from 1"
-        )
     if learned.local:
         rec.warn("steps begin again with each epoch: counted on")
     if lost:

@@ -11,7 +11,7 @@ from ..source import Source
 from . import Options, Reader
 from ._cells import Layout, layout, number
 from ._names import absent
-from ._records import Recorder
+from ._records import Recorder, without_steps
 from ._tabular import Row, csv_rows
 
 NAME = "ultralytics-csv"
@@ -48,14 +48,13 @@ def read(source: Source, options: Options) -> list[Run]:
             _row(rec, how, sums, row, int(epoch))
         else:
             torn[0] += 1
-    rec.warn("steps are epochs: Ultralytics' log has no optimiser steps")
     for series, columns in sums.items():
         rec.warn(f"{series} is {' + '.join(columns)}, as logged: no loss per token")
     if torn[0]:
         rec.warn(f"{torn[0]:,} lines that are no record left out")
     for note in source.notes:
         rec.warn(note)
-    return [] if rec.empty else [rec.finish()]
+    return [] if rec.empty else [without_steps(rec.finish(), "epochs")]
 
 
 def _sums(how: Layout, options: Options) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from ._cells import Layout, layout, number
 from ._collect import Collector
 from ._hf import step_of
 from ._names import plain
+from ._records import without_steps
 from ._tabular import csv_rows
 
 NAME = "wandb-csv"
@@ -83,9 +84,8 @@ def _chart(source: Source, how: Layout, options: Options) -> list[Run]:
             if run in runs or len(runs) < RUNS:
                 runs.setdefault(run, Collector(run)).add(step, values)
     said = [f"{torn[0]:,} lines that are no record left out"] if torn[0] else []
-    if plain(axis) in EPOCHS:
-        said.append("steps are epochs: the chart's axis is no step")
-    return _finished(runs.values(), axis, options, [*said, *source.notes])
+    made = _finished(runs.values(), axis, options, [*said, *source.notes])
+    return [without_steps(run, "epochs") for run in made] if plain(axis) in EPOCHS else made
 
 
 def _by_run(
