@@ -47,8 +47,11 @@ def number(cell: Any, decimal: str = ".", *, whole: bool = False) -> float | Non
     """
     if not isinstance(cell, str):
         return None if cell is None or isinstance(cell, bool) else _float(cell)
-    if decimal == "." and cell and len(cell) <= LONGEST and (found := _float(cell)) is not None:
-        return found
+    if decimal == "." and len(cell) <= LONGEST:
+        try:
+            return float(cell)
+        except ValueError:
+            pass
     text = cell.strip()
     if not text or len(text) > LONGEST:
         return None

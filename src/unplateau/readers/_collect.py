@@ -24,13 +24,6 @@ class Column:
     steps: array[int] = field(default_factory=lambda: array("q"))
     values: array[float] = field(default_factory=lambda: array("d"))
 
-    def add(self, step: int, value: float) -> None:
-        self.steps.append(step)
-        self.values.append(value)
-
-    def repeats(self, step: int, value: float) -> bool:
-        return bool(self.steps) and self.steps[-1] == step and self.values[-1] == value
-
 
 class Collector:
     """One run of a table.
@@ -63,7 +56,8 @@ class Collector:
             column = self.columns.get(name)
             if column is None:
                 column = self.columns[name] = Column()
-            column.add(step, value)
+            column.steps.append(step)  # not by a method: a call for each cell of a table
+            column.values.append(value)
 
     def finish(
         self,

@@ -61,7 +61,7 @@ def series_of(record: Mapping[str, Any], mapped: Mapping[str, str] | None = None
     """
     if "train_runtime" in record or "train_loss" in record:
         return {}  # the mean over the whole run, printed once at its end: not a point of the curve
-    names = {**SERIES, **(mapped or {})}
+    names = {**SERIES, **mapped} if mapped else SERIES
     found: dict[str, float] = {}
     for key, raw in record.items():
         value = number(raw)
@@ -76,7 +76,7 @@ class Records:
     def __init__(self, rec: Recorder, options: Options) -> None:
         self._rec = rec
         self._unit = options.unit if options.unit not in (None, "nats") else ""
-        self._mapped = {key: name for name, key in options.columns.items()}
+        self._mapped = {key: name for name, key in options.columns.items() if name != "step"}
         self._repeated_at: int | None = None
         if self._unit and self._unit != "perplexity":
             _checked(rec, self._unit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from math import isfinite
 
 from ..source import Source
 from ._records import Recorder
@@ -56,7 +57,7 @@ def number(raw: bytes) -> float | None:
 
 
 def literal(raw: str) -> bool | int | float | str | None:
-    """A setting as Python or YAML prints it: true, 12, 1e-3, or the text without quotes; None where empty.
+    """A setting as Python or YAML prints it: true, 12, 1e-3, or the text without quotes; None where empty or 1e999.
 
     >>> literal("False"), literal("12"), literal("6e-4"), literal("'adamw'"), literal("None")
     (False, 12, 0.0006, 'adamw', None)
@@ -67,7 +68,8 @@ def literal(raw: str) -> bool | int | float | str | None:
     if WHOLE.fullmatch(raw):
         return int(raw)
     if REAL.fullmatch(raw):
-        return float(raw)
+        value = float(raw)
+        return value if isfinite(value) else None
     return raw.strip("'\"")[:200]
 
 

@@ -11,7 +11,7 @@ from ..run import Run
 from ..source import Source
 from . import Options, Reader
 from ._lines import MACHINE, marked, number, settle
-from ._records import Recorder
+from ._records import STEP_LIMIT, Recorder
 from ._text import Book, count
 from ._units import in_nats
 
@@ -97,7 +97,8 @@ def _fact(book: Book, settings: Recorder, line: bytes, where: str) -> None:
 
 def _derive(rec: Recorder, settings: Recorder) -> None:
     """Facts that follow from several settings; MaxText's schedule is warmup, then cosine to a fraction."""
-    said = {name: fact.value for name, fact in settings.facts.items() if isinstance(fact.value, (int, float))}
+    stated = {name: fact.value for name, fact in settings.facts.items()}
+    said = {n: v for n, v in stated.items() if isinstance(v, (int, float)) and abs(v) < STEP_LIMIT}
     steps = said.get("learning_rate_schedule_steps", getattr(rec.facts.get("max_steps"), "value", None))
     where = next((f.source for f in settings.facts.values()), "log")
     if isinstance(steps, int) and "warmup_steps_fraction" in said:

@@ -199,7 +199,7 @@ def _schedule(rec: Recorder, said: dict[str, Any], source: dict[str, str]) -> No
     fraction, warmup = said.get("lr_warmup_fraction"), said.get("lr_warmup_iters")
     if isinstance(decay, int) and "lr_decay_iters" in said:
         rec.fact("decay_end", decay, "steps", where)
-    if isinstance(fraction, (int, float)) and isinstance(decay, int):
+    if isinstance(fraction, (int, float)) and 0 <= fraction <= 1 and isinstance(decay, int):
         rec.fact("warmup_steps", round(fraction * decay), "steps", source["lr_warmup_fraction"])
     elif isinstance(warmup, int):
         rec.fact("warmup_steps", warmup, "steps", source["lr_warmup_iters"])
