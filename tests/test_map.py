@@ -89,3 +89,62 @@ def test_no_regular_column_is_lost_beside_it(log, capsys):
     _, series, _ = read(capsys, log("nanogpt.log"), "--map", "val_loss=time")
 
     assert len(series["batch_loss"]["value"]) == 8
+
+
+def table(tmp_path, name="zeit.csv"):
+    rows = "".join(f"{10 * i},{i // 4},{5120 * i},{8 - i / 4:.4f}\n" for i in range(1, 9))
+    (tmp_path / name).write_text("zeit,runde,gesehen,loss\n" + rows)
+    return str(tmp_path / name)
+
+
+def test_the_table_s_own_advice_to_name_the_step_is_taken(tmp_path, capsys):
+    _, unnamed, _ = read(capsys, table(tmp_path))
+    code, series, _ = read(capsys, table(tmp_path), "--map", "step=zeit")
+
+    assert unnamed["batch_loss"]["step"] == list(range(8))
+    assert (code, series["batch_loss"]["step"]) == (0, list(range(10, 90, 10)))
+
+
+@pytest.mark.parametrize(("key", "column", "last"), [("epoch", "runde", 2), ("tokens", "gesehen", 40960)])
+def test_so_are_epoch_and_tokens(key, column, last, tmp_path, capsys):
+    code, series, _ = read(capsys, table(tmp_path), "--map", "step=zeit", "--map", f"{key}={column}")
+
+    assert (code, series[key]["value"][-1]) == (0, last)
+
+
+@pytest.mark.parametrize(("key", "column", "last"), [("epoch", "runde", 2), ("tokens", "gesehen", 40960)])
+def test_and_in_prose(key, column, last, tmp_path, capsys):
+    log = tmp_path / "a.log"
+    rows = (f"zeit {10 * i} runde {i // 4} gesehen {5120 * i} loss {8 - i / 4:.4f}\n" for i in range(1, 9))
+    log.write_text("".join(rows))
+    code, series, _ = read(capsys, str(log), "--map", "step=zeit", "--map", f"{key}={column}")
+
+    assert (code, series["batch_loss"]["step"]) == (0, list(range(10, 90, 10)))
+    assert series[key]["value"][-1] == last
+
+
+def test_a_column_called_it_needs_no_map_but_takes_one(tmp_path, capsys):
+    log = tmp_path / "a.csv"
+    log.write_text("it,loss\n" + "".join(f"{10 * i},{8 - i / 4}\n" for i in range(8)))
+    guessed, told = read(capsys, str(log)), read(capsys, str(log), "--map", "step=it")
+
+    assert guessed[0] == told[0] == 0
+    assert guessed[1]["batch_loss"]["step"] == told[1]["batch_loss"]["step"] == list(range(0, 80, 10))
+
+
+def test_an_epoch_that_is_named_stands_for_the_step(tmp_path, capsys):
+    log = tmp_path / "a.csv"
+    log.write_text("runde,loss\n" + "".join(f"{i},{8 - i / 4}\n" for i in range(5, 13)))
+    code, series, _ = read(capsys, str(log), "--map", "epoch=runde")
+
+    assert (code, series["batch_loss"]["step"]) == (0, list(range(5, 13)))
+
+
+def test_so_is_the_step_among_records_of_the_trainer(tmp_path, capsys):
+    log = tmp_path / "out.log"
+    record = "{{'loss': {loss}, 'learning_rate': 1e-05, 'epoch': 0.1, 'at': {at}}}\n"
+    log.write_text("".join(record.format(loss=8 - i / 4, at=10 * i) for i in range(8)))
+    code, series, _ = read(capsys, str(log), "--map", "step=at")
+
+    assert (code, series["batch_loss"]["step"]) == (0, list(range(0, 80, 10)))
+    assert "step" not in series

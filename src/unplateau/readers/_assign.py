@@ -147,7 +147,7 @@ def assign(names: Iterable[str], options: Options) -> Columns:
             chosen[name] = Chosen(column, _unit(plain(column).split())[0])
     return Columns(
         mapped.get("step") or first_of(columns, STEPS),
-        first_of(columns, EPOCHS),
+        mapped.get("epoch") or first_of(columns, EPOCHS),
         mapped.get("run") or first_of(columns, RUNS),
         dict(sorted(chosen.items(), key=lambda item: columns.index(item[1].column))),
         frozenset(mapped),

@@ -47,8 +47,8 @@ class Part:
 class Clock:
     """Tells the step of a record that carries none."""
 
-    def __init__(self, part: Part, total: int | None) -> None:
-        self.part, self.total = part, total
+    def __init__(self, part: Part, total: int | None, key: str = "step") -> None:
+        self.part, self.total, self.keys = part, total, (key, "step", "global_step")
         every = part.stated("logging_steps")
         self.every = int(every) if every and 1 <= every < 1e15 else None
         around = [part.bars.around(f.place) for f in part.found]
@@ -116,7 +116,7 @@ class Clock:
         return step, how
 
     def _told(self, found: Found) -> tuple[int, str]:
-        own = step_of(found.values.get("step", found.values.get("global_step")))
+        own = step_of(next((found.values[key] for key in self.keys if key in found.values), None))
         if own is not None:
             return own, "by the record itself"
         self.counted += "loss" in found.values

@@ -165,7 +165,7 @@ def _record(rec: Recorder, part: Part, options: Options) -> bool:
     total = total or training_total(part.bars, [f.place for f in part.found if "loss" in f.values])
     part.bars = part.bars.only(total)
     how: Counter[str] = Counter()
-    records, clock = Records(rec, options), Clock(part, total)
+    records, clock = Records(rec, options), Clock(part, total, options.columns.get("step", "step"))
     for found in part.found:
         step, why = clock.step_of(found)
         how[why] += 1
