@@ -180,7 +180,7 @@ PLANTED = {
     "frozen-parameters": (frozen,),
     "tokenizer-mismatch": (foreign_tokens,),
     "broken-targets": (multiplied, leaking),
-    "resume-state": (resumed, replayed),
+    "resume-state": (resumed,),
     "lr-rewarmed": (rewarmed,),
     "no-warmup": (cold_start,),
     "metric-unit": (in_another_unit,),

@@ -69,6 +69,17 @@ def easier_val(run: Run, gap: float) -> Run:
     return with_values(run, val_loss=lambda step, value: value - gap * (step > 0))
 
 
+def at_rest(run: Run) -> Run:
+    """The losses stand from the middle of the run on, but for their noise."""
+
+    def rest(step, value):
+        half = np.flatnonzero(step >= 0.5 * step[-1])
+        still = value[half].mean() + np.random.default_rng(len(value)).normal(0, 0.004, len(half))
+        return np.append(np.maximum(value[: half[0]], still.max()), still)
+
+    return with_values(run, val_loss=rest, train_loss=rest)
+
+
 PLANTED = {
     "lr-not-annealed": lambda s: healthy_run(s, peak_lr=1e-3, floor_lr=(0.3 + 0.03 * s) * 1e-3),
     "lr-exhausted": lambda s: healthy_run(
@@ -84,7 +95,7 @@ PLANTED = {
     "over-regularised": lambda s: healthy_run(s, dropout=0.3 + 0.02 * s),
     "eval-noise": lambda s: healthy_run(s, eval_iters=1, batch_size=4 + s, gradient_accumulation_steps=64),
     "still-learning": healthy_run,
-    "converged": lambda s: healthy_run(s, floor_lr=0.0, max_steps=40_000, eval_interval=200),
+    "converged": lambda s: at_rest(healthy_run(s, floor_lr=0.0, max_steps=40_000, eval_interval=200)),
 }
 
 

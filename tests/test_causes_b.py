@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planted import PLANTED, everywhere, rng_of
+from planted import PLANTED, everywhere, replayed, rng_of
 from synthetic import healthy_run, with_values, without_series
 from unplateau.derive import derive
 from unplateau.diagnose import examine
@@ -270,3 +270,11 @@ def test_real_logs_are_called_what_they_are(path):
     }
 
     assert called == REAL[path]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_replay_without_a_jump_is_told_but_not_accused(seed):
+    found = CAUSES["resume-state"].test(replayed(seed))
+
+    assert found.verdict == "undecided"
+    assert any(e.points == "for" and "first batches" in e.fact for e in found.evidence)

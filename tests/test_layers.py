@@ -32,6 +32,7 @@ ROWS = {
     1: (
         "run",
         "state",
+        "student",
         "config",
         "derive",
         "planned",

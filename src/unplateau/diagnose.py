@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .contradictions import Contradiction, contradictions
 from .derive import derive
@@ -13,13 +13,24 @@ from .run import Run
 from .state import State, state_of
 
 READINGS = ("still-learning", "converged")  # not a plateau: a reading of the curve, nothing to mend
+SMALL = 0.012  # nats; a cause that costs less is told after what the curve says
 MORE_LIKELY_THAN_NOT = 0.5
-A_LOSS = "a loss"  # as causes ask for one; not asked of a log that has it
 #: what people suspect, most often first (SCIENCE.md section 7): the refuted ones are told in this order
 SUSPECTED = (
     *("repetition", "lr-too-high", "lr-too-low", "lr-not-annealed", "precision", "frozen-parameters"),
     *("broken-targets", "capacity", "instability", "noisy-data", "val-mismatch", "eval-noise", "no-warmup"),
 )
+#: how a cause begins to ask for a fact -> the fact; what is known is not asked for
+ASKED = {
+    "a loss": "val_loss|train_loss|batch_loss",
+    "vocab_size": "vocab_size",
+    "tokens per step": "tokens_per_step",
+    "the schedule": "schedule",
+    "the config": "config_dialect",
+    "block_size": "block_size",
+    "the size of the model": "params",
+    "eval_iters": "eval_tokens",
+}
 VERDICTS = ("supported", "undecided", "refuted", "untestable")
 
 
@@ -56,9 +67,15 @@ def diagnose(run: Run, hypotheses: Iterable[Hypothesis] | None = None) -> Diagno
 def examine(hypothesis: Hypothesis, run: Run) -> Finding:
     """Test one cause; untestable, with what to send, where its facts are missing."""
     if missing := run.missing(hypothesis.needs):
-        asks = tuple(a for a in hypothesis.asks if a != A_LOSS or run.loss is None)
-        return Finding(hypothesis.name, "untestable", missing=asks or missing)
-    return hypothesis.test(run)
+        return Finding(hypothesis.name, "untestable", missing=lacking(hypothesis.asks, run) or missing)
+    finding = hypothesis.test(run)
+    return replace(finding, missing=lacking(finding.missing, run) or finding.missing)
+
+
+def lacking(asks: tuple[str, ...], run: Run) -> tuple[str, ...]:
+    """Those of ``asks`` whose fact is not known already."""
+    known = [word for word, need in ASKED.items() if not run.missing((need,))]
+    return tuple(ask for ask in asks if not ask.startswith(tuple(known)))
 
 
 def rank(finding: Finding) -> tuple[int, float, str]:
@@ -66,7 +83,7 @@ def rank(finding: Finding) -> tuple[int, float, str]:
     tier = VERDICTS.index(finding.verdict) * 2
     reading = finding.cause in READINGS
     if finding.verdict == "supported":
-        tier = 2 if reading else 0
+        tier = 2 if reading or finding.stake < SMALL else 0
     elif finding.verdict == "undecided":
         tier = 1 if not reading and (finding.probability or 0) >= MORE_LIKELY_THAN_NOT else 3
     if finding.verdict == "refuted":

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .curve import Curve
 from .estimate import Estimate
 from .run import LOSSES, Run
+from .student import t_ratio
 
 CurveVerdict = Literal["falling", "slowing", "flat", "rising", "diverged", "too-short"]
 Floats = NDArray[np.float64]
@@ -22,12 +23,15 @@ Floats = NDArray[np.float64]
 POINTS = 160  # most points that are segmented; a longer curve is averaged into bins of equal log steps
 LEAST = 4  # evaluations; fewer have no slope with an error
 REGIME = 0.5  # doublings; a straight piece shorter than this is no trend yet
+JUDGED = ("val_loss", "val_bpb", "train_loss", "batch_loss")  # the first of these that has enough points
 Z90 = 1.645  # standard errors of a 90 % interval
 PRINTED = 1e-4  # nats; logs print four decimals, no level is known better than that
 WINDOW_SD = 0.4  # nats; sd of one window's mean loss: median of benchmarks/planted/constants.py
 BUMP = 4.0  # standard errors above both neighbours' trend: 1 in 15,000 by chance
 DIVERGED = 0.2  # share of the whole drop lost again, for good
 HUGE = 1e30  # nats; float32 itself ends at 3e38
+WORTH = 0.003  # of the loss per doubling of tokens; reruns with one seed differ by up to .0014 of it (SCIENCE.md section 2)
+BENDS = 0.12  # of the slope per doubling, sd of the bend's prior: intervals then hold the end slope of 90 % of power laws (docs/LOG.md)
 SLOWED = 0.5  # of the slope a doubling earlier; a power law t^-a with a < 1 keeps more than this
 
 
@@ -78,10 +82,12 @@ def state_of(run: Run) -> State:
 
 
 def _state(run: Run) -> State:
+    if lost := lost_at(run):
+        return State("diverged", lost[0], since_step=lost[1])
     name, curve = judged(run)
     if curve is None:
         return State("too-short")
-    if diverged(run.series[name]):
+    if diverged(curve):
         return State("diverged", name, since_step=int(curve.step[int(np.argmin(curve.value))]))
     points = after_start(curve)
     if len(points) < LEAST or points.step[-1] < points.step[0] * 2**REGIME:
@@ -92,7 +98,7 @@ def _state(run: Run) -> State:
     phases = tuple(_phase(binned, a, b) for a, b in segments)
     start = _last_regime(binned, segments)
     slope, level = _slope(binned, error, start)
-    verdict = _verdict(slope, phases)
+    verdict = _verdict(slope, level, phases)
     return State(
         verdict=verdict,
         series=name,
@@ -122,27 +128,35 @@ def _sane(curve: Curve) -> Curve:
     return curve if keep.all() else Curve(curve.step[keep], curve.value[keep], curve.unit)
 
 
+def lost_at(run: Run) -> tuple[str, int] | None:
+    """The loss that ends non-finite, and the first step of that end; None where all end finite."""
+    for name in LOSSES:
+        curve = run.series.get(name)
+        if curve is None or not len(curve) or np.isfinite(curve.value[-min(2, len(curve)) :]).any():
+            continue
+        finite = np.flatnonzero(np.isfinite(curve.value))
+        return name, int(curve.step[finite[-1] + 1 if len(finite) else 0])
+    return None
+
+
 def after_start(curve: Curve) -> Curve:
     """The part after the first hundredth of the run: the fall from ln(vocabulary) says nothing of its end."""
     return curve.between(max(1.0, curve.step[-1] / 100), np.inf)
 
 
 def diverged(curve: Curve) -> bool:
-    """True when the loss ends non-finite, or ends far above its best for good.
+    """True when a loss of finite points ends far above its best for good.
 
-    >>> diverged(Curve([0, 1, 2, 3, 4], [10.0, 5.0, 4.0, float("nan"), float("nan")]))
+    >>> diverged(Curve([0, 1, 2, 3, 4], [10.0, 5.0, 4.0, 9.0, 9.5]))
     True
     >>> diverged(Curve([0, 1, 2, 3, 4], [10.0, 5.0, 4.0, 3.9, 3.8]))
     False
     """
-    if not np.isfinite(curve.value[-min(2, len(curve)) :]).any():
-        return True
-    good = curve.finite
-    if len(good) < LEAST:
+    if len(curve) < LEAST:
         return False
-    tail = good.value[-max(2, len(good) // 10) :]
-    best = float(np.min(_running_median(good.value)))
-    return float(np.min(tail)) - best > max(DIVERGED * (float(good.value[0]) - best), 0.5)
+    tail = curve.value[-max(2, len(curve) // 10) :]
+    best = float(np.min(_running_median(curve.value)))
+    return float(np.min(tail)) - best > max(DIVERGED * (float(curve.value[0]) - best), 0.5)
 
 
 def _running_median(y: Floats) -> Floats:
@@ -256,34 +270,35 @@ def _last_regime(curve: Curve, segments: list[tuple[int, int]]) -> int:
 
 
 def _slope(curve: Curve, error: Floats, start: int) -> tuple[Estimate, Estimate]:
-    """Weighted least squares of the loss on log2 steps from ``start``; slope and level at the end."""
+    """Slope against log2 steps and level, both at the last step.
+
+    A parabola from ``start`` by weighted least squares, whose bend has a normal prior of ``BENDS`` of the
+    slope: with few points it is the straight line's slope, with an interval that knows the line may bend.
+    """
     x, y = np.log2(curve.step[start:].astype(float)), curve.value[start:]
-    w = 1 / error[start:] ** 2
-    x = x - x[-1]
-    mean = float(w @ x / w.sum())
-    spread = float(w @ (x - mean) ** 2)
-    slope = float(w @ ((x - mean) * y)) / spread
-    end = float(w @ y / w.sum()) - slope * mean
-    residual = y - end - slope * x
-    misfit = float(w @ residual**2) / max(1, len(x) - 2)  # above 1 where the line is not the whole truth
-    inflate = max(1.0, misfit) ** 0.5 * _student(len(x) - 2)
-    half = Z90 * inflate * spread**-0.5
-    level = Z90 * inflate * (1 / float(w.sum()) + mean**2 / spread) ** 0.5
+    x, w = x - x[-1], 1 / error[start:] ** 2
+    line = abs(float(np.polyfit(x, y, 1, w=np.sqrt(w))[0]))
+    design = np.stack([np.ones_like(x), x, x**2], axis=1)
+    precision = design.T @ (w[:, None] * design)
+    precision[2, 2] += 1 / max(BENDS * line, PRINTED) ** 2
+    cov = np.linalg.inv(precision)
+    end, slope, bend = (float(v) for v in cov @ (design.T @ (w * y)))
+    residual = y - design @ (end, slope, bend)
+    freedom = max(1, len(x) - 2)
+    misfit = float(w @ residual**2) / freedom  # above 1 where the parabola is not the whole truth
+    wide = Z90 * t_ratio(Z90, freedom) * max(1.0, misfit) ** 0.5
+    half, level = (wide * float(cov[i, i]) ** 0.5 for i in (1, 0))
     return (
         Estimate(slope, slope - half, slope + half, "nats per doubling"),
         Estimate(end, end - level, end + level, "nats"),
     )
 
 
-def _student(freedom: int) -> float:
-    """Student's 90 % quantile over the normal one (Hill 1970, first term): wider where points are few."""
-    return 1 + (Z90**2 + 1) / (4 * max(freedom, 1)) * 1.3
-
-
-def _verdict(slope: Estimate, phases: tuple[Phase, ...]) -> CurveVerdict:
-    if slope.low > 0:
+def _verdict(slope: Estimate, level: Estimate, phases: tuple[Phase, ...]) -> CurveVerdict:
+    worth = WORTH * abs(level.value)
+    if slope.low > 0 and slope.value > worth:
         return "rising"
-    if slope.high >= 0:
+    if slope.high >= 0 or abs(slope.value) <= worth:
         return "flat"
     before = [p.per_doubling for p in phases[:-1]]
     return "slowing" if before and slope.value > SLOWED * before[-1] and before[-1] < 0 else "falling"

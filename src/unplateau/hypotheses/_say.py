@@ -10,7 +10,8 @@ import numpy as np
 from ..curve import Curve
 from ..estimate import Estimate
 from ..run import Run
-from ..state import State, state_of
+from ..state import state_of
+from ..student import t_ratio
 from . import Evidence, Finding, Remedy
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "untestable_on",
 ]
 
+LEAST = 0.01
 SURE, LIKELY = 0.9, 0.7  # probabilities given by evidence of two kinds, and of one kind
 
 
@@ -60,7 +62,7 @@ def finding(
         cause,
         verdict,  # type: ignore[arg-type]
         tuple(evidence),
-        probability=probability,
+        probability=min(max(probability, LEAST), 1 - LEAST),  # no log can show 0 or 1
         missing=tuple(missing) if verdict == "undecided" else (),
         remedy=remedy if verdict != "refuted" else None,
         stake=stake,
@@ -92,8 +94,13 @@ class Trend:
         self.sd = float(np.sqrt(residual @ residual / max(1, len(x) - 2)))
         self.change = slope * float(x[-1] - x[0])
         self.change_error = max(self.sd, 1e-4) / sqrt(spread) * float(x[-1] - x[0])
+        self.freedom = max(1, len(x) - 2)  # few points know their own scatter badly: see ``surely``
         self.end = self.mean + slope * float(x[-1])
         self.mean_error = max(self.sd, 1e-4) / sqrt(len(x))
+
+    def surely(self, errors: float) -> float:
+        """How many of its own standard errors are as unlikely as ``errors`` of a normal one."""
+        return errors * t_ratio(errors, self.freedom)
 
 
 def gap_trend(run: Run, share: float = 0.5, *, batches: bool = False) -> Trend | None:
@@ -132,7 +139,18 @@ def batches_between(run: Run, val: Curve) -> Curve | None:
     return Curve(val.step[has], sums[has] / counts[has], batch.unit)
 
 
-def fall_of(state: State) -> str:
+def fall_of(run: Run) -> str:
     """The slope in words, with its interval."""
+    state = state_of(run)
     assert state.slope is not None
-    return f"{state.series} changes by {state.slope} of tokens since step {state.since_step:,}"
+    what = "tokens" if run.has("tokens_per_step") else "steps"
+    return f"{state.series} changes by {state.slope} of {what}; judged since step {state.since_step:,}"
+
+
+def tokens_each(per_param: float) -> str:
+    """Tokens per parameter, two digits below ten.
+
+    >>> tokens_each(191.3), tokens_each(4e-5)
+    ('191', '4e-05')
+    """
+    return f"{per_param:,.0f}" if per_param >= 10 else f"{per_param:.2g}"

@@ -14,7 +14,9 @@ from ._say import against
 
 SPENT = 0.02  # share of the peak below which a step moves nothing: 1/5 of the usual floor
 LATE = 0.8  # share of the run; a rate that is spent before is exhausted, not annealed
-PAST = 40.0  # tokens per parameter: twice compute-optimal (Hoffmann et al. 2022)
+OPTIMAL = 20.0  # tokens per parameter that are compute-optimal (Hoffmann et al. 2022)
+PAST = 2 * OPTIMAL  # well past it
+ANNEALED = 0.12  # share of the peak; the usual floor is a tenth
 POINTS = 400  # of the schedule looked at
 
 

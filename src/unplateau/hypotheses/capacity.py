@@ -19,7 +19,7 @@ from ..run import Fact, Run
 from ..units import count
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._rates import rates_of
-from ._say import against, finding, gap_trend, pro, state_of
+from ._say import against, finding, gap_trend, pro, state_of, tokens_each
 
 NAME = "capacity"
 OPTIMAL = 20.0  # tokens per parameter (Hoffmann 2022)
@@ -34,7 +34,7 @@ STAKE = 0.3  # nats; what twice the width is worth at 40M parameters (Besiroglu 
 
 def test(run: Run) -> Finding:
     per_param = float(run.get("tokens_per_param"))
-    said = f"{per_param:,.0f} tokens per parameter ({count(run.get('params'))} parameters); {OPTIMAL:.0f} are compute-optimal"
+    said = f"{tokens_each(per_param)} tokens per parameter ({count(run.get('params'))} parameters); {OPTIMAL:.0f} are compute-optimal"
     evidence = [(pro if per_param > 5 * OPTIMAL else against)(said, run.source("tokens_per_param"))]
     probability = next((p for least, p in PLACES if per_param >= least), PLACES[-1][1])
     for other, limit in _others(run):

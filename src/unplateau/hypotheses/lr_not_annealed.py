@@ -14,6 +14,8 @@ Sources: Tissue et al. 2024 (arXiv 2408.11029); Luo et al. 2025 (multi-power law
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..run import Fact, Run
 from ..units import count
 from . import Evidence, Finding, Hypothesis, Remedy
@@ -24,6 +26,8 @@ from .lr_rewarmed import rise_of
 NAME = "lr-not-annealed"
 HIGH, LOW = 0.2, 0.12  # shares of the peak; nanoGPT's own recipe ends at .1
 GAIN = 0.2  # nats for all of the peak: .258 (peak/1e-3)^.303 x the share released, SCIENCE.md section 2
+FALLING = 0.98  # of the rate a tenth of the log before: it is coming down
+DONE = 0.95  # of the planned steps
 EARLY = 0.5  # of the planned steps; before that a high rate is as it should be
 COOLDOWN = 0.15  # of the steps so far; Haegele et al. 2024 find 10 to 20 % enough
 ASKS = ("the planned end and the schedule", "a longer log")
@@ -36,39 +40,53 @@ def test(run: Run) -> Finding:
     source = run.source("lr_now") or "schedule"
     if share <= LOW:
         return finding(NAME, 0.02, [against(fact, source)])
-    evidence = [pro(fact, source)]
-    end = run.get("planned_end")
-    left = (end or 0) - step
-    if end and run.schedule is not None and left > 0:
-        to = run.schedule(int(end)) / peak
+    evidence, left = [pro(fact, source)], _steps_left(run, step)
+    if left:
         evidence.append(
-            pro(f"the schedule has {left:,} steps to go, down to {to:.0%} of the peak", "schedule")
+            pro(f"the schedule has {left:,} steps to go" + _down_to(run, step + left, peak), "schedule")
         )
     probability = SURE if share >= HIGH else LIKELY - 0.2
-    for other, limit in _doubts(run, step, end):
+    for other, limit in _doubts(run, step, share, left):
         evidence.append(other)
         probability = min(probability, limit)
+    missing = ASKS if run.has("planned_end") else ASKS[1:]
     stake = GAIN * share
-    return finding(NAME, probability, evidence, stake=stake, remedy=_remedy(run, step, left), missing=ASKS)
+    return finding(NAME, probability, evidence, stake=stake, remedy=_remedy(run, step, left), missing=missing)
 
 
-def _doubts(run: Run, step: int, end: float | None) -> list[tuple[Evidence, float]]:
-    """Why a high rate may be no cause: it is early in the plan, still warming up, or the run is lost."""
-    state, lr, found = state_of(run), lr_curve(run), []
-    if state.verdict in ("diverged", "too-short"):
-        found.append((against(f"the loss is {state.verdict} at step {step:,}", state.series or "log"), 0.3))
+def _steps_left(run: Run, step: int) -> int:
+    """Steps until the rate is down, where the plan brings it down; 0 where it does not, or nobody knows."""
+    end, lr = run.get("planned_end"), lr_curve(run)
+    if not end or step >= end or run.schedule is None or lr is None:
+        return 0
+    if run.schedule.name == "recorded":  # only what was logged is known: is it on its way down?
+        return int(end) - step if lr.last < FALLING * lr.value[len(lr) * 9 // 10] else 0
+    if run.schedule(int(end)) > LOW * run.schedule.peak:
+        return 0
+    return int(min(end, run.get("decay_end") or end)) - step
+
+
+def _down_to(run: Run, end: int, peak: float) -> str:
+    known = run.schedule is not None and run.schedule.name != "recorded"
+    return f", down to {run.schedule(end) / peak:.0%} of the peak" if known and run.schedule else ""
+
+
+def _doubts(run: Run, step: int, share: float, left: int) -> list[tuple[Evidence, float]]:
+    """Why a high rate may be no cause: it is early, warming up, raised again, or the run has another trouble."""
+    state, lr, end, found = state_of(run), lr_curve(run), run.get("planned_end"), []
+    if state.verdict in ("diverged", "too-short", "rising"):
+        found.append((against(f"the loss is {state.verdict} at step {step:,}", state.series or "log"), 0.4))
     if lr is not None and len(lr) > 1 and lr.last >= lr.value.max() and lr.last > lr.value[len(lr) * 9 // 10]:
         found.append((against(f"the learning rate is still rising at step {step:,}", "schedule"), 0.2))
     if lr is not None and (rise := rise_of(lr)) is not None:
         fact = f"the learning rate had come down to {rise.low:.2e} and was raised again: see lr-rewarmed"
         found.append((against(fact, "schedule"), 0.5))
-    if (
-        end
-        and step < EARLY * end
-        and run.schedule is not None
-        and run.schedule(int(end)) <= LOW * run.schedule.peak
-    ):
+    if left and end and step < EARLY * end:
         found.append((against(f"the run is at {step / end:.0%} of its plan, which anneals", "schedule"), 0.5))
+    finishing = end is not None and (step >= DONE * end or left > 0)
+    if not finishing and state.slope is not None and -state.slope.value > GAIN * share:
+        fact = f"another doubling brings {-state.slope.value:.2f} nats, annealing some {GAIN * share:.2f}, at the end"
+        found.append((against(fact, state.series), 0.5))
     return found
 
 
@@ -83,29 +101,37 @@ def _now(run: Run) -> tuple[int, float, float]:
 
 
 def _remedy(run: Run, step: int, left: int) -> Remedy:
-    cooldown = max(1, round(COOLDOWN * step))
-    floor, kind = run.get("floor_lr"), run.get("schedule")
-    if left > 0 and run.schedule is not None and run.schedule(step + left) <= LOW * run.schedule.peak:
+    if left:
         return Remedy({}, _cost(run, left), "none", f"let the schedule finish: {left:,} steps are left")
-    if kind == "constant":
-        patch = {
-            "schedule": ("constant", "wsd"),
-            "decay_start": (None, step),
-            "decay_end": (None, step + cooldown),
-        }
-        patch |= {"floor_lr": (floor, 0.0), "max_steps": (run.get("max_steps"), step + cooldown)}
-    else:
-        patch = {"floor_lr": (floor, 0.0), "decay_end": (run.get("decay_end"), step + cooldown)}
+    cooldown = max(1, round(COOLDOWN * step))
     advice = f"cool down from the last checkpoint: the learning rate to 0 over {cooldown:,} steps"
+    if run.has("step_unit"):
+        advice = f"cool down from the last checkpoint: the learning rate to 0 over {COOLDOWN:.0%} of the run so far"
+    patch = _nanogpt(run, step, cooldown) if run.get("config_dialect") == "nanogpt" else {}
     return Remedy(patch, _cost(run, cooldown), "low: a branch, the run itself can go on", advice)
+
+
+def _nanogpt(run: Run, step: int, cooldown: int) -> dict[str, tuple[Any, Any]]:
+    """nanoGPT's cosine starts where warm-up ends: with the warm-up set to now, it falls from here to the new end."""
+    _, lr, peak = _now(run)
+    patch = {
+        "init_from": (run.get("init_from"), "resume"),
+        "schedule": (run.get("schedule"), "cosine"),
+        "peak_lr": (peak, float(f"{lr:.3g}")),
+        "floor_lr": (run.get("floor_lr"), 0.0),
+        "warmup_steps": (run.get("warmup_steps"), step),
+        "decay_end": (run.get("decay_end"), step + cooldown),
+        "max_steps": (run.get("max_steps"), step + cooldown),
+    }
+    return {key: (old, new) for key, (old, new) in patch.items() if old != new}
 
 
 def _cost(run: Run, steps: int) -> str:
     tokens, seconds = run.get("tokens_per_step"), run.get("step_seconds")
-    said = f"{steps:,} steps"
+    said = f"{steps:,} {run.get('step_unit', 'steps')}"
     if tokens:
         said += f", {count(steps * tokens)} tokens"
-    return said + (f", {steps * seconds / 3600:.1f} h at the logged step time" if seconds else "")
+    return said + (f", {steps * seconds / 3600:.2g} h at the logged step time" if seconds else "")
 
 
 def without(run: Run) -> Run | None:

@@ -111,7 +111,9 @@ def rise_of(lr: Curve) -> Rise | None:
     start = int(decayed[0])
     peak = float(so_far[start])
     lowest = np.minimum.accumulate(values[start:])
-    lasting = np.minimum(values[start:], np.append(values[start + 1 :], values[-1]) / KEEPS)
+    with np.errstate(over="ignore"):
+        later = np.append(values[start + 1 :], values[-1]) / KEEPS
+    lasting = np.minimum(values[start:], later)
     ups = lasting - lowest
     high = int(np.argmax(ups))
     low = int(np.argmin(values[start : start + high + 1]))

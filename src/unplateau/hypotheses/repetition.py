@@ -43,7 +43,7 @@ def test(run: Run) -> Finding:
         chance = 0.03 if passes < FEW else 0.2 if passes < MANY else 0.5
         return finding(NAME, chance, evidence, stake=0.05, missing=("train and val loss evaluated alike",))
     growth = gap_growth(run)
-    grows = gap.change > max(ERRORS * gap.change_error, GROWS) and gap.end > GROWS
+    grows = gap.change > max(gap.surely(ERRORS) * gap.change_error, GROWS) and gap.end > GROWS
     said = f"val - train changes by {gap.change:+.3f} +- {gap.change_error:.3f} nats from step {gap.first:,} to {gap.last:,}"
     evidence.append((pro if grows else against)(said, "val_loss, train_loss"))
     if grows and growth is not None:
@@ -111,7 +111,9 @@ def _remedy(run: Run) -> Remedy:
         if val is not None
         else ""
     )
-    return Remedy({}, "more documents; the same steps", "none", "train on more unique tokens" + best)
+    return Remedy(
+        {}, "more documents; the same steps", "none", "train on more unique tokens, or stop earlier" + best
+    )
 
 
 def without(run: Run) -> Run | None:
@@ -128,7 +130,7 @@ def without(run: Run) -> Run | None:
 
 HYPOTHESIS = Hypothesis(
     name=NAME,
-    claim="The same tokens were seen too often, and are being memorised.",
+    claim="The model memorises its training text: val no longer follows train.",
     needs=("val_loss|passes",),
     test=test,
     without=without,

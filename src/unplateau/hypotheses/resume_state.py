@@ -60,7 +60,7 @@ def test(run: Run) -> Finding:
         return finding(NAME, 0.3, evidence, missing=ASKS)
     if worst:
         return finding(NAME, 0.8, evidence, stake=min(0.3, worst / 2), remedy=FIX, missing=ASKS)
-    return finding(NAME, 0.75 if replay else 0.1, evidence, stake=0.005, remedy=FIX, missing=ASKS)
+    return finding(NAME, 0.5 if replay else 0.1, evidence, stake=0.005, remedy=FIX, missing=ASKS)
 
 
 def _unbroken(run: Run) -> Finding:
@@ -133,7 +133,7 @@ def _replay(run: Run, at: list[int]) -> Evidence | None:
 
 HYPOTHESIS = Hypothesis(
     name=NAME,
-    claim="A resume lost optimiser, schedule, data position or random state.",
+    claim="A resume did not restore all of optimiser, schedule, data position and random state.",
     needs=("val_loss|train_loss|batch_loss",),
     test=test,
     asks=("a log with a loss, across the resume",),

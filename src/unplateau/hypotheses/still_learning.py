@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from ..run import Run
 from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import against, chance_below, fall_of, finding, pro, state_of
-from ._schedule import LATE, PAST, spent_at, stopped_learning
+from ._say import against, chance_below, fall_of, finding, pro, state_of, tokens_each
+from ._schedule import LATE, OPTIMAL, PAST, spent_at, stopped_learning
 
 NAME = "still-learning"
 WORTH = 0.02  # nats per doubling; a slower fall is twice the seed noise of SCIENCE.md section 2 per four doublings
@@ -34,10 +34,14 @@ def test(run: Run) -> Finding:
             )
         return Finding(NAME, "untestable", missing=("a longer log: at least four evaluations",))
     falling = chance_below(state.slope, -WORTH)
-    evidence = [(pro if falling > 0.5 else against)(fall_of(state), state.series)]
+    if state.verdict not in ("falling", "slowing"):
+        falling = min(falling, 0.6)
+    evidence = [(pro if falling > 0.5 else against)(fall_of(run), state.series)]
+    if lost := nothing_gained(run):
+        return finding(NAME, 0.05, [lost, *evidence])
     if stop := stopped_learning(run):
         evidence.append(stop)
-        falling = min(falling, 0.8 if short_of_training(run, evidence) else 0.4)
+        falling = min(falling, 0.8 if cut_short(run, evidence) else 0.4)
     if 0.1 < falling < 0.9 and state.smallest_visible_slope is not None:
         evidence.append(_sight(state.smallest_visible_slope, state.series))
     return finding(
@@ -50,14 +54,26 @@ def test(run: Run) -> Finding:
     )
 
 
-def short_of_training(run: Run, evidence: list[Evidence]) -> bool:
-    """True for a run that was annealed as planned, on few tokens: a longer schedule would have gone on falling."""
+def nothing_gained(run: Run) -> Evidence | None:
+    """Evidence that the loss at the end lies above the one before the first step (a finetuning that gains nothing)."""
+    state = state_of(run)
+    curve = run.series[state.series].finite
+    if state.level is None or curve.step[0] != 0 or state.level.low <= curve.first:
+        return None
+    said = f"{state.series} ends at {state.level.value:.4g}, above the {curve.first:.4g} of step 0: nothing was gained"
+    return against(said, state.series)
+
+
+def cut_short(run: Run, evidence: list[Evidence]) -> bool:
+    """True for a run that was annealed as planned while it still fell: a longer schedule would have gone on."""
     spent, end, per_param = spent_at(run), run.get("steps_done"), run.get("tokens_per_param")
-    if spent is None or not end or per_param is None or spent < LATE * end or per_param >= PAST:
+    if spent is None or not end or spent < LATE * end:
         return False
-    said = f"{per_param:,.0f} tokens per parameter: a longer schedule would have fallen further"
-    evidence.append(pro(said, run.source("tokens_per_param")))
-    return True
+    if per_param is None:
+        return state_of(run).verdict == "falling"
+    said = f"{tokens_each(per_param)} tokens per parameter; {OPTIMAL:.0f} are compute-optimal"
+    evidence.append((pro if per_param < PAST else against)(said, run.source("tokens_per_param")))
+    return per_param < PAST or state_of(run).verdict == "falling"
 
 
 def _sight(smallest: float, series: str) -> Evidence:

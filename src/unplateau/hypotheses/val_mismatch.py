@@ -42,9 +42,9 @@ def test(run: Run) -> Finding:
     if gap is None:
         return Finding(NAME, "untestable", missing=("four evaluations of both train and val loss",))
     fact = f"val - train is {gap.mean:+.3f} +- {gap.mean_error:.3f} nats over the last {gap.n} evaluations"
-    if gap.mean < -ERRORS * gap.mean_error and gap.mean < -SMALL:
+    if gap.mean < -gap.surely(ERRORS) * gap.mean_error and gap.mean < -SMALL:
         return _below(run, gap, fact)
-    if gap.mean < SMALL or gap.mean < ERRORS * gap.mean_error:
+    if gap.mean < SMALL or gap.mean < gap.surely(ERRORS) * gap.mean_error:
         return finding(NAME, 0.05, [against(fact, "val_loss, train_loss")])
     return _above(run, gap, fact)
 
