@@ -111,7 +111,8 @@ class TestText:
         unsure = a_finding("capacity", "undecided", probability=0.3, missing=("unique_tokens",))
         unknown = Finding("repetition", "untestable", missing=("unique_tokens",))
 
-        said = headline(a_diagnosis(unsure, unknown))
+        configured = a_run().with_facts(config_dialect=Fact("nanogpt"))
+        said = headline(a_diagnosis(unsure, unknown, run=configured))
 
         assert "undecided: capacity (30%)" in said
         assert "--unique-tokens N" in said
@@ -119,7 +120,7 @@ class TestText:
     def test_a_run_that_still_learns_is_told_to_go_on(self):
         said = headline(a_diagnosis(a_finding("still-learning", "supported", probability=0.9)))
 
-        assert "keep going" in said
+        assert "Not a plateau: it is still learning" in said
         assert "Cause:" not in said
 
     def test_an_empty_run_is_too_short_to_judge(self):

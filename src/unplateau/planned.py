@@ -9,6 +9,7 @@ from .curve import Curve
 from .run import Fact, Schedule
 
 POINTS = 3  # logged learning rates that make a schedule; fewer tell nothing of its form
+MULTIPLIER = "lrm"  # nanochat logs the share of each group's peak; its form is that of the schedule
 SPLICED = 1000  # points of each part of a schedule that was changed at a resume
 KEPT = 4096  # points of a logged schedule; more add nothing between their neighbours
 
@@ -25,7 +26,7 @@ def schedule_of(facts: Mapping[str, Fact], series: Mapping[str, Curve]) -> Sched
     before = facts["schedule_before"].value if "schedule_before" in facts else None
     if now is not None and isinstance(before, list):
         return spliced(before, facts, now)
-    return now or recorded(series.get("lr"))
+    return now or recorded(series.get("lr") or series.get(MULTIPLIER))
 
 
 def spliced(before: list[tuple[int, dict[str, Any]]], facts: Mapping[str, Fact], now: Schedule) -> Schedule:

@@ -114,7 +114,7 @@ def _state(run: Run) -> State:
 
 def judged(run: Run) -> tuple[str, Curve | None]:
     """The loss to judge by: the first of val, train, batch with ``LEAST`` points after the start."""
-    sane = [(n, _sane(run.series[n].finite)) for n in LOSSES if n in run.series]
+    sane = [(n, _sane(run.series[n].finite)) for n in JUDGED if n in run.series]
     found = [(n, curve) for n, curve in sane if len(curve)]
     for name, curve in found:
         if len(after_start(curve)) >= LEAST:
@@ -289,8 +289,8 @@ def _slope(curve: Curve, error: Floats, start: int) -> tuple[Estimate, Estimate]
     wide = Z90 * t_ratio(Z90, freedom) * max(1.0, misfit) ** 0.5
     half, level = (wide * float(cov[i, i]) ** 0.5 for i in (1, 0))
     return (
-        Estimate(slope, slope - half, slope + half, "nats per doubling"),
-        Estimate(end, end - level, end + level, "nats"),
+        Estimate(slope, slope - half, slope + half, f"{curve.unit} per doubling".lstrip()),
+        Estimate(end, end - level, end + level, curve.unit),
     )
 
 

@@ -92,7 +92,7 @@ def _remedy(run: Run) -> Remedy:
     advice = (
         "keep going to the planned end"
         if end and step and end > step
-        else "train longer, with a schedule that ends there"
+        else "train longer, with a schedule that ends where the run does"
     )
     return Remedy({}, cost, "none", advice)
 

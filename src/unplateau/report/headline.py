@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from ..curve import Curve
 from ..diagnose import Diagnosis
 from ..hypotheses import Finding
 from ..state import State
 
+FEW = 5  # evaluations that fit a sentence
 STATE = {
     "falling": "the loss is still falling",
     "slowing": "the loss is slowing down",
@@ -18,8 +22,8 @@ STATE = {
 }
 #: causes that are a reading of the curve: what they say instead of "Cause:"
 NO_PLATEAU = {
-    "still-learning": "Not a plateau: it is still learning, keep going",
-    "converged": "It is at its floor: more steps buy nothing, stop",
+    "still-learning": "Not a plateau: it is still learning",
+    "converged": "It is annealed and done, as planned: more steps of this schedule buy nothing",
 }
 #: how to hand over what is missing
 HOW = {
@@ -45,14 +49,39 @@ def headline(found: Diagnosis, claims: Mapping[str, str] | None = None) -> str:
 def _moves(found: Diagnosis) -> str:
     state, curve = found.state, found.run.series.get(found.state.series)
     said = STATE[state.verdict]
+    if curve is None:
+        return f"{said[0].upper()}{said[1:]}."
+    if not np.isfinite(curve.value[-1]):
+        return _lost(state, curve)
     if state.verdict in ("flat", "diverged") and state.since_step is not None:
-        said += f" since step {state.since_step:,}"
-    said = said[0].upper() + said[1:]
-    if curve is None or not len(curve.finite):
-        return f"{said}."
+        said += f" since {step_of(found)} {state.since_step:,}"
     last = curve.finite
-    at = f"{state.series} {_loss(state, last.last)}{_unit(last.unit)} at step {int(last.step[-1]):,}"
-    return f"{said}: {at}{_slope(state, last.unit)}."
+    at = f"{state.series} {_loss(state, last.last)}{_unit(last.unit)} at {step_of(found)} {int(last.step[-1]):,}"
+    return f"{said[0].upper()}{said[1:]}: {at}{_slope(found, last.unit)}.{_few_evaluations(found)}"
+
+
+def _lost(state: State, curve: Curve) -> str:
+    """The sentence for a loss that ends in nan."""
+    if not len(curve.finite):
+        return f"Every {state.series} is nan or infinite, from step {int(curve.step[0]):,} on: nothing was trained."
+    good = curve.finite.between(0, state.since_step or 0)
+    before = f"; before, at step {int(good.step[-1]):,}, it was {good.last:.4g}" if len(good) else ""
+    return f"The run is lost: {state.series} is nan or infinite since step {state.since_step:,}{before}."
+
+
+def step_of(found: Diagnosis) -> str:
+    """What the log counts: steps, or records or epochs where it has none."""
+    return {"records": "record", "epochs": "epoch"}.get(str(found.run.get("step_unit")), "step")
+
+
+def _few_evaluations(found: Diagnosis) -> str:
+    """Evaluations that are too few to judge by, told all the same."""
+    val = found.run.series.get("val_loss")
+    if val is None or found.state.series == "val_loss" or not 1 < len(val.finite) <= FEW:
+        return ""
+    val, best = val.finite, int(np.argmin(val.finite.value))
+    listed = ", ".join(f"{v:.4g}" for v in val.value.tolist())
+    return f" Only {len(val)} evaluations, too few to judge by: {listed}; the lowest at {step_of(found)} {int(val.step[best]):,}."
 
 
 def _unit(unit: str) -> str:
@@ -64,10 +93,11 @@ def _loss(state: State, value: float) -> str:
     return f"{value:.{state.level.places if state.level else 4}f}"
 
 
-def _slope(state: State, unit: str) -> str:
+def _slope(found: Diagnosis, unit: str) -> str:
+    state = found.state
     if state.slope is None:
         return ""
-    per = f"{unit} per doubling of tokens".lstrip()
+    per = f"{unit} per doubling of {'tokens' if found.run.has('tokens_per_step') else f'{step_of(found)}s'}".lstrip()
     if state.verdict == "flat" and state.smallest_visible_slope is not None:
         return f"; a slope of {state.smallest_visible_slope:.2g} {per} would have shown"
     low, value, high = (
@@ -83,7 +113,7 @@ def _why(found: Diagnosis, claims: Mapping[str, str]) -> str:
     also = [f for f in of(found.findings, "supported") if f is not first]
     then = f" Also: {', '.join(map(named, also[:3]))}." if also else ""
     if first.cause in NO_PLATEAU:
-        return f"{NO_PLATEAU[first.cause]}{chance(first)}.{then}"
+        return f"{NO_PLATEAU[first.cause]}{chance(first)}.{_advice(first)}{then}"
     if first.verdict == "supported":
         return f"{_claimed(first, claims)}{_advice(first)}{then}"
     return f"Most likely, not proved: {_claimed(first, claims)}{then}{_send(found)}"
@@ -113,6 +143,8 @@ def _unsure(found: Diagnosis) -> str:
 
 def _send(found: Diagnosis) -> str:
     """What would settle most of the open causes, those in front before those that nothing points to."""
+    if found.run.schedule is None and not found.run.has("config_dialect") and found.run.loss is not None:
+        return " To settle it, send the trainer's config: --config FILE."
     wanted = wanted_facts(of(found.findings, "undecided")) or wanted_facts(found.findings)
     return f" To settle it, send {how(wanted[0][0])}." if wanted else ""
 

@@ -20,6 +20,7 @@ from .redact import redacted
 
 SHORT = 60  # lines; what fits on a screen and a half
 E = 10**6  # entries; no run has so many
+BESIDE = ("train_loss", "batch_loss")  # the second curve of the chart
 SHOWN = 16  # the chart shows the last sixteenth to the end: four doublings; before that the loss only falls
 
 
@@ -95,6 +96,8 @@ def _spaced(parts: Sequence[Sequence[Line]]) -> Iterator[Line]:
 def _title(found: Diagnosis, claims: Mapping[str, str]) -> Iterator[Line]:
     yield Line(f"{found.run.name} ({found.run.format or 'unknown format'})", "dim", most=1)
     yield Line(headline(found, claims), "title")
+    if unit := found.run.get("step_unit"):
+        yield Line(f"The log has no optimiser steps: every step here is one of its {unit}.")
 
 
 def _chart(run: Run, state: State, width: int, height: int) -> list[str]:
@@ -102,7 +105,9 @@ def _chart(run: Run, state: State, width: int, height: int) -> list[str]:
     main = run.series.get(state.series)
     if main is None:
         return []
-    beside = next((n for n in ("train_loss", "batch_loss") if n in run.series and n != state.series), "")
+    beside = next((n for n in BESIDE if n in run.series and n != state.series), "")
+    if beside and run.series[beside].unit != main.unit:
+        beside = ""  # two units have no axis in common
     per_step = run.get("tokens_per_step")
     known = isinstance(per_step, (int, float)) and per_step > 0
     start = int(main.step[-1]) // SHOWN if len(main) else 0
