@@ -21,7 +21,7 @@ import numpy as np
 from ..run import Fact, Run
 from ..units import count
 from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import LIKELY, SURE, against, finding, gap_trend, pro
+from ._say import LIKELY, SURE, Trend, against, finding, gap_trend, pro
 from .val_mismatch import EARLY, early_gap, gap_growth
 
 NAME = "repetition"
@@ -52,14 +52,14 @@ def test(run: Run) -> Finding:
     if not grows or passes is None:
         evidence += _memory(run)
     new = False
-    if grows and gap.end > OPEN:
+    if grows and surely_open(gap):
         early, share = early_gap(run)
         new = early < EARLY * gap.end
         said = f"at the first evaluation, {share:.0%} into the run, it was {early:+.3f} nats"
         evidence.append((pro if new else against)(said, "val_loss, train_loss"))
     return finding(
         NAME,
-        _probability(passes, growth, gap.end, grows=grows, new=new),
+        _probability(passes, growth, wide=surely_open(gap), grows=grows, new=new),
         evidence,
         stake=max(gap.end, 0.0),
         missing=ASKS,
@@ -67,14 +67,19 @@ def test(run: Run) -> Finding:
     )
 
 
-def _probability(passes: float | None, growth: float | None, end: float, *, grows: bool, new: bool) -> float:
+def surely_open(gap: Trend) -> bool:
+    """True when the gap at the end is wider than ``OPEN`` by ``ERRORS`` of its errors."""
+    return gap.end - ERRORS * gap.mean_error > OPEN
+
+
+def _probability(passes: float | None, growth: float | None, *, wide: bool, grows: bool, new: bool) -> float:
     if passes is not None and passes < FEW:
         return 0.05
     if not grows:
         return 0.05 if passes is None or passes < MANY else 0.3
     if passes is not None and passes >= MANY:
         return 0.95
-    if growth is None or end < OPEN:  # train stands, or the gap is too small to blame
+    if growth is None or not wide:  # train stands, or the gap is too small to blame
         return 0.3
     if growth >= HALF and new:
         return SURE if growth >= ALL else LIKELY + 0.1
