@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import erf, sqrt
+from math import erf, log, sqrt
 
 import numpy as np
 
@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 LEAST = 0.01
+EVEN = 0.3  # nats above ln(vocabulary)
 SURE, LIKELY = 0.9, 0.7  # probabilities given by evidence of two kinds, and of one kind
 
 
@@ -154,3 +155,18 @@ def tokens_each(per_param: float) -> str:
     ('191', '4e-05')
     """
     return f"{per_param:,.0f}" if per_param >= 10 else f"{per_param:.2g}"
+
+
+def worse_than_even(run: Run) -> Evidence | None:
+    """Evidence of a val loss above that of an even guess while train lies well under it; None otherwise.
+
+    Memorising makes a model sure of the wrong words now and then; it does not make it worse than knowing nothing.
+    """
+    vocab, val, train = run.get("vocab_size"), run.series.get("val_loss"), run.series.get("train_loss")
+    if not vocab or val is None or train is None or min(len(val.finite), len(train.finite)) < 4:
+        return None
+    even, v, t = log(vocab), *(float(np.median(c.finite.value[-4:])) for c in (val, train))
+    if v < even + EVEN or t > even - 1:
+        return None
+    fact = f"val stands at {v:.2f} nats, worse than an even guess over {vocab:,} tokens ({even:.2f}); train at {t:.2f}"
+    return pro(fact, "val_loss, train_loss, vocab_size")

@@ -82,7 +82,9 @@ def _doubts(run: Run, step: int, share: float, left: int) -> list[tuple[Evidence
         fact = f"the learning rate had come down to {rise.low:.2e} and was raised again: see lr-rewarmed"
         found.append((against(fact, "schedule"), 0.45))
     if left and end and step < EARLY * end:
-        found.append((against(f"the run is at {step / end:.0%} of its plan, which anneals", "schedule"), 0.45))
+        found.append(
+            (against(f"the run is at {step / end:.0%} of its plan, which anneals", "schedule"), 0.45)
+        )
     finishing = end is not None and (step >= DONE * end or left > 0)
     if not finishing and state.slope is not None and -state.slope.value > GAIN * share:
         fact = f"another doubling brings {-state.slope.value:.2f} nats, annealing some {GAIN * share:.2f}, at the end"

@@ -21,7 +21,7 @@ import numpy as np
 from ..run import Fact, Run
 from ..units import count
 from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import LIKELY, SURE, Trend, against, finding, gap_trend, pro
+from ._say import LIKELY, SURE, Trend, against, finding, gap_trend, pro, worse_than_even
 from .val_mismatch import EARLY, early_gap, gap_growth
 
 NAME = "repetition"
@@ -57,6 +57,9 @@ def test(run: Run) -> Finding:
         new = early < EARLY * gap.end
         said = f"at the first evaluation, {share:.0%} into the run, it was {early:+.3f} nats"
         evidence.append((pro if new else against)(said, "val_loss, train_loss"))
+    if worse := worse_than_even(run):
+        against_it = against(worse.fact, worse.source)
+        return finding(NAME, 0.3, [*evidence, against_it], stake=max(gap.end, 0.0), missing=ASKS)
     return finding(
         NAME,
         _probability(passes, growth, wide=surely_open(gap), grows=grows, new=new),

@@ -4,7 +4,7 @@ Claim: the data was cut into tokens by another tokenizer than the model was made
 Mechanism: fresh weights guess evenly, so the first loss is ln(vocabulary), whatever the text. A
 checkpoint that reads another tokenizer's numbers starts near or above ln(vocabulary) instead of 2 to 4.
 Supported by: a checkpoint whose first loss is that of an even guess or worse; fresh weights whose first
-loss is that of a smaller vocabulary than configured.
+loss is that of a smaller vocabulary than configured; a val loss worse than an even guess while train learns.
 Refuted by: a fresh first loss within .3 nats of ln(vocabulary). A vocabulary padded from 50,257 to 50,304
 is worth .0009 nats and speeds up the matrix product.
 Needs: the vocabulary's size, and the loss before the first update.
@@ -20,7 +20,7 @@ from math import exp, log
 
 from ..run import Run
 from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import against, finding, pro
+from ._say import against, finding, pro, worse_than_even
 from ._start import INIT, Start, scratch, start_of, vocabulary
 
 NAME = "tokenizer-mismatch"
@@ -41,6 +41,8 @@ FIX = Remedy(
 def test(run: Run) -> Finding:
     start = start_of(run)
     padding = _padding(run)
+    if worse := worse_than_even(run):
+        return finding(NAME, 0.75, [worse], stake=1.0, remedy=FIX, missing=ASKS)
     if start is None:
         if not padding:
             return Finding(NAME, "untestable", missing=ASKS)
