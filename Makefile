@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench docs check-docs clean
+.PHONY: demo test lint bench bench-planted docs clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -31,3 +31,7 @@ bench: $(VENV)/.installed
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+bench-planted: $(VENV)/.installed
+	$(BIN)/python benchmarks/planted/check.py
+	$(BIN)/python benchmarks/planted/constants.py
