@@ -63,9 +63,9 @@ def clean(raw: bytes) -> bytes:
     if b"\r" in raw:
         while b"\r\r\n" in raw:
             raw = raw.replace(b"\r\r\n", b"\r\n")
-        raw = LONE_CR.sub(b"\0", raw.replace(b"\0", b"").replace(b"\r\n", b"\n"))
+        raw = LONE_CR.sub(b"\0", raw.translate(None, b"\0").replace(b"\r\n", b"\n"))
         return raw.replace(b"\0", b"\r\n")
-    return raw.replace(b"\0", b"") if b"\0" in raw else raw
+    return raw.translate(None, b"\0") if b"\0" in raw else raw  # replace takes ten times as long on nothing else
 
 
 class Source:

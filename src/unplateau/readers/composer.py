@@ -10,7 +10,7 @@ from ..run import Run
 from ..source import Source
 from . import Options, Reader
 from ._lines import MACHINE, marked, number, settle
-from ._records import Recorder
+from ._records import STEP_LIMIT, Recorder
 from ._text import Book, count
 from ._units import in_nats
 
@@ -79,7 +79,7 @@ class _Log:
         """Write the block that ends here."""
         block, step = self.block, self.step
         self.block, self.step = {}, None
-        if BATCH in block and block[BATCH] >= 0:
+        if 0 <= block.get(BATCH, -1) < STEP_LIMIT:
             step = int(block[BATCH]) if step is None else step
         row = _row(block)
         if not row:
