@@ -27,7 +27,7 @@ HEAVY = {"torch", "pandas", "pyarrow", "matplotlib", "sklearn"}
 ROWS = {
     5: ("cli", "__main__"),
     4: ("report", "watch", "integrations"),
-    3: ("diagnose", "reading", "budget", "forecast", "probe", "verify", "simulate"),
+    3: ("diagnose", "reading", "logs", "captures", "budget", "forecast", "probe", "verify", "simulate"),
     2: ("hypotheses", "laws", "readers", "train", "prepare"),
     1: (
         "run",

@@ -28,6 +28,8 @@ LOG = (
 )
 CONFIG = "n_layer = 2\nn_head = 4\nn_embd = 64\nblock_size = 48\nmax_iters = 2000\nlearning_rate = 1e-3\n"
 CSV = "step,train_loss,val_loss\n" + "".join(f"{n},{4 - n / 100},{4.1 - n / 100}\n" for n in range(0, 50, 10))
+#: some evaluations of LOG, as a table
+SAME = "step,val_loss\n" + "".join(f"{n},{4.1 - n / 1000:.3f}\n" for n in range(200, 1000, 200))
 
 
 def needs_shared(part):
@@ -159,7 +161,7 @@ class TestAFolder:
         assert run.get("n_layer") == 2
 
     def test_the_richest_log_is_read_and_the_others_are_named(self, folder):
-        (folder / "metrics.csv").write_text(CSV)
+        (folder / "metrics.csv").write_text(SAME)
         (folder / "meta.json").write_text('{"loss": 3}')
         (folder / "README.txt").write_text("step 1: train loss 1.0, val loss 1.0\n" * 9)
         (folder / "notes.txt").write_text("nothing to see\n")
@@ -211,6 +213,122 @@ class TestAFolder:
         (run,) = read_runs(folder)
 
         assert any("ckpt.pt" in warning for warning in run.warnings)
+
+
+def write(folder, **logs):
+    """Logs of nanoGPT by their names: ``a__train=4.0`` is a/train.log with a loss that starts there."""
+    for name, loss in logs.items():
+        path = folder / f"{name.replace('__', '/')}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(
+            "".join(
+                f"step {n}: train loss {loss - n / 1000:.4f}, val loss {loss + 0.1 - n / 1000:.4f}\n"
+                for n in range(100, 1100, 100)
+            )
+        )
+
+
+def names(runs):
+    return [run.name for run in runs]
+
+
+class TestSeveralRuns:
+    def test_seven_folders_are_seven_runs_named_by_them(self, tmp_path):
+        write(tmp_path, **{f"run{i}__train": 4 + i / 10 for i in range(7)})
+
+        runs = read_runs(tmp_path)
+
+        assert names(runs) == [f"run{i}/train.log" for i in range(7)]
+        assert [run.series["train_loss"].first for run in runs] == pytest.approx(
+            [3.9 + i / 10 for i in range(7)]
+        )
+        assert all(diagnose(run).state for run in runs)
+
+    def test_folders_within_folders_are_found(self, tmp_path):
+        write(tmp_path, cold__run__train=4.0, cold__mended__train=3.5, hot__logs__a__train=5.0)
+
+        assert names(read_runs(tmp_path)) == [
+            "cold/mended/train.log",
+            "cold/run/train.log",
+            "hot/logs/a/train.log",
+        ]
+
+    def test_each_has_the_config_of_its_own_folder(self, tmp_path):
+        write(tmp_path, a__train=4.0, b__train=5.0)
+        (tmp_path / "a" / "config.py").write_text(CONFIG)
+        (tmp_path / "b" / "config.py").write_text(CONFIG.replace("n_embd = 64", "n_embd = 32"))
+        (tmp_path / "config.py").write_text("n_layer = 77\n")
+        (tmp_path / "manifest.json").write_text('{"unique_tokens": 5000}')
+
+        a, b = read_runs(tmp_path)
+
+        assert (a.get("n_embd"), b.get("n_embd"), a.get("n_layer"), b.get("n_layer")) == (64, 32, 2, 2)
+        assert a.get("unique_tokens") == b.get("unique_tokens") == 5000
+
+    def test_a_folder_of_several_logs_is_several_runs(self, tmp_path):
+        write(tmp_path, seed1=4.0, seed2=4.01, seed3=4.02)
+        (tmp_path / "config.py").write_text(CONFIG)
+
+        runs = read_runs(tmp_path)
+
+        assert names(runs) == ["seed1.log", "seed2.log", "seed3.log"]
+        assert not runs[0].has("n_embd")  # it can be of one only
+        assert any("config.py" in w and "several runs" in w for w in runs[0].warnings)
+
+    def test_captures_of_one_run_are_one(self, tmp_path):
+        write(tmp_path, a=4.0)
+        text = (tmp_path / "a.log").read_text()
+        (tmp_path / "cut.log").write_text(text[: len(text) // 2])
+        rows = "".join(f"{n + 1},{4.1 - n / 1000:.3f}\n" for n in range(100, 1100, 100))
+        (tmp_path / "from1.csv").write_text("step,val_loss\n" + rows)
+        rows = "".join(f"{4 - n / 1000:.4f}\n" for n in range(100, 900, 100))
+        (tmp_path / "rows.csv").write_text("train_loss,accuracy\n" + rows.replace("\n", ",0\n"))
+
+        (run,) = read_runs(tmp_path)
+
+        assert run.name == "a.log"
+        assert any("cut.log" in w and "from1.csv" in w and "rows.csv" in w for w in run.warnings)
+
+    def test_a_log_and_one_of_the_same_run_in_a_folder_below_are_one(self, tmp_path):
+        write(tmp_path, a=4.0, tb__a=4.0, other__a=5.0)
+
+        assert names(read_runs(tmp_path)) == ["a.log", "other/a.log"]
+
+    def test_a_log_without_losses_at_the_top_hides_nothing(self, tmp_path):
+        write(tmp_path, a__train=4.0, b__train=5.0)
+        (tmp_path / "notes.txt").write_text("nothing to see\n" * 9)
+
+        assert names(read_runs(tmp_path)) == ["a/train.log", "b/train.log"]
+
+    def test_a_list_of_results_is_left_out(self, tmp_path):
+        write(tmp_path, a__train=4.0)
+        (tmp_path / "results.csv").write_text("name,step,val_loss\nx,9,1.5\ny,9,1.6\n")
+
+        (run,) = read_runs(tmp_path)
+
+        assert run.name == "train.log"
+        assert any("results.csv" in w for w in run.warnings)
+
+    def test_more_than_the_limit_are_named(self, tmp_path):
+        write(tmp_path, **{f"run{i:02}__train": 4 + i / 10 for i in range(53)})
+
+        runs = read_runs(tmp_path)
+
+        assert len(runs) == 50
+        assert runs[0].warnings[0].startswith("3 more logs left out, beyond the first 50: run50/train.log")
+
+    def test_checkpoints_of_several_outputs_are_a_run_each(self, tmp_path):
+        for folder in ("a", "b"):
+            for step in (9, 20):
+                state = {"log_history": [{"step": n, "loss": 3.0 - n / 99} for n in range(1, step)]}
+                path = tmp_path / folder / f"checkpoint-{step}"
+                path.mkdir(parents=True)
+                (path / "trainer_state.json").write_text(json.dumps(state))
+
+        runs = read_runs(tmp_path)
+
+        assert [len(run.series["batch_loss"]) for run in runs] == [19, 19]
+        assert names(runs) == [f"{folder}/checkpoint-20/trainer_state.json" for folder in "ab"]
 
 
 class TestNothing:

@@ -1,17 +1,17 @@
-"""What lies at a path: which files could be logs, and which config, manifest and checkpoint belong to them."""
+"""What lies at a path: which folders hold logs, and which config, manifest and checkpoint belong to each."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import UnreadableError
 
 ENTRIES = 2_000  # of a folder that are looked at
-CANDIDATES = 12  # logs of one folder that are read, the largest first
-GROUPS = 64  # folders below the given one that are looked into
+GROUPS = 64  # folders in which event files are looked for
+VISITED, DEEPEST = 500, 3  # folders below the given one that are looked into, and how far below
 PACKED = (".gz", ".zst")
 LOGS = (".log", ".txt", ".out", ".csv", ".tsv", ".jsonl")
 #: files with a log's suffix that are none
@@ -19,6 +19,8 @@ NOT_LOGS = re.compile(
     r"(?:readme|licen[cs]e|requirements|constraints|vocab|merges|notice|changelog|cmakelists|input|meta)\b",
     re.IGNORECASE,
 )
+#: folders that hold programs, not runs
+NOT_RUNS = re.compile(r"[._].*|node_modules|site-packages|venv")
 WHOLE = {"trainer_state.json": 0, "log.jsonl": 0}  # names that are logs whatever their suffix
 CONFIGS = ("config.py", "config.json", "training_args.json")  # trusted beside a single log
 FOLDER_CONFIGS = (*CONFIGS, "hyperparameters.yaml", "config.yaml", "config.yml", "config.toml")
@@ -28,16 +30,32 @@ NUMBERED = re.compile(r"checkpoint-(\d{1,12})")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A path, and what belongs to it.
+    """A log or a folder of logs, and where what belongs to it lies.
 
-    ``groups``: candidates for one run's log, under the name of the folder below ``path`` they are in.
+    ``path`` is what the user gave; ``origin`` the folder of the logs below it; ``folders`` those in which its
+    configuration and checkpoint may lie, the nearest first, and beside them ``shared``, in which only what
+    several runs have in common may: the data. The first of ``logs`` is their folder itself where that is one
+    log as a whole: event files, or Weights & Biases.
     """
 
     path: Path
-    groups: tuple[tuple[str, tuple[Path, ...]], ...]
-    configs: tuple[Path, ...] = ()
-    manifest: Path | None = None
-    checkpoints: tuple[Path, ...] = ()
+    logs: tuple[Path, ...]
+    origin: str = ""
+    folders: tuple[Path, ...] = ()
+    names: tuple[str, ...] = FOLDER_CONFIGS
+    shared: tuple[Path, ...] = ()
+
+    @property
+    def configs(self) -> tuple[Path, ...]:
+        return _there(self.folders, self.names)
+
+    @property
+    def manifest(self) -> Path | None:
+        return next(iter(_there((*self.folders, *self.shared), ("manifest.json",))), None)
+
+    @property
+    def checkpoints(self) -> tuple[Path, ...]:
+        return _there(self.folders, CHECKPOINTS)
 
     @property
     def roots(self) -> tuple[Path, ...]:
@@ -45,13 +63,17 @@ class Place:
         if str(self.path) == "-":
             return ()
         base = self.path if self.path.is_dir() else self.path.parent
-        return (base, base.parent)
+        return tuple(dict.fromkeys((*self.folders, *self.shared, base, base.parent)))
 
 
-def look(path: Path) -> Place:
-    """What lies at ``path``; raises ``UnreadableError`` where nothing does."""
+def _there(folders: tuple[Path, ...], names: tuple[str, ...]) -> tuple[Path, ...]:
+    return tuple(folder / name for folder in folders for name in names if (folder / name).is_file())
+
+
+def look(path: Path) -> tuple[Place, ...]:
+    """What lies at ``path``, a place for each folder that holds logs; ``UnreadableError`` where nothing lies."""
     if str(path) == "-":
-        return Place(path, (("", (path,)),))
+        return (Place(path, (path,)),)
     try:
         if path.is_dir():
             return _folder(path)
@@ -61,33 +83,56 @@ def look(path: Path) -> Place:
             )
     except OSError as error:
         raise UnreadableError(f"can't look at {path.name}: {error.strerror or error}") from None
-    return Place(path, (("", (path,)),), *_beside(path.parent, CONFIGS))
+    return (Place(path, (path,), "", (path.parent,), CONFIGS),)
 
 
-def _folder(path: Path) -> Place:
-    logs = _logs(path)
-    if logs:
-        return Place(path, (("", logs),), *_beside(path, FOLDER_CONFIGS))
-    below = [folder for folder in _entries(path) if folder.is_dir() and not folder.is_symlink()][:GROUPS]
-    if numbered := [f for f in below if NUMBERED.fullmatch(f.name) and (f / "trainer_state.json").is_file()]:
-        last = max(numbered, key=lambda folder: int(folder.name.partition("-")[2]))
-        groups: list[tuple[str, tuple[Path, ...]]] = [("", (last / "trainer_state.json",))]
-    else:
-        groups = [(folder.name, found) for folder in below if (found := _logs(folder))]
-    configs, manifest, checkpoints = _beside(path, FOLDER_CONFIGS)
-    if len(groups) == 1:
-        inside = _beside(groups[0][1][0].parent, FOLDER_CONFIGS)
-        configs, manifest = (*inside[0], *configs), inside[1] or manifest
-        checkpoints = (*inside[2], *checkpoints)
-    return Place(path, tuple(groups), configs, manifest, checkpoints)
+def _folder(path: Path) -> tuple[Place, ...]:
+    walk = _Walk()
+    walk.visit(path, ())
+    alone = len(walk.found) == 1
+    return tuple(
+        Place(path, logs, "" if alone or chain[0] == path else chain[0].relative_to(path).as_posix(), chain)
+        for logs, chain in walk.found
+    )
 
 
-def _beside(folder: Path, names: tuple[str, ...]) -> tuple[tuple[Path, ...], Path | None, tuple[Path, ...]]:
-    def there(wanted: tuple[str, ...]) -> tuple[Path, ...]:
-        return tuple(folder / name for name in wanted if (folder / name).is_file())
+@dataclass(slots=True)
+class _Walk:
+    """Folders with logs at and below one: their logs, and the folders from theirs up to the given one."""
 
-    manifest = there(("manifest.json",))
-    return there(names), manifest[0] if manifest else None, there(CHECKPOINTS)
+    found: list[tuple[tuple[Path, ...], tuple[Path, ...]]] = field(default_factory=list)
+    visited: int = 0
+
+    def visit(self, folder: Path, above: tuple[Path, ...]) -> None:
+        self.visited += 1
+        logs, chain = _logs(folder), (folder, *above)
+        if logs:
+            self.found.append((logs, chain))
+        if logs[:1] == (folder,):
+            return  # it holds its sub-folders
+        below = _folders(folder)
+        if not logs and (saved := _last_checkpoint(below)):
+            self.found.append(((saved,), (saved.parent, *chain)))
+            return
+        for inner in below if len(above) < DEEPEST else ():
+            if self.visited < VISITED and not NUMBERED.fullmatch(inner.name):
+                self.visit(inner, chain)
+
+
+def _last_checkpoint(folders: list[Path]) -> Path | None:
+    """The state of the last checkpoint that Hugging Face's Trainer saved: it holds what the others hold."""
+    states = [f / "trainer_state.json" for f in folders if NUMBERED.fullmatch(f.name)]
+    there = [state for state in states if state.is_file()]
+    return max(there, key=lambda state: int(state.parent.name.partition("-")[2]), default=None)
+
+
+def _folders(path: Path) -> list[Path]:
+    """The folders in a folder that may hold runs; none where it may not be listed."""
+    try:
+        entries = _entries(path)
+        return [e for e in entries if not NOT_RUNS.fullmatch(e.name) and e.is_dir() and not e.is_symlink()]
+    except OSError:
+        return []
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -100,15 +145,17 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _logs(folder: Path) -> tuple[Path, ...]:
-    """The candidates for a run's log in ``folder``, or the folder itself where it is one log as a whole."""
-    entries = _entries(folder)
+    """The candidates for logs in ``folder``, the likeliest first; before them itself where it is one as a whole."""
+    try:
+        entries = _entries(folder)
+    except PermissionError:
+        return ()
     names = [entry.name for entry in entries]
-    found = [entry for entry in entries if _is_log(entry)]
-    found = sorted(found, key=_order)[:CANDIDATES]
+    found = tuple(sorted((entry for entry in entries if _is_log(entry)), key=_order))
     wandb = any(n.endswith(".wandb") or n == "wandb-summary.json" for n in names)
     wandb = wandb or (folder / "files" / "wandb-summary.json").is_file() or _wandb_below(entries)
-    events = any("events.out.tfevents" in n for n in names) or _events_below(entries)
-    return (folder, *found) if wandb or events else tuple(found)
+    events = any("events.out.tfevents" in n for n in names) or _events_below(entries, alone=not found)
+    return (folder, *found) if wandb or events else found
 
 
 def _wandb_below(entries: list[Path]) -> bool:
@@ -117,9 +164,19 @@ def _wandb_below(entries: list[Path]) -> bool:
     return any(next(folder.glob("run-*.wandb"), None) is not None for folder in folders)
 
 
-def _events_below(entries: list[Path]) -> bool:
+def _events_below(entries: list[Path], *, alone: bool) -> bool:
+    """True for a folder whose folders hold event files; where it has no log itself, all that hold logs must."""
     folders = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()][:GROUPS]
-    return any(next(_events(folder), None) is not None for folder in folders)
+    without = [folder for folder in folders if next(_events(folder), None) is None]
+    logged = alone and any(_is_log(entry) for folder in without for entry in _readable(folder))
+    return len(without) < len(folders) and not logged
+
+
+def _readable(folder: Path) -> list[Path]:
+    try:
+        return _entries(folder)
+    except OSError:
+        return []
 
 
 def _events(folder: Path) -> Iterator[Path]:

@@ -7,23 +7,19 @@ a manifest; and what any of them tells before what is assumed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Mapping
+from dataclasses import replace
 from math import log
 from pathlib import Path
 
+from .captures import nothing, read_all
 from .derive import derive
-from .errors import UnplateauError, UnreadableError, printable
+from .errors import UnplateauError
 from .places import Place, look
-from .readers import Options, Reader, choose
+from .readers import Options
 from .readers._parts import with_sums
-from .run import LOSSES, SERIES, Fact, Run
-from .source import Source
+from .run import Fact, Run
 
-TRIED = 3  # readers that are tried on one log before it counts as unreadable
-EVALUATED = 20  # a point of val_loss is worth so many of the optimiser's own batches
-KNOWN = "A CSV with columns step,train_loss,val_loss always works."
 FIRST = 0.7  # nats between the first loss and ln(vocabulary) that an assumed vocabulary may miss
 #: what a trainer's code fixes, whatever its configuration
 GPT2 = {
@@ -60,15 +56,14 @@ def read_runs(
     ``config``: the trainer's configuration; ``data``: a manifest, or nanoGPT's data folder.
     Raises ``UnreadableError``, in one line, where no loss can be read.
     """
-    options = options or Options()
-    place = look(Path(path))
-    runs = read_place(place, options)
-    if not runs:
-        raise UnreadableError(nothing(place))
+    places = look(Path(path))
+    found = read_all(places, options or Options())
+    if not found:
+        raise nothing(Path(path), places)
     option: dict[str, Fact] = {}
     if unique_tokens is not None:
         option["unique_tokens"] = Fact(unique_tokens, "tokens", "--unique-tokens")
-    return [complete(run, place, config=config, data=data, option=option) for run in runs]
+    return [complete(run, place, config=config, data=data, option=option) for place, run in found]
 
 
 def complete(run: Run, place: Place, *, config: Path | None, data: Path | None, option: Facts) -> Run:
@@ -205,165 +200,3 @@ def _believable(told: dict[str, Fact], run: Run, warnings: list[str]) -> dict[st
             )
             return {n: f for n, f in told.items() if n != "vocab_size"}
     return told
-
-
-# --- logs
-
-
-def read_place(place: Place, options: Options) -> list[Run]:
-    """The runs of the richest log of each folder; the others are named in a warning."""
-    found = [f for f in (_group(group, options) for group in place.groups) if f]
-    if len(found) > 1:
-        return [_named(run, origin) for origin, runs in found for run in runs]
-    return [run for _, runs in found for run in runs]
-
-
-def _named(run: Run, origin: str) -> Run:
-    return run if not origin or origin in run.name else replace(run, name=f"{origin}/{run.name}")
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What one candidate gave."""
-
-    name: str
-    runs: list[Run]
-
-    @property
-    def worth(self) -> int:
-        curves = [(n, r.series[n].finite) for r in self.runs for n in LOSSES if n in r.series]
-        return sum(len(curve) * (EVALUATED if n == "val_loss" else 1) for n, curve in curves)
-
-
-def _group(group: tuple[str, tuple[Path, ...]], options: Options) -> tuple[str, list[Run]] | None:
-    origin, candidates = group
-    reads: list[Read] = []
-    error: UnplateauError | None = None
-    for path in candidates:
-        try:
-            runs = read_folder(path, options) if path.is_dir() else read_file(path, options)
-        except UnplateauError as failed:
-            error = failed
-            continue
-        if with_loss := [run for run in runs if has_loss(run)]:
-            reads.append(Read(path.name, with_loss))
-    if not reads:
-        if error is not None and len(candidates) == 1:
-            raise error
-        return None
-    best = max(reads, key=lambda read: read.worth)
-    # what the whole of a folder holds, its own files hold again
-    apart = [r for r in reads if r is not best and not (r.worth == best.worth and candidates[0].is_dir())]
-    others = ", ".join(printable(read.name, 60) for read in apart)
-    if not others:
-        return origin, best.runs
-    note = f"{printable(best.name, 60)} holds most and is read; also logs: {others} (give its own path to read it)"
-    return origin, [replace(run, warnings=(*run.warnings, note)) for run in best.runs]
-
-
-def read_file(path: Path, options: Options) -> list[Run]:
-    """The runs with a loss in one log, by the reader that knows it best; raises ``UnreadableError``."""
-    source = Source.stdin() if str(path) == "-" else Source(path)
-    try:
-        return _with_loss(source, options)
-    finally:
-        source.close()
-
-
-def _with_loss(source: Source, options: Options) -> list[Run]:
-    tried: list[str] = []
-    refusal: UnplateauError | None = None
-    for reader in islice(mapping(source) if options.columns else claims(source), TRIED):
-        try:
-            runs = [run for run in reader.read(source, options) if has_loss(run)]
-        except UnplateauError as error:
-            refusal = refusal or error
-            continue
-        if runs:
-            _check_mapped(runs, options)
-            notes = tuple(note for note in source.notes if note not in runs[0].warnings)
-            return [replace(run, warnings=(*run.warnings, *notes)) for run in runs] if notes else runs
-        tried.append(reader.name)
-    if refusal is not None:
-        raise refusal
-    raise UnreadableError(unread(source, tried))
-
-
-def has_loss(run: Run) -> bool:
-    """True when a loss has a point, be it nan: a run that only ever gave nan is worth a diagnosis.
-
-    A loss under the trainer's own name counts too: the user can map it.
-    """
-    return any(len(curve) and (name in LOSSES or "loss" in name) for name, curve in run.series.items())
-
-
-def claims(source: Source) -> Iterator[Reader]:
-    """The readers that claim a log: the chosen one, then who recognises most, those for unknown logs last.
-
-    The others are not asked before their turn: some look at every word, half a second for a large log.
-    """
-    from .plugins import discover
-
-    if (chosen := choose(source)) is None:
-        return
-    yield chosen
-    readers: list[Reader] = [r for r in discover("readers").values() if r is not chosen]
-    for late in (False, True):
-        scored = [(r.sniff(source.sample, source.name), r) for r in readers if r.last_resort is late]
-        found = [(score, r) for score, r in scored if score > 0]
-        yield from (r for _, r in sorted(found, key=lambda pair: -pair[0]))
-
-
-def mapping(source: Source) -> Iterator[Reader]:
-    """The readers that heed a translation of names: those that claim the log, then the last resorts.
-
-    They don't claim a log by names that only the user knows.
-    """
-    from .plugins import discover
-
-    scored = [(r.sniff(source.sample, source.name), r) for r in discover("readers").values() if r.maps]
-    ranked = sorted(scored, key=lambda pair: (pair[1].last_resort, -pair[0]))
-    return (r for score, r in ranked if score > 0 or r.last_resort)
-
-
-def _check_mapped(runs: list[Run], options: Options) -> None:
-    """Every series that the user gave a name for must have come."""
-    from .readers._names import absent
-
-    held = {name: None for run in runs for name in run.series}
-    for series, key in options.columns.items():
-        if series in SERIES and series not in held:
-            raise absent(series, key, held)
-
-
-def unread(source: Source, tried: Iterable[str]) -> str:
-    """What was found, what was expected, what to do; one line."""
-    if as_format := ", ".join(tried):
-        return f"{source.name} was read as {as_format}, and holds no loss at a step; expected train or val losses. {KNOWN}"
-    start = source.sample.lstrip()[:60].partition(b"\n")[0].decode("utf-8", "replace")
-    found = f"starts with {printable(start)!r}" if start else "is empty"
-    return f"no reader knows a log that {found} ({source.name}). See docs/formats.md. {KNOWN}"
-
-
-def nothing(place: Place) -> str:
-    """Why a folder gave no run; one line."""
-    names = [path.name for _, paths in place.groups for path in paths]
-    listed = printable(", ".join(names[:6]) + (", ..." if len(names) > 6 else ""), 200)
-    found = f"{len(names)} files that could be logs ({listed}), none with a loss" if names else "no log"
-    return (
-        f"{place.path.name or place.path} holds {found}; expected train.log, metrics.csv, trainer_state.json, "
-        "event files or a wandb folder; give the log's own path"
-    )
-
-
-def read_folder(path: Path, options: Options) -> list[Run]:
-    """A folder that is one log: of event files, or of Weights & Biases."""
-    from importlib import import_module
-
-    module = "tensorboard" if any(path.glob("**/events.out.tfevents*")) else "wandb_dir"
-    try:
-        read: Callable[[Path, Options], list[Run]] | None
-        read = getattr(import_module(f"unplateau.readers.{module}"), "read_folder", None)
-    except ModuleNotFoundError:
-        read = None
-    return read(path, options) if read is not None else []

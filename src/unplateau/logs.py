@@ -1,0 +1,113 @@
+"""One log into its runs, by the reader that knows it best, or the reason why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from .errors import UnplateauError, UnreadableError, printable
+from .readers import Options, Reader, choose
+from .run import LOSSES, SERIES, Run
+from .source import Source
+
+TRIED = 3  # readers that are tried on one log before it counts as unreadable
+KNOWN = "A CSV with columns step,train_loss,val_loss always works."
+
+
+def read_file(path: Path, options: Options) -> list[Run]:
+    """The runs with a loss in one log, by the reader that knows it best; raises ``UnreadableError``."""
+    source = Source.stdin() if str(path) == "-" else Source(path)
+    try:
+        return _with_loss(source, options)
+    finally:
+        source.close()
+
+
+def _with_loss(source: Source, options: Options) -> list[Run]:
+    tried: list[str] = []
+    refusal: UnplateauError | None = None
+    for reader in islice(mapping(source) if options.columns else claims(source), TRIED):
+        try:
+            runs = [run for run in reader.read(source, options) if has_loss(run)]
+        except UnplateauError as error:
+            refusal = refusal or error
+            continue
+        if runs:
+            _check_mapped(runs, options)
+            notes = tuple(note for note in source.notes if note not in runs[0].warnings)
+            return [replace(run, warnings=(*run.warnings, *notes)) for run in runs] if notes else runs
+        tried.append(reader.name)
+    if refusal is not None:
+        raise refusal
+    raise UnreadableError(unread(source, tried))
+
+
+def has_loss(run: Run) -> bool:
+    """True when a loss has a point, be it nan: a run that only ever gave nan is worth a diagnosis.
+
+    A loss under the trainer's own name counts too: the user can map it.
+    """
+    return any(len(curve) and (name in LOSSES or "loss" in name) for name, curve in run.series.items())
+
+
+def claims(source: Source) -> Iterator[Reader]:
+    """The readers that claim a log: the chosen one, then who recognises most, those for unknown logs last.
+
+    The others are not asked before their turn: some look at every word, half a second for a large log.
+    """
+    from .plugins import discover
+
+    if (chosen := choose(source)) is None:
+        return
+    yield chosen
+    readers: list[Reader] = [r for r in discover("readers").values() if r is not chosen]
+    for late in (False, True):
+        scored = [(r.sniff(source.sample, source.name), r) for r in readers if r.last_resort is late]
+        found = [(score, r) for score, r in scored if score > 0]
+        yield from (r for _, r in sorted(found, key=lambda pair: -pair[0]))
+
+
+def mapping(source: Source) -> Iterator[Reader]:
+    """The readers that heed a translation of names: those that claim the log, then the last resorts.
+
+    They don't claim a log by names that only the user knows.
+    """
+    from .plugins import discover
+
+    scored = [(r.sniff(source.sample, source.name), r) for r in discover("readers").values() if r.maps]
+    ranked = sorted(scored, key=lambda pair: (pair[1].last_resort, -pair[0]))
+    return (r for score, r in ranked if score > 0 or r.last_resort)
+
+
+def _check_mapped(runs: list[Run], options: Options) -> None:
+    """Every series that the user gave a name for must have come."""
+    from .readers._names import absent
+
+    held = {name: None for run in runs for name in run.series}
+    for series, key in options.columns.items():
+        if series in SERIES and series not in held:
+            raise absent(series, key, held)
+
+
+def unread(source: Source, tried: Iterable[str]) -> str:
+    """What was found, what was expected, what to do; one line."""
+    if as_format := ", ".join(tried):
+        return f"{source.name} was read as {as_format}, and holds no loss at a step; expected train or val losses. {KNOWN}"
+    start = source.sample.lstrip()[:60].partition(b"\n")[0].decode("utf-8", "replace")
+    found = f"starts with {printable(start)!r}" if start else "is empty"
+    return f"no reader knows a log that {found} ({source.name}). See docs/formats.md. {KNOWN}"
+
+
+def read_folder(path: Path, options: Options) -> list[Run]:
+    """A folder that is one log: of event files, or of Weights & Biases."""
+    from importlib import import_module
+
+    module = "tensorboard" if any(path.glob("**/events.out.tfevents*")) else "wandb_dir"
+    try:
+        read: Callable[[Path, Options], list[Run]] | None
+        read = getattr(import_module(f"unplateau.readers.{module}"), "read_folder", None)
+    except ModuleNotFoundError:
+        read = None
+    return read(path, options) if read is not None else []
