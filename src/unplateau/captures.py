@@ -30,7 +30,7 @@ ALIKE = 0.9  # share of the common steps at which captures of one run agree: a r
 ROUNDED = 5e-4  # nats; half of the last digit that the coarsest trainers print
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Read:
     """What one log gave, and the logs that hold the same."""
 
