@@ -54,7 +54,7 @@ def read_all(places: Sequence[Place], options: Options) -> list[tuple[Place, Run
     """The runs of the logs at ``places``; raises what a single log raises."""
     reads, left_out = _reads(places, options)
     curved = [read.place for read in reads if read.is_curve]
-    results = [read for read in reads if not read.is_curve and read.place in curved]
+    results = [r for r in reads if not r.is_curve and any(_near(r.place, place) for place in curved)]
     kept = _kept([read for read in reads if read not in results])
     several = len({read.place.origin for read in kept}) > 1
     made = [
