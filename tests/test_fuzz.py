@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from unplateau import cli
 from unplateau import source as source_module
 from unplateau.errors import UnplateauError
 from unplateau.plugins import discover
@@ -25,6 +26,7 @@ fuzz = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fuzz)
 
 READERS = discover("readers")
+LOGS = fuzz.LOGS
 SAMPLES = fuzz.seeds()
 MIB = 1 << 20
 SECONDS = 6.0  # CPU for one hostile line of 1 MiB; the slowest takes a tenth, tests run on busy machines
@@ -217,6 +219,65 @@ def test_a_line_that_never_ends_does_not_fill_the_memory(tmp_path):
     finally:
         tracemalloc.stop()
     assert peak < 48 * MIB
+
+
+@pytest.mark.parametrize("part", [b"\r", b"\r\n", b"\0", b"\x1b", b"\x1b[", b"\x1b]", b"\r\0", b"\x1b[0;"])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_cleaning_costs_time_in_proportion(part, end):
+    start = time.process_time()
+    source_module.clean(part * (MIB // len(part)) + end)
+
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize("character", [b"a", b"0", b"{", b" ", b"\0", b"\r"])
+@pytest.mark.parametrize("name", ["nanogpt", "text", "table", "megatron", "hf-stdout"])
+def test_a_long_line_in_a_log_that_is_claimed_costs_time_in_proportion(name, character, tmp_path):
+    (sample,) = (p for p in LOGS.glob(f"{name}/sample.*") if "expected" not in p.name)
+    path = tmp_path / sample.name
+    path.write_bytes(sample.read_bytes() + character * 8 * MIB + b"\n" + sample.read_bytes())
+    start = time.process_time()
+
+    assert read(READERS[name], path)
+    assert time.process_time() - start < SECONDS
+
+
+@pytest.mark.parametrize(
+    "sample", ["nanogpt/sample", "text/sample", "table/sample", "hf-stdout/sample", "llm.c/sample"]
+)
+def test_the_command_line_takes_a_log_that_was_cut_anywhere(sample, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("UNPLATEAU_DEBUG", "1")  # a fault of our own is raised, not said
+    (path,) = (p for p in LOGS.glob(f"{sample}.*") if "expected" not in p.name)
+    raw = path.read_bytes()
+    for cut in range(0, len(raw), max(1, len(raw) // 60)):
+        (tmp_path / path.name).write_bytes(raw[:cut])
+        verb = "diagnose" if cut % 3 == 0 else "read"
+        code = cli.main([verb, str(tmp_path / path.name), "--json"])
+        said = capsys.readouterr()
+        assert (code, bool(said.out)) == (0, True) or (code, said.out, said.err.count("\n")) == (3, "", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        (
+            "a.log",
+            "step {step}: train loss {loss}, val loss {loss}\niter {step}: loss {loss}, time 9.00ms, mfu 1.00%\n",
+        ),
+        ("a.txt", "step={step} loss={loss} lr={loss}\n"),
+        ("a.jsonl", '{{"step": {step}, "loss": {loss}}}\n'),
+    ],
+)
+@pytest.mark.parametrize(
+    ("step", "loss"), [(10**18, "1e400"), (0, "1e400"), (10**18, "3.5"), (0, "-1e308"), (0, "1e308")]
+)
+def test_the_command_line_takes_monstrous_numbers(name, line, step, loss, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("UNPLATEAU_DEBUG", "1")
+    (tmp_path / name).write_text("".join(line.format(step=step + i, loss=loss) for i in range(40)))
+    for verb in ("read", "diagnose"):
+        code = cli.main([verb, str(tmp_path / name)])
+        said = capsys.readouterr()
+        assert code == 0 or (code == 3 and said.err.count("\n") == 1)
 
 
 def test_the_net_catches_a_reader_that_raises(tmp_path):

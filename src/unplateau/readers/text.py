@@ -322,7 +322,7 @@ def _lines_of(piece: Piece) -> Iterator[tuple[bytes, str]]:
     text, place = lead(piece)
     if not any(word in text for word in ALARMS):
         for raw in text.split(b"\n")[1:-1]:
-            if raw:
+            if raw and raw != b"\r":
                 yield raw[:LINE].rstrip(b"\r") + b"\n", ""
         if last := text[text.rfind(b"\n") + 1 :]:
             yield last[:LINE].rstrip(b"\r"), ""
