@@ -71,3 +71,7 @@ def test_a_plug_in_bears_the_name_it_is_found_by(family):
 
     assert found
     assert all(plugin.name == name for name, plugin in found.items())
+
+
+def test_a_family_whose_part_is_not_installed_has_third_parties_only():
+    assert discover("models") == {}

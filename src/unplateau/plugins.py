@@ -27,11 +27,20 @@ def discover(family: str) -> dict[str, Any]:
     ['constant', 'cosine']
     """
     package, export = FAMILIES[family]
-    folder = import_module(package)
-    names = sorted(m.name for m in pkgutil.iter_modules(folder.__path__) if m.name[0] != "_")
+    names = sorted(m.name for m in pkgutil.iter_modules(_folder(package)) if m.name[0] != "_")
     found = [getattr(import_module(f"{package}.{name}"), export) for name in names]
     found += [entry.load() for entry in entry_points(group=f"unplateau.{family}")]
     by_name = {plugin.name: plugin for plugin in found}
     if len(by_name) < len(found):
         raise ValueError(f"two plug-ins of {package} share a name: {[p.name for p in found]}")
     return by_name
+
+
+def _folder(package: str) -> list[str]:
+    """Where a family's modules lie; nowhere for one whose part of the package is not there (training)."""
+    try:
+        return list(import_module(package).__path__)
+    except ModuleNotFoundError as error:
+        if error.name is not None and package.startswith(error.name):
+            return []
+        raise
