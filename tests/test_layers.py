@@ -51,6 +51,7 @@ ROWS = {
         "plugins",
         "errors",
         "source",
+        "unpack",
         "places",
         "facts",
         "devices",

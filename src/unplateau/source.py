@@ -6,11 +6,9 @@ carriage return counted as a line end. Memory stays at a few pieces, whatever th
 
 from __future__ import annotations
 
-import gzip
 import re
 import sys
 import tempfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from .errors import UnreadableError
+from .unpack import DamagedError, gunzipped, unzstd
 
 PIECE = 1 << 20  # bytes read at once
 LINE = 1 << 22  # bytes; a line longer than this is cut at a carriage return, a space, or here
@@ -135,23 +134,18 @@ class Source:
             self._close(file)
 
     def _unpacked(self, file: BinaryIO) -> Iterator[bytes]:
-        total = 0
-        stream = _zstd(file) if self.magic.startswith(ZSTD) else cast(BinaryIO, gzip.GzipFile(fileobj=file))
-        while True:
-            try:
-                block = stream.read(PIECE)
-            except (EOFError, zlib.error, OSError, ValueError) as error:
-                # cut or damaged: what came before is still good
-                self.notes.append(
-                    f"{self.name} is damaged after {total:,} unpacked bytes: {printable_error(error)}"
-                )
-                return
-            if not block:
-                return
-            total += len(block)
-            if total > UNPACKED:
-                raise UnreadableError(f"{self.name} unpacks to more than {UNPACKED >> 30} GiB: refused")
-            yield block
+        total, unpack = 0, unzstd if self.magic.startswith(ZSTD) else gunzipped
+        try:
+            for block in unpack(file, PIECE):
+                total += len(block)
+                if total > UNPACKED:
+                    raise UnreadableError(f"{self.name} unpacks to more than {UNPACKED >> 30} GiB: refused")
+                yield block
+        except DamagedError as error:
+            # cut or damaged: what came before is still good
+            note = f"{self.name} is damaged after {total:,} unpacked bytes: {printable_error(error)}"
+            if note not in self.notes:
+                self.notes.append(note)
 
     @cached_property
     def sample(self) -> bytes:
@@ -233,11 +227,3 @@ def _utf16(head: bytes) -> str:
 def _decode(raw: bytes) -> bytes:
     raw = raw.removeprefix(b"\xef\xbb\xbf")
     return raw[: len(raw) // 2 * 2].decode("utf-16", "replace").encode() if _utf16(raw) else raw
-
-
-def _zstd(file: BinaryIO) -> BinaryIO:
-    import zstandard
-
-    # 128 MiB is the largest window the zstd command line reads by default
-    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(file, read_across_frames=True)
-    return cast(BinaryIO, reader)
