@@ -15,6 +15,7 @@ import click
 
 from . import __version__
 from .errors import UnplateauError, UnreadableError, UsageError, printable
+from .units import UNITS
 
 if TYPE_CHECKING:
     from .diagnose import Diagnosis
@@ -117,7 +118,7 @@ def log_options(verb: F) -> F:
             metavar="KEY=COLUMN",
             help="Read COLUMN of the log as the series KEY (val_loss, train_loss, lr, ...) or as step. Repeatable.",
         ),
-        click.option("--unit", metavar="UNIT", help="Unit of the losses: nats, bits, perplexity."),
+        click.option("--unit", metavar="UNIT", help=f"Unit of the losses: {', '.join(UNITS)}."),
         click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
     ]
     for option in reversed(options):
@@ -228,7 +229,6 @@ def options_of(columns: Sequence[str], unit: str | None) -> Options:
     """``--map`` and ``--unit``, checked."""
     from .readers import Options
     from .run import SERIES
-    from .units import NATS_PER
 
     known = ("step", *SERIES)
     chosen: dict[str, str] = {}
@@ -237,8 +237,8 @@ def options_of(columns: Sequence[str], unit: str | None) -> Options:
         if not equals or not column or key not in known:
             raise UsageError(f"--map wants KEY=COLUMN with KEY one of {', '.join(known)}; found {pair!r}")
         chosen[key] = column
-    if unit is not None and unit not in (*NATS_PER, "perplexity"):
-        raise UsageError(f"--unit wants one of {', '.join(NATS_PER)}, perplexity; found {unit!r}")
+    if unit is not None and unit not in UNITS:
+        raise UsageError(f"--unit wants one of {', '.join(UNITS)}; found {unit!r}")
     return Options(columns=chosen, unit=unit)
 
 

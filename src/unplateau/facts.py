@@ -64,6 +64,7 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     "eval_interval": ("steps", "between evaluations"),
     "eval_iters": ("batches", "in one evaluation of one split"),
     "eval_tokens": ("tokens", "in one evaluation of one split"),
+    "loss_unit": ("", "unit of the losses in the log, from which they were converted to nats"),
     "eval_modes_equal": ("", "true where train_loss and val_loss are evaluated alike (dropout off for both)"),
     "log_interval": ("steps", "between batch records"),
     "init_from": ("", "scratch, resume, gpt2, or a checkpoint"),

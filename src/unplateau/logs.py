@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .errors import UnplateauError, UnreadableError, printable
 from .readers import Options, Reader, choose
+from .readers._units import in_nats
 from .run import LOSSES, SERIES, Run
 from .source import Source
 
@@ -30,7 +31,7 @@ def _with_loss(source: Source, options: Options) -> list[Run]:
     refusal: UnplateauError | None = None
     for reader in islice(mapping(source) if options.columns else claims(source), TRIED):
         try:
-            runs = [run for run in reader.read(source, options) if has_loss(run)]
+            runs = [in_nats(run, options) for run in reader.read(source, options) if has_loss(run)]
         except UnplateauError as error:
             refusal = refusal or error
             continue
@@ -110,4 +111,4 @@ def read_folder(path: Path, options: Options) -> list[Run]:
         read = getattr(import_module(f"unplateau.readers.{module}"), "read_folder", None)
     except ModuleNotFoundError:
         read = None
-    return read(path, options) if read is not None else []
+    return [in_nats(run, options) for run in read(path, options)] if read is not None else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import exp, log
 
 NATS_PER = {"nats": 1.0, "bits": log(2.0), "dits": log(10.0)}
+UNITS = (*NATS_PER, "perplexity")  # per token, so that they convert
 LN2 = log(2.0)
 
 

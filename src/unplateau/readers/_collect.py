@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..run import LOSSES, Run
-from ..units import to_nats
+from ..units import UNITS, to_nats
 from . import Options
 from ._assign import PERPLEXITY, Columns, is_evaluated, own_name, shown
 from ._records import STEP_LIMIT, Recorder
+from ._units import said
 
 EXTRA = 60  # columns kept beside the series of the contract; sweeps log thousands of gradient histograms
 
@@ -91,6 +92,7 @@ class Collector:
                 rec.rows((own,), steps, (values,))
         if rename and (said := shown(columns, roles)):
             rec.warn(said)
+        self._say_unit(rec, columns, options)
         if rename and not options.unit and "nats" in self._units(columns):
             rec.warn("the losses are taken for nats per token, the log does not say (else: --unit bits)")
         if left_out:
@@ -117,6 +119,15 @@ class Collector:
             lost += len(column.steps) - len(kept)
             column.steps, column.values = array("q", [s for s, _ in kept]), array("d", [v for _, v in kept])
         return lost
+
+    def _say_unit(self, rec: Recorder, columns: Columns, options: Options) -> None:
+        """The unit that the log or the user tells, so that none is told again."""
+        units = self._units(columns)
+        if options.unit not in (None, "nats") and "nats" in units:
+            rec.warn(said(str(options.unit)))
+            rec.fact("loss_unit", options.unit, "", "--unit")
+        elif converted := [unit for unit in units if unit in UNITS and unit != "nats"]:
+            rec.fact("loss_unit", converted[0], "", "the name of the column")
 
     def _units(self, columns: Columns) -> list[str]:
         return [c.unit for name, c in columns.series.items() if name in LOSSES and c.column in self.columns]

@@ -9,6 +9,7 @@ from ..errors import printable
 from ..units import to_nats
 from . import Options
 from ._records import STEP_LIMIT, Recorder
+from ._units import said
 
 #: the Trainer's key -> ours. Its ``loss`` is the mean over ``logging_steps`` of the optimiser's own batches.
 SERIES = {
@@ -78,6 +79,9 @@ class Records:
         self._unit = options.unit if options.unit not in (None, "nats") else ""
         self._mapped = {key: name for name, key in options.columns.items() if name != "step"}
         self._repeated_at: int | None = None
+        if self._unit:
+            rec.warn(said(self._unit))
+            rec.fact("loss_unit", self._unit, "", "--unit")
         if self._unit and self._unit != "perplexity":
             _checked(rec, self._unit)
 

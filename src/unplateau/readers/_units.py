@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 
 from ..curve import Curve
-from ..run import LOSSES, Run
-from ..units import NATS_PER
+from ..run import LOSSES, Fact, Run
+from ..units import NATS_PER, UNITS
 from . import Options
 
 
 def in_nats(run: Run, options: Options) -> Run:
-    """The run with its losses in nats per token, as far as the user's unit allows.
+    """The run with its losses in nats per token, as far as the user's unit allows; once, however often called.
+
+    A loss whose unit the log itself tells is left alone.
 
     >>> run = Run("demo", "text", {"val_loss": Curve([1], [2.0], "nats")})
     >>> curve = in_nats(run, Options(unit="bits")).series["val_loss"]
@@ -21,10 +23,18 @@ def in_nats(run: Run, options: Options) -> Run:
     (1.386, 'nats')
     """
     unit = options.unit
-    if unit in {None, "nats"}:
+    assumed = [n for n in LOSSES if n in run.series and run.series[n].unit == "nats"]
+    if unit is None or unit == "nats" or run.has("loss_unit") or not assumed:
         return run
-    series = {n: _converted(c, str(unit)) if n in LOSSES else c for n, c in run.series.items()}
-    return replace(run, series=series)
+    series = {n: _converted(c, unit) if n in assumed else c for n, c in run.series.items()}
+    facts = {**run.facts, "loss_unit": Fact(unit, "", "--unit")}
+    return replace(run, series=series, facts=facts, warnings=(said(unit), *run.warnings))
+
+
+def said(unit: str) -> str:
+    """The warning that losses are not as the log holds them, or in no unit that converts."""
+    known = unit in UNITS
+    return f"losses are {'converted to nats from' if known else 'taken for'} {unit}, as --unit says"
 
 
 def _converted(curve: Curve, unit: str) -> Curve:

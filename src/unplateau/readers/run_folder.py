@@ -26,7 +26,7 @@ def sniff(sample: bytes, name: str) -> int:  # noqa: ARG001
 
 
 def read(source: Source, options: Options) -> list[Run]:
-    rec, damaged = Recorder(source.name, NAME, options.unit or "nats"), 0
+    rec, damaged = Recorder(source.name, NAME), 0
     before: tuple[int, dict[str, float]] = (-1, {})
     for _, text in source.lines():
         found = _row(object_of(text), options)
