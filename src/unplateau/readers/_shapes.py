@@ -79,6 +79,8 @@ class Lines:
 
     def record(self, raw: bytes) -> Record | None:
         """The record on a line, which keeps its newline unless it was cut; None where it has no named number."""
+        if len(raw) < 2:
+            return None
         skeleton = raw.translate(None, DIGITS)
         if skeleton in self._known:
             for convert, shape in self._known[skeleton].fits:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from io import BytesIO
+from itertools import repeat
 from operator import itemgetter, truediv
 
 import numpy as np
@@ -317,17 +319,23 @@ def read(source: Source, options: Options) -> list[Run]:
     return runs if learned.stepped else [without_steps(run, instead) for run in runs]
 
 
-def _lines_of(piece: Piece) -> Iterator[tuple[bytes, str]]:
+def _lines_of(piece: Piece) -> Iterable[tuple[bytes, str]]:
     """The lines of a piece that hold something, and where they stand if one of them speaks of the machine."""
     text, place = lead(piece)
-    if not any(word in text for word in ALARMS):
-        for raw in text.split(b"\n")[1:-1]:
-            if raw and raw != b"\r":
-                yield raw[:LINE].rstrip(b"\r") + b"\n", ""
-        if last := text[text.rfind(b"\n") + 1 :]:
-            yield last[:LINE].rstrip(b"\r"), ""
-        return
-    yield from marked_in(text, place, LINES)
+    if any(word in text for word in ALARMS):
+        return marked_in(text, place, LINES)
+    # the last may have been cut: only it has no newline
+    lines: Iterable[bytes] = BytesIO(text) if b"\r" not in text else _bare(text)
+    return zip(lines, repeat(""), strict=False)
+
+
+def _bare(text: bytes) -> Iterator[bytes]:
+    *whole, last = text.split(b"\n")
+    for raw in whole:
+        if raw and raw != b"\r":
+            yield raw[:LINE].rstrip(b"\r") + b"\n"
+    if last:
+        yield last[:LINE].rstrip(b"\r")
 
 
 def _say(book: Book, learned: Learned, lost: int) -> None:
