@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from .errors import UnreadableError
+from .errors import UnreadableError, why
 
 MOST = 1_000_000  # opcodes; a checkpoint of a thousand tensors needs some fifty thousand
 MARK = object()
@@ -49,7 +49,7 @@ def inert(data: bytes) -> Any:
                 return stack[-1]
             _step(opcode.name, argument, stack, memo)
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise UnreadableError(f"a damaged pickle: {' '.join(str(error).split())[:80]}") from None
+        raise UnreadableError(f"a damaged pickle: {why(error)}") from None
     raise UnreadableError("a pickle without an end, or with too many parts to be a checkpoint's header")
 
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from ._pickle import Opaque, inert
 from .config import dialect
 from .config._dialect import Setting, Settings, kept, told
-from .errors import UnreadableError, printable
+from .errors import UnreadableError, printable, why
 from .run import Fact
 
 PICKLE_LIMIT = 64 << 20  # bytes of a checkpoint's data.pkl; a real one is below 1 MiB
@@ -68,7 +68,7 @@ def _data_pickle(file: BinaryIO, name: str) -> Any:
             with archive.open(found[0]) as packed:
                 data = packed.read(PICKLE_LIMIT + 1)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        raise UnreadableError(f"{name} is a damaged zip: {' '.join(str(error).split())[:80]}") from None
+        raise UnreadableError(f"{name} is a damaged zip: {why(error)}") from None
     if len(data) > PICKLE_LIMIT:
         raise UnreadableError(f"{name} has a header of more than {PICKLE_LIMIT >> 20} MiB")
     return inert(data)

@@ -22,6 +22,18 @@ class UsageError(UnplateauError):
     exit_code = 2
 
 
+def why(error: Exception, limit: int = 200) -> str:
+    r"""A library's words on one line, cut at the end of one.
+
+    >>> why(ValueError("expected a key\n  in line 3"), limit=18)
+    'expected a key …'
+    """
+    from textwrap import shorten
+
+    text = str(error) or type(error).__name__
+    return shorten(" ".join(w[:limit] for w in text.split()), limit, placeholder=" …") or text[:limit]
+
+
 def printable(text: str, limit: int = 80) -> str:
     r"""Make foreign text safe to show on a terminal: no control characters, no escapes, cut at ``limit``.
 

@@ -9,11 +9,15 @@ from pathlib import Path
 
 from .errors import UnplateauError, UnreadableError, printable
 from .readers import Options, Reader, choose
+from .readers._cells import layout
 from .readers._units import in_nats
 from .run import LOSSES, SERIES, Run
 from .source import Source
 
 TRIED = 3  # readers that are tried on one log before it counts as unreadable
+#: characters that nobody prints, but NUL, of which a crash can leave many
+CONTROL = bytes(set(range(1, 32)) - set(b"\a\b\t\n\v\f\r\x1b"))
+BINARY = 0.03  # share of them; programs, pictures and archives have .05 to .24, logs none
 KNOWN = "A CSV with columns step,train_loss,val_loss always works."
 
 
@@ -29,7 +33,10 @@ def read_file(path: Path, options: Options) -> list[Run]:
 def _with_loss(source: Source, options: Options) -> list[Run]:
     tried: list[str] = []
     refusal: UnplateauError | None = None
-    for reader in islice(mapping(source) if options.columns else claims(source), TRIED):
+    readers: Iterator[Reader] = mapping(source) if options.columns else claims(source)
+    if binary := is_binary(source.sample):  # in which a last resort finds words that nobody wrote
+        readers = (reader for reader in readers if not reader.last_resort)
+    for reader in islice(readers, TRIED):
         try:
             runs = [in_nats(run, options) for run in reader.read(source, options) if has_loss(run)]
         except UnplateauError as error:
@@ -42,7 +49,18 @@ def _with_loss(source: Source, options: Options) -> list[Run]:
         tried.append(reader.name)
     if refusal is not None:
         raise refusal
+    if binary and not tried:
+        raise UnreadableError(f"{source.name} is a binary file of no format that is known. {KNOWN}")
     raise UnreadableError(unread(source, tried))
+
+
+def is_binary(sample: bytes) -> bool:
+    r"""True where control characters are too many for a printed log, be it damaged.
+
+    >>> is_binary(b"step 1: loss 3.5\n\x07"), is_binary(bytes(range(256)))
+    (False, True)
+    """
+    return len(sample) - len(sample.translate(None, CONTROL)) > BINARY * len(sample) + 1
 
 
 def has_loss(run: Run) -> bool:
@@ -98,7 +116,11 @@ def unread(source: Source, tried: Iterable[str]) -> str:
         return f"{source.name} was read as {as_format}, and holds no loss at a step; expected train or val losses. {KNOWN}"
     start = source.sample.lstrip()[:60].partition(b"\n")[0].decode("utf-8", "replace")
     found = f"starts with {printable(start)!r}" if start else "is empty"
-    return f"no reader knows a log that {found} ({source.name}). See docs/formats.md. {KNOWN}"
+    columns = ""
+    if (how := layout(source.sample.decode("utf-8", "replace"))) is not None:
+        held = printable(", ".join(how.header), 400)
+        columns = f" Its columns are {held}: name them with --map step=COLUMN --map val_loss=COLUMN."
+    return f"no reader knows a log that {found} ({source.name}). See docs/formats.md.{columns} {KNOWN}"
 
 
 def read_folder(path: Path, options: Options) -> list[Run]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .config._dialect import as_kind
-from .errors import UnreadableError
+from .errors import UnreadableError, why
 from .facts import VOCABULARY
 from .run import Fact
 from .source import Source
@@ -53,8 +53,7 @@ def _load(path: Path) -> Mapping[str, Any]:
     try:
         data = msgspec.json.decode(Source(path).text(LIMIT))
     except (msgspec.DecodeError, RecursionError) as error:
-        why = " ".join(str(error).split())[:120]
-        raise UnreadableError(f"{path.name} is no manifest: {why}") from None
+        raise UnreadableError(f"{path.name} is no manifest: {why(error)}") from None
     if not isinstance(data, dict):
         raise UnreadableError(
             f"{path.name} is no manifest: expected an object with unique_tokens, train_tokens"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .captures import nothing, read_all
 from .derive import derive
-from .errors import UnplateauError
+from .errors import UnplateauError, UnreadableError, printable, why
 from .places import Place, look
 from .readers import Options
 from .readers._parts import with_sums
@@ -136,6 +136,7 @@ def _configuration(run: Run, place: Place, config: Path | None, warnings: list[s
 
     echo, where = run.get("config_echo", ""), run.source("config_echo")
     if config is not None:
+        _there(config, "the config that the trainer read")
         return read_merged(config, str(echo), where)
     facts: dict[str, Fact] = read_merged(None, str(echo), where) if echo else {}
     for path in place.configs:
@@ -174,7 +175,7 @@ def _data(run: Run, place: Place, data: Path | None, told: Facts, warnings: list
     from .manifest import count_bins, read_manifest
 
     if data is not None:
-        return read_manifest(data)
+        return _given_data(data)
     if place.manifest is not None:
         try:
             return read_manifest(place.manifest)
@@ -185,6 +186,26 @@ def _data(run: Run, place: Place, data: Path | None, told: Facts, warnings: list
         return {}
     # nanoGPT reads data/DATASET under its own folder, which holds the log or the log's folder
     return next((found for folder in place.roots if (found := count_bins(folder / "data" / dataset))), {})
+
+
+def _given_data(data: Path) -> dict[str, Fact]:
+    from .manifest import DATA, read_manifest
+
+    _there(data, "a manifest, or nanoGPT's data folder")
+    if facts := read_manifest(data):
+        return facts
+    raise UnreadableError(
+        f"{data.name} tells nothing of the data; expected one of the keys {', '.join(DATA)} (docs/manifest.md)"
+    )
+
+
+def _there(path: Path, expected: str) -> None:
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise UnreadableError(f"can't look at {printable(path.name)}: {why(error)}") from None
+    if not there:
+        raise UnreadableError(f"there is no {path.name or path}; expected {expected}")
 
 
 def _believable(told: dict[str, Fact], run: Run, warnings: list[str]) -> dict[str, Fact]:

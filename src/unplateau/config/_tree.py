@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from ..errors import UnreadableError
+from ..errors import UnreadableError, why
 from ._dialect import Setting, Settings, claims_of_comment, kept
 
 MOST = 10_000  # settings; a file with more is no configuration, and aliases may not unfold without end
@@ -54,8 +54,7 @@ def _load(text: str, name: str, kind: str) -> Any:
     except (RecursionError, MemoryError):
         raise UnreadableError(f"{name} is nested too deeply for a config") from None
     except Exception as error:  # noqa: BLE001 - three parsers, each with its own; all mean the same
-        why = " ".join(str(error).split())[:120]
-        raise UnreadableError(f"{name} is not valid {kind.upper()}: {why}") from None
+        raise UnreadableError(f"{name} is not valid {kind.upper()}: {why(error)}") from None
 
 
 def _toml(text: str) -> Any:

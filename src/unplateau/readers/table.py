@@ -63,7 +63,8 @@ def read(source: Source, options: Options) -> list[Run]:
     reading = _reading(table, first, source.name, options)
     if not reading.columns.has_loss:
         listed = printable(", ".join(_names(first)[:30]), 400)
-        raise UnreadableError(f"no loss among the columns {listed}: name it with --map val_loss=COLUMN")
+        step = "" if reading.columns.step else " and the step with --map step=COLUMN"
+        raise UnreadableError(f"no loss among the columns {listed}: name it with --map val_loss=COLUMN{step}")
     if _is_a_list_of_runs(table, first, reading):
         return []
     table.torn[0] = 0
