@@ -148,9 +148,16 @@ def _diagnosis(found: Diagnosis) -> dict[str, Any]:
         "findings": [_finding(f, found.run) for f in found.findings],
         "contradictions": [{"fact": c.fact, "source": c.source} for c in found.contradictions],
         "warnings": list(found.run.warnings),
-        "budget": None,
-        "forecast": None,
+        "budget": _budget(found.state),
+        "forecast": {},
     }
+
+
+def _budget(state: State) -> dict[str, Any] | None:
+    """The loss, all of it unexplained: no law prices a part of it yet."""
+    if state.level is None:
+        return None
+    return {"loss": state.level.value, "rows": [], "unexplained": _est(state.level)}
 
 
 def _est(estimate: Estimate | None) -> dict[str, float | str] | None:
