@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import tracemalloc
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unplateau import source as source_module
 from unplateau.curve import Curve
 from unplateau.errors import UnplateauError
 from unplateau.readers import Options, choose
+from unplateau.readers._json import values_in
+from unplateau.reading import read_runs
 from unplateau.report import csv as as_csv
 from unplateau.report import json as as_json
 from unplateau.run import Fact, Run
@@ -86,3 +90,41 @@ def test_a_long_run_is_written_in_little_memory(chunks):
 
     assert size > 8 * MIB
     assert peak < 8 * MIB
+
+
+def rows(count):
+    return [{"step": i, "loss": 8 - i / count, "nested": {"note": "ä]}, {["}} for i in range(count)]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("piece", [7, 100, MIB])
+def test_a_list_of_json_is_read_in_pieces_of_any_size(indent, piece, tmp_path, monkeypatch):
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows(40), indent=indent, ensure_ascii=False))
+    monkeypatch.setattr(source_module, "PIECE", piece)
+    monkeypatch.setattr(source_module, "LINE", piece)
+
+    assert list(values_in(Source(path))) == rows(40)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.8, 0.99])
+def test_a_list_of_json_that_is_cut_gives_what_came_before_and_a_warning(share, tmp_path):
+    path = tmp_path / "rows.json"
+    text = json.dumps(rows(100))
+    path.write_text(text[: int(share * len(text))])
+    (run,) = read_runs(path)
+
+    assert abs(len(run.series["batch_loss"]) - 100 * share) < 2
+    assert any("cut or damaged after" in w for w in run.warnings)
+
+
+def test_a_long_list_of_json_takes_little_memory(tmp_path):
+    path = tmp_path / "rows.json"
+    path.write_text("[" + ",".join(f'{{"step":{i},"loss":{3 + i % 7}.5}}' for i in range(100_000)) + "]")
+    tracemalloc.start()
+
+    (run,) = read_runs(path)
+
+    assert tracemalloc.get_traced_memory()[1] < 25 * MIB  # 67 as a whole
+    assert len(run.series["batch_loss"]) == 100_000
+    tracemalloc.stop()

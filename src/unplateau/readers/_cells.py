@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..source import Source
-from ._json import document, object_of, value_of
+from ._json import document, object_of, value_of, values_in
 
 DELIMITERS = (",", ";", "\t", "|")
 PREAMBLE = 60  # lines before a header: comments, titles, "sep=;"
@@ -157,6 +157,11 @@ def json_rows(source: Source) -> Iterator[Mapping[str, Any]] | None:
     """Rows of a JSON document: a list of objects, an object of columns, or one that holds either."""
     value = value_of(document(source))
     return None if value is None else _rows_in(value, DEEPEST)
+
+
+def listed_rows(source: Source) -> Iterator[Mapping[str, Any]]:
+    """Rows of a JSON document that is a list of objects, however long."""
+    return (flat(row) for row in values_in(source) if isinstance(row, dict))
 
 
 def _rows_in(value: Any, depth: int) -> Iterator[Mapping[str, Any]] | None:

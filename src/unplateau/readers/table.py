@@ -19,7 +19,7 @@ from ..run import Run
 from ..source import Source
 from . import Options, Reader
 from ._assign import KINDS, RUNS, STEPS, assign, first_of
-from ._cells import LOOKED_AT, flat, json_rows, layout, lines_of_objects, number
+from ._cells import LOOKED_AT, flat, json_rows, layout, lines_of_objects, listed_rows, number
 from ._json import object_of
 from ._names import plain
 from ._tabular import Reading, Row, collect, csv_rows, rising, telling_apart
@@ -30,6 +30,7 @@ PEEK = 1 << 14  # bytes in which a file of one object a line shows a whole one
 VALUE = ("value", "values")
 TAG = re.compile(r"(?:run-.{0,150}-)?tag-(.{1,150})")  # TensorBoard's name for a downloaded scalar
 OBJECT = re.compile(rb'^\s{0,8}\{\s{0,8}"', re.MULTILINE)
+LIST = re.compile(rb"\A[\s\xef\xbb\xbf]{0,64}\[\s{0,64}\{")
 DOCUMENT = re.compile(rb'\A[\s\xef\xbb\xbf]{0,64}(?:\[\s{0,64}\{|\{\s{0,64}")')
 
 
@@ -86,6 +87,8 @@ def _opened(source: Source) -> Table | None:
     objects = _objects(source.sample)
     if len(objects) > 1 or (objects and not DOCUMENT.match(source.sample)):
         return Table(lambda: ((row, False) for row in lines_of_objects(source)), ".", [0])
+    if LIST.match(source.sample):
+        return Table(lambda: ((row, False) for row in listed_rows(source)), ".", [0])
     if DOCUMENT.match(source.sample):
         rows = list(json_rows(source) or ())
         return Table(lambda: ((row, False) for row in rows), ".", [0]) if rows else None
