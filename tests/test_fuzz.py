@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import random
+import re
 import time
 import tracemalloc
 from pathlib import Path
@@ -278,6 +279,27 @@ def test_the_command_line_takes_monstrous_numbers(name, line, step, loss, tmp_pa
         code = cli.main([verb, str(tmp_path / name)])
         said = capsys.readouterr()
         assert code == 0 or (code == 3 and said.err.count("\n") == 1)
+
+
+@pytest.mark.parametrize("number", [b"nan", b"1e308", b"-1", b"0", b"9" * 18])
+@pytest.mark.parametrize("name", READERS)
+def test_one_number_that_became_monstrous_is_diagnosed(name, number, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("UNPLATEAU_DEBUG", "1")
+    for sample in (p for p in LOGS.glob(f"{name}/*.*") if "expected" not in p.name):
+        raw = sample.read_bytes()
+        numbers = list(re.finditer(rb"\d{1,20}(?:\.\d{1,20})?", raw)) if b"\0" not in raw[:4096] else []
+        for found in numbers[:: max(1, len(numbers) // 3)]:
+            (tmp_path / sample.name).write_bytes(raw[: found.start()] + number + raw[found.end() :])
+            code = cli.main(["diagnose", str(tmp_path / sample.name)])
+            assert code == 0 or (code == 3 and capsys.readouterr().err.count("\n") == 1)
+
+
+@pytest.mark.parametrize("last", ["nan", "inf"])
+def test_a_short_log_that_ends_in_nan_is_not_called_lost_from_nowhere(last, tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("step,val_loss\n0,9.5\n10,8.5\n20,7.5\n30," + last + "\n")
+
+    assert cli.main(["diagnose", str(tmp_path / "a.csv")]) == 0
+    assert "None" not in capsys.readouterr().out
 
 
 def test_the_net_catches_a_reader_that_raises(tmp_path):

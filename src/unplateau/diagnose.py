@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from .contradictions import Contradiction, contradictions
 from .derive import derive
 from .hypotheses import Finding, Hypothesis
@@ -60,8 +62,9 @@ def diagnose(run: Run, hypotheses: Iterable[Hypothesis] | None = None) -> Diagno
     run = derive(run)
     if hypotheses is None:
         hypotheses = discover("hypotheses").values()
-    findings = sorted((examine(h, run) for h in hypotheses), key=rank)
-    return Diagnosis(run, state_of(run), tuple(findings), tuple(contradictions(run)))
+    with np.errstate(over="ignore"):  # the square of a loss of 1e308 is infinite, and no news
+        findings = sorted((examine(h, run) for h in hypotheses), key=rank)
+        return Diagnosis(run, state_of(run), tuple(findings), tuple(contradictions(run)))
 
 
 def examine(hypothesis: Hypothesis, run: Run) -> Finding:

@@ -51,7 +51,8 @@ def _moves(found: Diagnosis) -> str:
     said = STATE[state.verdict]
     if curve is None:
         return f"{said[0].upper()}{said[1:]}."
-    if not np.isfinite(curve.value[-1]):
+    lost = not np.isfinite(curve.value[-1]) and state.verdict == "diverged" and state.since_step is not None
+    if lost or not len(curve.finite):
         return _lost(state, curve)
     if state.verdict in ("flat", "diverged") and state.since_step is not None:
         said += f" since {step_of(found)} {state.since_step:,}"
