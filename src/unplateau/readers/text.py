@@ -213,7 +213,7 @@ def _say(book: Book, learned: Learned, lost: int) -> None:
     """How the log was understood."""
     rec = book.now
     for kind, series in learned.names.items():
-        if plain(learned.shown[kind]) != series:
+        if plain(learned.shown[kind]).replace(" ", "_") != series:
             rec.warn(f"read {learned.shown[kind]!r} as {series}")
     if learned.local:
         rec.warn("steps begin again with each epoch: counted on")

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import isfinite, log10
 from typing import Any
 
 from ..curve import Curve
 from ..errors import printable
-from ..run import Run
+from ..run import Fact, Run
 from ..units import count
 from .lines import WIDTH, Line, render
 from .redact import redacted, shown_value
 
 LONGEST = 160  # characters of one value
+DIGITS = 3  # of a number that was counted
+WHOLE = 12  # digits that a number is written with in full; larger ones are powers of ten
+LEAST = 1000  # bytes that are told in kB, MB, ...
+PREFIXES = ("", "k", "M", "G", "T", "P", "E")
+#: how warnings begin, or what they hold, that change how numbers are to be understood: the first of these first
+CHANGING = (
+    *("the log has no steps", "steps are W&B's own", "--unit says", "the log does not say", "taken as bits"),
+    *("damaged", "more logs left out", "of several runs", "holds most and is read"),
+    *("run was resumed", "steps begin again", "logged more than once", "no loss per token", "is not finite"),
+)
 
 
 def short_facts(run: Run) -> Iterator[Line]:
@@ -50,9 +62,33 @@ def fact_lines(run: Run) -> Iterator[Line]:
         return
     yield Line("FACTS", "title")
     for name, fact in run.facts.items():
-        unit = f" {fact.unit}" if fact.unit else ""
-        shown = written(shown_value(name, fact.value))
-        yield Line(f"{name} = {shown}{unit}  [{fact.source}]", indent=2, hang=4)
+        shown = measured(replace(fact, value=shown_value(name, fact.value)))
+        yield Line(f"{name} = {shown}  [{fact.source}]", indent=2, hang=4)
+
+
+def measured(fact: Fact) -> str:
+    """A fact's value with its unit; what was counted with no more digits than it is good for.
+
+    >>> measured(Fact(0.0034021, "h", "counted")), measured(Fact(2_200_000, "bytes", "counted"))
+    ('0.0034 h', '2.2 MB')
+    >>> measured(Fact(0.9995, "", "config.py:3")), measured(Fact(7_759_462_400, "tokens", "counted"))
+    ('0.9995', '7,759,462,400 tokens')
+    """
+    value, unit = fact.value, fact.unit
+    if not _number(value) or not isfinite(value):
+        return f"{written(value)} {unit}".rstrip()
+    if unit == "bytes" and abs(value) >= LEAST:
+        return _bytes(value)
+    if isinstance(value, float) and fact.source.startswith("counted"):
+        many = DIGITS <= log10(abs(value) or 1) < WHOLE
+        return f"{f'{value:,.0f}' if many else f'{value:.{DIGITS}g}'} {unit}".rstrip()
+    return f"{written(value)} {unit}".rstrip()
+
+
+def _bytes(value: float) -> str:
+    shown = float(f"{value:.{DIGITS}g}")  # 999.6 MB are 1 GB
+    power = min(len(PREFIXES) - 1, int(log10(abs(shown)) / 3))
+    return f"{shown / 1000**power:.{DIGITS}g} {PREFIXES[power]}B"
 
 
 def written(value: Any) -> str:
@@ -72,9 +108,20 @@ def warning_lines(run: Run, shown: int, rows: int = 0) -> Iterator[Line]:
     """What the reader met on the way: ``shown`` warnings, at most ``rows`` rows of each."""
     if run.warnings:
         yield Line("WARNINGS", "title")
-    for warning in run.warnings[:shown]:
+    for warning in ordered(run.warnings)[:shown]:
         yield Line(redacted(warning), "doubt", indent=2, hang=4, most=rows)
     yield from rest(len(run.warnings), shown)
+
+
+def ordered(warnings: Sequence[str]) -> list[str]:
+    """Warnings that change how numbers are to be understood before the others, else as they came.
+
+    >>> ordered(["read 'nll' as val_loss", "x.gz is damaged after 9 unpacked bytes", "the log has no steps: ..."])
+    ['the log has no steps: ...', 'x.gz is damaged after 9 unpacked bytes', "read 'nll' as val_loss"]
+    """
+    return sorted(
+        warnings, key=lambda w: next((i for i, mark in enumerate(CHANGING) if mark in w), len(CHANGING))
+    )
 
 
 def rest(number: int, shown: int) -> Iterator[Line]:
