@@ -114,10 +114,17 @@ def _why(found: Diagnosis, claims: Mapping[str, str]) -> str:
     also = [f for f in of(found.findings, "supported") if f is not first]
     then = f" Also: {', '.join(map(named, also[:3]))}." if also else ""
     if first.cause in NO_PLATEAU:
-        return f"{NO_PLATEAU[first.cause]}{chance(first)}.{_advice(first)}{then}"
+        return f"{NO_PLATEAU[first.cause]}{chance(first)}.{_advice(first)}{then}{_untested(found)}"
     if first.verdict == "supported":
         return f"{_claimed(first, claims)}{_advice(first)}{then}"
     return f"Most likely, not proved: {_claimed(first, claims)}{then}{_send(found)}"
+
+
+def _untested(found: Diagnosis) -> str:
+    """That the settings are not known, so that nothing is said of them."""
+    if found.run.schedule is not None or found.run.has("config_dialect"):
+        return ""
+    return " Its settings are not known: --config FILE has them tested too."
 
 
 def _claimed(finding: Finding, claims: Mapping[str, str]) -> str:
