@@ -9,12 +9,13 @@ from pathlib import Path
 
 from .errors import UnplateauError, UnreadableError, printable
 from .readers import Options, Reader, choose
-from .readers._cells import layout
+from .readers._cells import LOOKED_AT, layout
 from .readers._units import in_nats
 from .run import LOSSES, SERIES, Run
 from .source import Source
 
 TRIED = 3  # readers that are tried on one log before it counts as unreadable
+TABLE = 0.5  # share of the lines looked at that are rows, of a log whose columns are worth a mention
 #: characters that nobody prints, but NUL, of which a crash can leave many
 CONTROL = bytes(set(range(1, 32)) - set(b"\a\b\t\n\v\f\r\x1b"))
 BINARY = 0.03  # share of them; programs, pictures and archives have .05 to .24, logs none
@@ -117,7 +118,10 @@ def unread(source: Source, tried: Iterable[str]) -> str:
     start = source.sample.lstrip()[:60].partition(b"\n")[0].decode("utf-8", "replace")
     found = f"starts with {printable(start)!r}" if start else "is empty"
     columns = ""
-    if (how := layout(source.sample.decode("utf-8", "replace"))) is not None:
+    how = layout(source.sample.decode("utf-8", "replace"))
+    if how is not None and how.rows > TABLE * sum(
+        1 for line in source.sample.split(b"\n", LOOKED_AT) if line
+    ):
         held = printable(", ".join(how.header), 400)
         columns = f" Its columns are {held}: name them with --map step=COLUMN --map val_loss=COLUMN."
     return f"no reader knows a log that {found} ({source.name}). See docs/formats.md.{columns} {KNOWN}"
