@@ -81,20 +81,15 @@ def _sight(smallest: float, series: str) -> Evidence:
 
 
 def _remedy(run: Run) -> Remedy:
-    end, step = run.get("planned_end"), run.get("steps_done")
-    left = (
-        f"{end - step:,} steps to the planned end"
-        if end and step and end > step
-        else "a doubling of the steps"
+    end, step, hours = run.get("planned_end"), run.get("steps_done"), run.get("hours_left")
+    if not end or not step:
+        return Remedy({}, "a doubling of the steps", "none", "keep going")
+    if end > step:
+        cost = f"{end - step:,} steps to the planned end" + (f", {hours:.2g} h" if hours else "")
+        return Remedy({}, cost, "none", "keep going to the planned end")
+    return Remedy(
+        {}, "a doubling of the steps", "none", "train longer, with a schedule that ends where the run does"
     )
-    hours = run.get("hours_left")
-    cost = left + (f", {hours:.1f} h" if hours else "")
-    advice = (
-        "keep going to the planned end"
-        if end and step and end > step
-        else "train longer, with a schedule that ends where the run does"
-    )
-    return Remedy({}, cost, "none", advice)
 
 
 HYPOTHESIS = Hypothesis(
