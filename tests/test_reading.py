@@ -289,6 +289,12 @@ class TestSeveralRuns:
         assert run.name == "a.log"
         assert any("cut.log" in w and "from1.csv" in w and "rows.csv" in w for w in run.warnings)
 
+    def test_runs_that_train_alike_but_are_evaluated_on_other_text_are_two(self, tmp_path):
+        write(tmp_path, a=4.0)
+        (tmp_path / "b.log").write_text((tmp_path / "a.log").read_text().replace("val loss ", "val loss 1"))
+
+        assert names(read_runs(tmp_path)) == ["a.log", "b.log"]
+
     def test_a_log_and_one_of_the_same_run_in_a_folder_below_are_one(self, tmp_path):
         write(tmp_path, a=4.0, tb__a=4.0, other__a=5.0)
 

@@ -130,8 +130,9 @@ def _is_copy(read: Read, rich: Read) -> bool:
 
 
 def same_run(a: Run, b: Run) -> bool:
-    """True where a loss of ``a`` agrees with one of ``b`` at the steps that both hold.
+    """True where a loss of ``a`` agrees with one of ``b`` at the steps that both hold; val loss, where both have it.
 
+    A run that is evaluated on other text is another, though it trains alike.
     Steps may be counted from 0 or from 1; where one log has none, the places of its records count.
 
     >>> a = Run("a", series={"val_loss": Curve([0, 10, 20], [9.0, 8.0, 7.0])})
@@ -139,12 +140,15 @@ def same_run(a: Run, b: Run) -> bool:
     True
     """
     counted = a.has("step_unit") != b.has("step_unit")
-    pairs = [(x, y) for x in _losses(a) for y in _losses(b)]
+    ours, theirs = _losses(a), _losses(b)
+    both = [(ours[n], theirs[n]) for n in ("val_loss",) if n in ours and n in theirs]
+    enough = both and min(map(len, both[0])) >= COMMON
+    pairs = both if enough else [(x, y) for x in ours.values() for y in theirs.values()]
     return any(_agree(_by_place(x), _by_place(y)) if counted else _agree(x, y) for x, y in pairs)
 
 
-def _losses(run: Run) -> list[Curve]:
-    return [run.series[n].finite for n in LOSSES if n in run.series and len(run.series[n].finite)]
+def _losses(run: Run) -> dict[str, Curve]:
+    return {n: run.series[n].finite for n in LOSSES if n in run.series and len(run.series[n].finite)}
 
 
 def _by_place(curve: Curve) -> Curve:
