@@ -28,6 +28,7 @@ ASKED = {
     "vocab_size": "vocab_size",
     "tokens per step": "tokens_per_step",
     "the schedule": "schedule",
+    "the planned end": "planned_end",
     "the config": "config_dialect",
     "block_size": "block_size",
     "the size of the model": "params",
@@ -72,7 +73,7 @@ def examine(hypothesis: Hypothesis, run: Run) -> Finding:
     if missing := run.missing(hypothesis.needs):
         return Finding(hypothesis.name, "untestable", missing=lacking(hypothesis.asks, run) or missing)
     finding = hypothesis.test(run)
-    return replace(finding, missing=lacking(finding.missing, run) or finding.missing)
+    return replace(finding, missing=lacking(finding.missing, run))
 
 
 def lacking(asks: tuple[str, ...], run: Run) -> tuple[str, ...]:

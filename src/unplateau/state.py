@@ -30,7 +30,9 @@ WINDOW_SD = 0.4  # nats; sd of one window's mean loss: median of benchmarks/plan
 BUMP = 4.0  # standard errors above both neighbours' trend: 1 in 15,000 by chance
 DIVERGED = 0.2  # share of the whole drop lost again, for good
 HUGE = 1e30  # nats; float32 itself ends at 3e38
+POWER = (Z90 + 1.282) / Z90  # half widths of a slope whose interval leaves 0 out nine times in ten
 WORTH = 0.003  # of the loss per doubling of tokens; reruns with one seed differ by up to .0014 of it (SCIENCE.md section 2)
+STAYS = 3.0  # sd of one evaluation
 BENDS = 0.12  # of the slope per doubling, sd of the bend's prior: intervals then hold the end slope of 90 % of power laws (docs/LOG.md)
 SLOWED = 0.5  # of the slope a doubling earlier; a power law t^-a with a < 1 keeps more than this
 
@@ -103,8 +105,8 @@ def _state(run: Run) -> State:
         verdict=verdict,
         series=name,
         slope=slope,
-        since_step=int(binned.step[start]),
-        smallest_visible_slope=(slope.high - slope.low) / 2,
+        since_step=_flat_since(phases, level, noise) if verdict == "flat" else int(binned.step[start]),
+        smallest_visible_slope=POWER * (slope.high - slope.low) / 2,
         noise=noise,
         level=level,
         phases=phases,
@@ -267,6 +269,16 @@ def _last_regime(curve: Curve, segments: list[tuple[int, int]]) -> int:
     """Where the slope of now begins: the last straight piece, within ``REGIME`` to two doublings back."""
     oldest, latest = np.searchsorted(curve.step, [curve.step[-1] / 4, curve.step[-1] / 2**REGIME])
     return min(max(segments[-1][0], int(oldest)), int(latest), len(curve) - LEAST)
+
+
+def _flat_since(phases: tuple[Phase, ...], level: Estimate, noise: float) -> int:
+    """The first step from which on the loss stays where it ends: whole phases within ``STAYS`` of the level."""
+    since = phases[-1].first
+    for phase in reversed(phases):
+        if max(abs(phase.loss_from - level.value), abs(phase.loss_to - level.value)) > STAYS * noise:
+            break
+        since = phase.first
+    return since
 
 
 def _slope(curve: Curve, error: Floats, start: int) -> tuple[Estimate, Estimate]:

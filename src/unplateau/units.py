@@ -50,3 +50,12 @@ def count(n: float) -> str:
         if abs(n) >= 10 * size or (letter != "k" and abs(n) >= size):
             return f"{n / size:.{max(0, 2 - len(str(int(abs(n) / size))) + 1)}f}{letter}"
     return f"{n:,.0f}"
+
+
+def tokens_each(per_param: float) -> str:
+    """Tokens per parameter, two digits below ten.
+
+    >>> tokens_each(191.3), tokens_each(4e-5)
+    ('191', '4e-05')
+    """
+    return f"{per_param:,.0f}" if per_param >= 10 else f"{per_param:.2g}"

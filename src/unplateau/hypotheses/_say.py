@@ -148,15 +148,6 @@ def fall_of(run: Run) -> str:
     return f"{state.series} changes by {state.slope} of {what}; judged since step {state.since_step:,}"
 
 
-def tokens_each(per_param: float) -> str:
-    """Tokens per parameter, two digits below ten.
-
-    >>> tokens_each(191.3), tokens_each(4e-5)
-    ('191', '4e-05')
-    """
-    return f"{per_param:,.0f}" if per_param >= 10 else f"{per_param:.2g}"
-
-
 def worse_than_even(run: Run) -> Evidence | None:
     """Evidence of a val loss above that of an even guess while train lies well under it; None otherwise.
 

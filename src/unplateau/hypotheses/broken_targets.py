@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..curve import Curve
-from ..run import Run
+from ..run import LOSSES, Run
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._say import SURE, against, finding, pro
 from ._start import scratch, start_of, tamed
@@ -46,6 +46,8 @@ FIX = Remedy(
 
 
 def test(run: Run) -> Finding:
+    if all(c.unit != "nats" for n, c in run.series.items() if n in LOSSES):
+        return Finding(NAME, "untestable", missing=("losses in nats per token (--unit says the unit)",))
     for rule in (_never_a_number, _factor, _multiple, _nothing):
         if found := rule(run):
             return found
@@ -121,7 +123,7 @@ def _nothing(run: Run) -> Finding | None:
     val, train = levels.get("val_loss"), levels.get("train_loss", levels.get("batch_loss"))
     if val is None or train is None or not 0 <= max(val, train) < LITTLE:
         return None
-    fact = f"train ends at {train:.4f} and val at {val:.4f} nats"
+    fact = f"train lies around {train:.4f} and val around {val:.4f} nats at the end"
     evidence = [pro(fact + "; web text keeps 1.69 nats per token, English 0.6 per character", "val_loss")]
     if scratch(run) is not True or max(val, train) >= NOTHING:
         unknown = ("what the text is: templates and tables can be that easy", *ASKS[1:])
@@ -149,7 +151,9 @@ def _sound(run: Run) -> Finding:
         evidence.append(against(fact, f"{start.series}, {run.source('vocab_size') or 'vocab_size'}"))
     for name, level in levels.items():
         sound = level >= LITTLE
-        fact = f"{name} ends at {level:.3f} nats, " + ("a loss that text can have" if sound else "little")
+        fact = f"{name} lies around {level:.3f} nats at the end, " + (
+            "a loss that text can have" if sound else "little"
+        )
         evidence.append((against if sound else pro)(fact, name))
     unigram = run.get("unigram_entropy")
     if unigram and any(abs(v - unigram) < FOLLOWS for v in levels.values()):

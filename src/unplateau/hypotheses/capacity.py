@@ -16,10 +16,10 @@ Sources: Hoffmann et al. 2022 (arXiv 2203.15556); Besiroglu et al. 2024 (arXiv 2
 from __future__ import annotations
 
 from ..run import Fact, Run
-from ..units import count
+from ..units import count, tokens_each
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._rates import rates_of
-from ._say import against, finding, gap_trend, pro, state_of, tokens_each
+from ._say import against, finding, gap_trend, pro, state_of
 
 NAME = "capacity"
 OPTIMAL = 20.0  # tokens per parameter (Hoffmann 2022)
@@ -60,7 +60,7 @@ def _others(run: Run) -> list[tuple[Evidence, float]]:
     share = run.get("lr_share")
     if share is not None and share > ANNEALED:
         found.append(
-            (against(f"the learning rate is still {share:.0%} of its peak", run.source("lr_share")), 0.5)
+            (against(f"the learning rate is still {share:.0%} of its peak", run.source("lr_share")), 0.45)
         )
     rates = rates_of(run)
     if rates is not None and (rates.above > TOO_HIGH or rates.below > TOO_LOW):

@@ -14,8 +14,9 @@ Sources: Hoffmann et al. 2022 (arXiv 2203.15556): 20 tokens per parameter are co
 from __future__ import annotations
 
 from ..run import Run
+from ..units import tokens_each
 from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import against, fall_of, finding, gap_trend, pro, state_of, tokens_each
+from ._say import against, fall_of, finding, gap_trend, pro, state_of
 from ._schedule import ANNEALED, LATE, OPTIMAL, PAST, SPENT, spent_at
 
 NAME = "converged"

@@ -157,7 +157,7 @@ def _norms(run: Run) -> list[Evidence]:
 
 def _remedy(run: Run) -> Remedy:
     clip, peak = run.get("grad_clip"), run.get("peak_lr")
-    patch = {"grad_clip": (clip, 1.0)} if not clip or clip > 1 else {}
+    patch = {"grad_clip": (clip, 1.0)} if clip is not None and (clip == 0 or clip > 1) else {}
     if not patch and peak:
         patch = {"peak_lr": (peak, peak / 2)}
     steps = [len(c) for _, c in losses(run)]

@@ -37,6 +37,8 @@ def test(run: Run) -> Finding:
     step, lr, peak = _now(run)
     share = lr / peak if peak > 0 else 0.0
     fact = f"at step {step:,} the learning rate is {lr:.2e}, {share:.0%} of its peak {peak:.2e}"
+    if not run.has("lr_now"):
+        fact = f"at step {step:,} the learning rate is {share:.0%} of its peak"
     source = run.source("lr_now") or "schedule"
     if share <= LOW:
         return finding(NAME, 0.02, [against(fact, source)])
@@ -81,10 +83,8 @@ def _doubts(run: Run, step: int, share: float, left: int) -> list[tuple[Evidence
     if lr is not None and (rise := rise_of(lr)) is not None:
         fact = f"the learning rate had come down to {rise.low:.2e} and was raised again: see lr-rewarmed"
         found.append((against(fact, "schedule"), 0.45))
-    if left and end and step < EARLY * end:
-        found.append(
-            (against(f"the run is at {step / end:.0%} of its plan, which anneals", "schedule"), 0.45)
-        )
+    if end and step < (EARLY if left else DONE) * end:
+        found.append((against(f"the run is at {step / end:.0%} of its plan", "schedule"), 0.45))
     finishing = end is not None and (step >= DONE * end or left > 0)
     if not finishing and state.slope is not None and -state.slope.value > GAIN * share:
         fact = f"another doubling brings {-state.slope.value:.2f} nats, annealing some {GAIN * share:.2f}, at the end"

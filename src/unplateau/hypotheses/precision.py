@@ -188,11 +188,16 @@ def _scales(run: Run) -> list[float]:
 
 def _remedy(run: Run) -> Remedy:
     dtype = run.get("dtype")
+    lost = [int(c.non_finite_steps[0]) for _, c in losses(run) if len(c.non_finite_steps)]
     advice = "run 200 steps in float32; if they are finite, the format or a kernel is the fault"
+    if lost and min(lost) > EARLY:
+        advice = f"go on from the checkpoint before step {min(lost):,} in float32; if it stays finite, the format or a kernel is the fault"
+    elif lost and min(lost) <= 1:
+        advice = "nothing was updated yet: look at one forward pass in float32, layer by layer, and at the weights it starts from"
     if not _no_bfloat16(run) and dtype != "bfloat16":
         advice += ", and bfloat16 is the remedy"
     return Remedy(
-        {"dtype": (dtype, "float32")} if dtype != "float32" else {},
+        {"dtype": (dtype, "float32")} if run.has("config_dialect") and dtype not in (None, "float32") else {},
         "200 steps of a probe",
         "float32 is 2 to 8 times slower",
         advice,

@@ -60,7 +60,7 @@ def test(run: Run) -> Finding:
         return finding(NAME, 0.3, evidence, missing=ASKS)
     if worst:
         return finding(NAME, 0.8, evidence, stake=min(0.3, worst / 2), remedy=FIX, missing=ASKS)
-    return finding(NAME, 0.5 if replay else 0.1, evidence, stake=0.005, remedy=FIX, missing=ASKS)
+    return finding(NAME, 0.45 if replay else 0.1, evidence, stake=0.005, remedy=FIX, missing=ASKS)
 
 
 def _unbroken(run: Run) -> Finding:

@@ -14,8 +14,9 @@ Sources: Kaplan et al. 2020 (arXiv 2001.08361); Hoffmann et al. 2022 (arXiv 2203
 from __future__ import annotations
 
 from ..run import Run
+from ..units import tokens_each
 from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import against, chance_below, fall_of, finding, pro, state_of, tokens_each
+from ._say import against, chance_below, fall_of, finding, pro, state_of
 from ._schedule import LATE, OPTIMAL, PAST, spent_at, stopped_learning
 
 NAME = "still-learning"
@@ -82,6 +83,9 @@ def _sight(smallest: float, series: str) -> Evidence:
 
 def _remedy(run: Run) -> Remedy:
     end, step, hours = run.get("planned_end"), run.get("steps_done"), run.get("hours_left")
+    if stopped_learning(run):
+        advice = "train longer, with a schedule that ends where the run does: this one has run out"
+        return Remedy({}, "a doubling of the steps", "none", advice)
     if not end or not step:
         return Remedy({}, "a doubling of the steps", "none", "keep going")
     if end > step:

@@ -10,7 +10,7 @@ from typing import Any
 from ..curve import Curve
 from ..errors import printable
 from ..run import Fact, Run
-from ..units import count
+from ..units import count, tokens_each
 from .lines import WIDTH, Line, render
 from .redact import redacted, shown_value
 
@@ -37,7 +37,9 @@ def _short(run: Run) -> Iterator[str]:
     tokens, params, lr = run.get("tokens_seen"), run.get("params"), run.get("lr_now")
     yield f"tokens seen {_counted(tokens)}"
     ratio = run.get("tokens_per_param")
-    yield f"parameters {_counted(params)}" + (f" ({ratio:,.0f} tokens each)" if _number(ratio) else "")
+    yield f"parameters {_counted(params)}" + (
+        f" ({tokens_each(ratio)} tokens each)" if _number(ratio) else ""
+    )
     share = run.get("lr_share")
     yield f"learning rate now {f'{lr:.2e}' if _number(lr) else 'unknown'}" + (
         f", {share:.0%} of its peak" if _number(share) else ""

@@ -141,11 +141,18 @@ def _advice(finding: Finding) -> str:
     return f" {advice[0].upper()}{advice[1:]}." if advice else ""
 
 
+def _gained(found: Diagnosis) -> str:
+    """That a finetuning ends above where it began, where the evidence says so."""
+    told = [e.fact for f in found.findings if f.cause == "still-learning" for e in f.evidence]
+    fact = next((t for t in told if t.endswith("nothing was gained")), "")
+    return f"{fact[:1].upper()}{fact[1:]}. " if fact else ""
+
+
 def _unsure(found: Diagnosis) -> str:
     if found.state.verdict == "too-short":
         return "Send a longer log, or one with more evaluations."
     if unsure := of(found.findings, "undecided"):
-        return f"No cause is proved; undecided: {', '.join(map(named, unsure[:3]))}.{_send(found)}"
+        return f"{_gained(found)}No cause is proved; undecided: {', '.join(map(named, unsure[:3]))}.{_send(found)}"
     return f"No cause that could be tested explains it.{_send(found)}"
 
 
