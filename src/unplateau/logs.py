@@ -15,6 +15,7 @@ from .run import LOSSES, SERIES, Run
 from .source import Source
 
 TRIED = 3  # readers that are tried on one log before it counts as unreadable
+ONE_LINE = 4096  # bytes; a header without rows, or a path given for a log
 TABLE = 0.5  # share of the lines looked at that are rows, of a log whose columns are worth a mention
 #: characters that nobody prints, but NUL, of which a crash can leave many
 CONTROL = bytes(set(range(1, 32)) - set(b"\a\b\t\n\v\f\r\x1b"))
@@ -115,6 +116,9 @@ def unread(source: Source, tried: Iterable[str]) -> str:
     """What was found, what was expected, what to do; one line."""
     if as_format := ", ".join(tried):
         return f"{source.name} was read as {as_format}, and holds no loss at a step; expected train or val losses. {KNOWN}"
+    if 0 < len(source.sample) < ONE_LINE and source.sample.strip().count(b"\n") == 0:
+        only = printable(source.sample.strip().decode("utf-8", "replace"), 60)
+        return f"{source.name} holds one line, {only!r}, and no records; expected a log with losses at several steps"
     start = source.sample.lstrip()[:60].partition(b"\n")[0].decode("utf-8", "replace")
     found = f"starts with {printable(start)!r}" if start else "is empty"
     columns = ""

@@ -131,14 +131,15 @@ def _sane(curve: Curve) -> Curve:
 
 
 def lost_at(run: Run) -> tuple[str, int] | None:
-    """The loss that ends non-finite, and the first step of that end; None where all end finite."""
+    """The loss that is non-finite to its end soonest, and since which step; None where all end finite."""
+    lost = []
     for name in LOSSES:
         curve = run.series.get(name)
         if curve is None or not len(curve) or np.isfinite(curve.value[-min(2, len(curve)) :]).any():
             continue
         finite = np.flatnonzero(np.isfinite(curve.value))
-        return name, int(curve.step[finite[-1] + 1 if len(finite) else 0])
-    return None
+        lost.append((int(curve.step[finite[-1] + 1 if len(finite) else 0]), name))
+    return min(lost)[::-1] if lost else None
 
 
 def after_start(curve: Curve) -> Curve:
