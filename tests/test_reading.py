@@ -365,7 +365,10 @@ class TestNothing:
     def test_in_a_file_says_what_always_works(self, tmp_path, data):
         (tmp_path / "x.log").write_bytes(data)
 
-        with pytest.raises(UnreadableError, match="A CSV with columns step,train_loss,val_loss always works"):
+        with pytest.raises(
+            UnreadableError,
+            match="A CSV with columns step,train_loss,val_loss, a row an evaluation, always works",
+        ):
             read_runs(tmp_path / "x.log")
 
 

@@ -20,7 +20,7 @@ TABLE = 0.5  # share of the lines looked at that are rows, of a log whose column
 #: characters that nobody prints, but NUL, of which a crash can leave many
 CONTROL = bytes(set(range(1, 32)) - set(b"\a\b\t\n\v\f\r\x1b"))
 BINARY = 0.03  # share of them; programs, pictures and archives have .05 to .24, logs none
-KNOWN = "A CSV with columns step,train_loss,val_loss always works."
+KNOWN = "A CSV with columns step,train_loss,val_loss, a row an evaluation, always works."
 
 
 def read_file(path: Path, options: Options) -> list[Run]:
@@ -118,7 +118,7 @@ def unread(source: Source, tried: Iterable[str]) -> str:
         return f"{source.name} was read as {as_format}, and holds no loss at a step; expected train or val losses. {KNOWN}"
     if 0 < len(source.sample) < ONE_LINE and source.sample.strip().count(b"\n") == 0:
         only = printable(source.sample.strip().decode("utf-8", "replace"), 60)
-        return f"{source.name} holds one line, {only!r}, and no records; expected a log with losses at several steps"
+        return f"{source.name} holds one line, {only!r}, and no records. {KNOWN}"
     start = source.sample.lstrip()[:60].partition(b"\n")[0].decode("utf-8", "replace")
     found = f"starts with {printable(start)!r}" if start else "is empty"
     columns = ""
