@@ -161,7 +161,7 @@ def _send(found: Diagnosis) -> str:
     if found.run.schedule is None and not found.run.has("config_dialect") and found.run.loss is not None:
         return " To settle it, send the trainer's config: --config FILE."
     wanted = wanted_facts(of(found.findings, "undecided")) or wanted_facts(found.findings)
-    return f" To settle it, send {how(wanted[0][0])}." if wanted else ""
+    return f" To settle it, send {how(wanted[0][0])}.".replace("?.", "?") if wanted else ""
 
 
 def named(finding: Finding) -> str:
