@@ -59,6 +59,6 @@ def from_scratch(run: Run) -> bool:
     start, vocab, loss = run.get("init_from"), run.get("vocab_size"), run.loss
     if start is not None and str(start) != "scratch":
         return False
-    if not vocab or loss is None or loss.step[0] > 0:
+    if not (vocab and vocab > 1) or loss is None or loss.step[0] > 0:
         return start is not None
     return bool(float(loss.value[0]) > log(vocab) - SCRATCH)
