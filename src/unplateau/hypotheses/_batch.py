@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
 from ..run import Run
 from ._start import tamed
 
 KAPLAN, POWER = 2e8, 4.76  # tokens, nats: B_crit = 2e8 / L^4.76; Kaplan et al. 2020, eq. 1.4, tokens of BPE
+LARGEST = 1e15  # tokens per step; a number above is damage
 BPE = 5000  # a vocabulary below is one of characters or bytes, whose losses Kaplan's law does not know
 NATS = (0.5, 12.0)  # losses that are nats per token of text
 ASKS = ("norms of micro-batch and accumulated gradients, for the gradient noise scale",)
@@ -16,7 +15,7 @@ ASKS = ("norms of micro-batch and accumulated gradients, for the gradient noise 
 def tokens_per_step(run: Run) -> float | None:
     """Tokens of one optimiser step, where they are a sane number."""
     told = run.get("tokens_per_step")
-    return float(told) if isinstance(told, int | float) and isfinite(told) and told > 0 else None
+    return float(told) if isinstance(told, int | float) and 1 <= told < LARGEST else None
 
 
 def level(run: Run) -> float | None:
