@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, log
+from math import exp, isfinite, log
 
 NATS_PER = {"nats": 1.0, "bits": log(2.0), "dits": log(10.0)}
 UNITS = (*NATS_PER, "perplexity")  # per token, so that they convert
@@ -46,6 +46,8 @@ def count(n: float) -> str:
     >>> [count(x) for x in (950, 40_560_000, 7.6e9, 2e12)]
     ['950', '40.6M', '7.60B', '2.00T']
     """
+    if not isfinite(n):
+        return "infinitely many"
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(n) >= 10 * size or (letter != "k" and abs(n) >= size):
             return f"{n / size:.{max(0, 2 - len(str(int(abs(n) / size))) + 1)}f}{letter}"
