@@ -154,7 +154,12 @@ def worse_than_even(run: Run) -> Evidence | None:
     Memorising makes a model sure of the wrong words now and then; it does not make it worse than knowing nothing.
     """
     vocab, val, train = run.get("vocab_size"), run.series.get("val_loss"), run.series.get("train_loss")
-    if not (vocab and vocab > 1) or val is None or train is None or min(len(val.finite), len(train.finite)) < 4:
+    if (
+        not (vocab and vocab > 1)
+        or val is None
+        or train is None
+        or min(len(val.finite), len(train.finite)) < 4
+    ):
         return None
     even, v, t = log(vocab), *(float(np.median(c.finite.value[-4:])) for c in (val, train))
     if v < even + EVEN or t > even - 1:
