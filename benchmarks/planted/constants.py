@@ -21,7 +21,6 @@ from unplateau import state
 from unplateau.hypotheses import capacity, lr_too_high, lr_too_low, noisy_data, over_regularised, val_mismatch
 from unplateau.hypotheses._rates import rates_of
 from unplateau.hypotheses._say import gap_trend
-from unplateau.hypotheses._schedule import lr_curve
 from unplateau.reading import read_runs
 from unplateau.run import Run
 
@@ -40,16 +39,8 @@ def window_sd(run: Run) -> float | None:
 
 def slope_ratio(run: Run) -> float | None:
     """Slope against log steps while the rate was high, over the slope as it came down (lr_too_high.HELD)."""
-    lr, val = lr_curve(run), run.series["val_loss"].finite
-    if lr is None:
-        return None
-    curve = state.after_start(val).between(lr_too_high.START * float(val.step[-1]), np.inf)
-    high = lr.step[lr.value > lr_too_high.HIGH * lr.value.max()]
-    parts = curve.between(0, float(high[-1]) + 1), curve.between(float(high[-1]), np.inf)
-    if min(map(len, parts)) < 3:
-        return None
-    before, after = (float(np.polyfit(np.log2(c.step), c.value, 1)[0]) for c in parts)
-    return before / after if after < 0 else None
+    found = lr_too_high.slopes(run, "val_loss")
+    return found[0] / found[1] if found is not None and found[1] < 0 else None
 
 
 def half_way(run: Run) -> float | None:

@@ -7,7 +7,6 @@ in float32, which is what autocast does; that half is the number here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 T = 1e12  # FLOP/s
@@ -111,8 +110,3 @@ def find(name: str) -> Card | None:
     """
     low = name[:NAME].lower().replace("_", "-")
     return next((c for c in CARDS if re.search(rf"(?<![a-z0-9.]){c.pattern}(?![a-z0-9])", low)), None)
-
-
-def among(names: Iterable[str]) -> Card | None:
-    """The card of the first name that names one."""
-    return next((card for name in names if (card := find(name))), None)

@@ -68,11 +68,6 @@ FROM_OWN = {
     "lr_scheduler_kwargs.min_lr_rate": "",
     "lr_scheduler_kwargs.num_decay_steps": "",
 }
-OWN_FIRST = {
-    "n_layer": "num_hidden_layers",
-    "batch_size": "per_device_train_batch_size",
-    "dataset": "dataset_name",
-}
 TO_OWN = {
     **{name: key for key, name in reversed(FROM_OWN.items()) if name},
     "schedule": "lr_scheduler_type",

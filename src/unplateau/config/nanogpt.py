@@ -58,7 +58,6 @@ VOCAB = 50304  # GPT-2's 50257 rounded up to a multiple of 64; taken where no me
 PRETRAINED = {"gpt2": (12, 12, 768), "gpt2-medium": (24, 16, 1024), "gpt2-large": (36, 20, 1280)}
 PRETRAINED["gpt2-xl"] = (48, 25, 1600)
 ECHO = re.compile(r"[ \t]{0,80}([A-Za-z_]\w{0,80})[ \t]{0,80}=(?!=)(.*)")
-FLAG = re.compile(r"--([A-Za-z_]\w{0,80})=(.*)", re.DOTALL)
 
 
 def complete(facts: Facts, settings: Settings) -> Facts:
@@ -173,11 +172,3 @@ def _override(settings: Settings, key: str, value: Any, source: str) -> None:
     settings.unknown.discard(key)
     if kept(key, value):
         settings.found[key] = Setting(key, value, source)
-
-
-def with_overrides(settings: Settings, arguments: list[str]) -> Settings:
-    """The settings after ``--key=value`` of a command line."""
-    for argument in arguments:
-        if match := FLAG.fullmatch(argument):
-            _override(settings, match[1], _value(match[2], {}), f"--{match[1]}")
-    return settings

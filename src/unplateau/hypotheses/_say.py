@@ -7,7 +7,7 @@ from math import erf, log, sqrt
 
 import numpy as np
 
-from ..curve import Curve
+from ..curve import Curve, Steps, Values
 from ..estimate import Estimate
 from ..run import Run
 from ..state import state_of
@@ -20,6 +20,7 @@ __all__ = [
     "Trend",
     "against",
     "batches_between",
+    "both_losses",
     "chance_below",
     "fall_of",
     "finding",
@@ -110,20 +111,24 @@ def gap_trend(run: Run, share: float = 0.5, *, batches: bool = False) -> Trend |
     With ``batches`` the batch loss between two evaluations stands in for a train loss that is not logged:
     good for the change of the gap, not for its sign.
     """
-    val, train = run.series.get("val_loss"), run.series.get("train_loss")
-    if val is None:
+    if "val_loss" not in run.series or not (batches or "train_loss" in run.series):
         return None
-    val = val.finite
-    if train is None and batches:
-        train = batches_between(run, val)
+    found = both_losses(run)
+    if found is None:
+        return None
+    step, _, gap = found
+    keep = (step > 0) & (step >= step[-1] * (1 - share)) if len(step) else np.zeros(0, bool)
+    return Trend(step[keep], gap[keep]) if keep.sum() >= 4 else None
+
+
+def both_losses(run: Run) -> tuple[Steps, Values, Values] | None:
+    """Steps with val and train loss (or the batches between evaluations), train there, and val - train."""
+    val, train = run.series["val_loss"].finite, run.series.get("train_loss")
+    train = train.finite if train is not None else batches_between(run, val)
     if train is None:
         return None
-    train = train.finite
     step, i, j = np.intersect1d(val.step, train.step, return_indices=True)
-    keep = (step > 0) & (step >= step[-1] * (1 - share)) if len(step) else np.zeros(0, bool)
-    if keep.sum() < 4:
-        return None
-    return Trend(step[keep], (val.value[i] - train.value[j])[keep])
+    return step, train.value[j], val.value[i] - train.value[j]
 
 
 def batches_between(run: Run, val: Curve) -> Curve | None:

@@ -66,10 +66,24 @@ def _probability(rates: Rates, held: Evidence | None) -> float:
 
 def _held_up(run: Run) -> Evidence | None:
     """The slope against log steps while the rate was high, beside the slope as it came down."""
-    lr, state = lr_curve(run), state_of(run)
-    if lr is None or not state.series or state.slope is None:
+    state = state_of(run)
+    found = slopes(run, state.series) if state.series and state.slope is not None else None
+    if found is None or found[1] > -(state.noise or 0.0) * 2:
         return None
-    curve = after_start(run.series[state.series].finite)
+    before, after = found
+    fact = (
+        f"{state.series} fell by {-before:.2f} nats per doubling while the rate was above half its peak, "
+        f"by {-after:.2f} as it came down"
+    )
+    return (pro if before / after < HELD else against)(fact, state.series)
+
+
+def slopes(run: Run, series: str) -> tuple[float, float] | None:
+    """Slopes against log2 steps while the rate was above ``HIGH`` of its peak, and after; None with too few points."""
+    lr = lr_curve(run)
+    if lr is None:
+        return None
+    curve = after_start(run.series[series].finite)
     curve = curve.between(START * float(curve.step[-1]), float("inf"))
     high = lr.step[lr.value > HIGH * lr.value.max()]
     if len(high) == 0:
@@ -78,13 +92,7 @@ def _held_up(run: Run) -> Evidence | None:
     if min(len(early), len(late)) < 3:
         return None
     before, after = (float(np.polyfit(np.log2(c.step), c.value, 1)[0]) for c in (early, late))
-    if after > -(state.noise or 0.0) * 2:
-        return None
-    fact = (
-        f"{state.series} fell by {-before:.2f} nats per doubling while the rate was above half its peak, "
-        f"by {-after:.2f} as it came down"
-    )
-    return (pro if before / after < HELD else against)(fact, state.series)
+    return before, after
 
 
 def without(run: Run) -> Run | None:

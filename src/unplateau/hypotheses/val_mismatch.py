@@ -16,10 +16,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..curve import Steps, Values
 from ..run import Run
 from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import LIKELY, SURE, Trend, against, batches_between, finding, gap_trend, pro
+from ._say import LIKELY, SURE, Trend, against, both_losses, finding, gap_trend, pro
 
 NAME = "val-mismatch"
 ERRORS = 4.0  # standard errors of the mean gap; 1 in 15,000 by chance
@@ -95,14 +94,19 @@ def _early_fact(early: float, share: float, gap: Trend) -> Evidence:
 
 def early_gap(run: Run) -> tuple[float, float]:
     """val - train at the first evaluation after step 0, and its share of the run."""
-    step, _, gap = both(run)
+    found = both_losses(run)
+    assert found is not None
+    step, _, gap = found
     k = int(np.argmax(step > 0))
     return float(gap[k]), float(step[k] / step[-1])
 
 
 def gap_growth(run: Run, share: float = 0.5) -> float | None:
     """How much val - train grows per nat that train falls over the last ``share`` of the run; None if train stands."""
-    step, train, gap = both(run)
+    found = both_losses(run)
+    if found is None:
+        return None
+    step, train, gap = found
     keep = (step > 0) & (step >= step[-1] * (1 - share))
     t, gap = train[keep], gap[keep]
     if len(t) < 4 or t[0] - t[-1] < SMALL:
@@ -110,15 +114,6 @@ def gap_growth(run: Run, share: float = 0.5) -> float | None:
     fall = t.mean() - t
     spread = float(((fall - fall.mean()) ** 2).sum())
     return float(((fall - fall.mean()) * (gap - gap.mean())).sum() / spread) if spread > 0 else None
-
-
-def both(run: Run) -> tuple[Steps, Values, Values]:
-    """Steps with both losses, train (or the batches between evaluations) there, and val - train."""
-    val = run.series["val_loss"].finite
-    train = run.series["train_loss"].finite if "train_loss" in run.series else batches_between(run, val)
-    assert train is not None
-    step, i, j = np.intersect1d(val.step, train.step, return_indices=True)
-    return step, train.value[j], val.value[i] - train.value[j]
 
 
 HYPOTHESIS = Hypothesis(

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-#: an epoch counted by the loader and one counted from totals differ by less than this many steps an epoch
-SLACK = 1.0
 TOTALS = 32  # bars of different totals between two records
 NEAR = 1.0  # steps; a bar this far from what the epoch says still agrees with it
 

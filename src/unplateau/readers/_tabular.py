@@ -114,6 +114,15 @@ def read_csv(source: Source, how: Layout, reading: Reading) -> None:
     reading.warnings += source.notes
 
 
+def read_epochs(source: Source, how: Layout | None, options: Options, name: str) -> list[Run]:
+    """The runs of a table whose columns a trainer named itself: its losses are means of the optimiser's batches."""
+    if how is None:
+        return []
+    reading = Reading(source.name, assign(how.header, options))
+    read_csv(source, how, reading)
+    return reading.finish(name, options, rename=False, evaluated=False)
+
+
 def collect(rows: Iterable[tuple[Row, bool]], reading: Reading) -> None:
     """Collect every row; a header repeated where the steps start over begins another run."""
     part = 0

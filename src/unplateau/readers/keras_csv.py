@@ -9,9 +9,9 @@ from ..run import Run
 from ..source import Source
 from . import Options, Reader
 from ._assign import STEPS as STEP_NAMES
-from ._assign import assign, first_of
+from ._assign import first_of
 from ._cells import Layout, layout
-from ._tabular import Reading, read_csv
+from ._tabular import read_epochs
 
 NAME = "keras-csv"
 
@@ -35,12 +35,7 @@ def sniff(sample: bytes, name: str) -> int:  # noqa: ARG001
 
 
 def read(source: Source, options: Options) -> list[Run]:
-    how = _layout(source.sample)
-    if how is None:
-        return []
-    reading = Reading(source.name, assign(how.header, options))
-    read_csv(source, how, reading)
-    return reading.finish(NAME, options, rename=False, evaluated=False)
+    return read_epochs(source, _layout(source.sample), options, NAME)
 
 
 READER = Reader(NAME, "Keras's CSVLogger: epoch,accuracy,loss,val_loss", sniff, read, maps=True)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from ..run import Run
 from ..source import Source
 from . import Options, Reader
-from ._assign import assign
 from ._cells import Layout, layout
-from ._tabular import Reading, read_csv
+from ._tabular import read_epochs
 
 NAME = "lightning-csv"
 FILE = "metrics.csv"
@@ -35,12 +34,7 @@ def sniff(sample: bytes, name: str) -> int:
 
 
 def read(source: Source, options: Options) -> list[Run]:
-    how = _layout(source.sample)
-    if how is None:
-        return []
-    reading = Reading(source.name, assign(how.header, options))
-    read_csv(source, how, reading)
-    return reading.finish(NAME, options, rename=False, evaluated=False)
+    return read_epochs(source, _layout(source.sample), options, NAME)
 
 
 READER = Reader(NAME, "Lightning's metrics.csv: epoch,step,train_loss_step,val_loss", sniff, read, maps=True)
