@@ -46,3 +46,14 @@ def test_the_given_planted_runs_are_named_or_left_undecided_never_wrong():
     assert [wrong for _, wrong in said if wrong] == []
     assert sum(outcome.startswith("right") for outcome, _ in said) == 12
     assert sum(outcome == "right" for outcome, _ in said) >= 11
+
+
+def test_the_constants_can_be_fitted_again_from_the_whole_corpus(monkeypatch, capsys):
+    constants = pytest.importorskip("constants")
+    monkeypatch.setattr(sys, "argv", ["constants.py"])
+
+    constants.main()
+
+    told = capsys.readouterr().out
+    assert told.count("n = ") >= 2 * len(constants.ROWS) - 2  # a healthy and a sick line for nearly each
+    assert all(name in told for name, *_ in constants.ROWS)

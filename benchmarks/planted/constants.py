@@ -43,6 +43,18 @@ def slope_ratio(run: Run) -> float | None:
     return found[0] / found[1] if found is not None and found[1] < 0 else None
 
 
+def times_above(run: Run) -> float | None:
+    """The peak over the upper of the published rules; None where they don't apply (a resumed run)."""
+    rates = rates_of(run)
+    return rates.above if rates is not None else None
+
+
+def times_below(run: Run) -> float | None:
+    """The lower of the published rules over the peak."""
+    rates = rates_of(run)
+    return rates.below if rates is not None else None
+
+
 def half_way(run: Run) -> float | None:
     """Share of the run at which the loss was half way down from ln(vocabulary) (lr_too_low.SLOW)."""
     vocab, curve = run.get("vocab_size"), run.series["batch_loss"].finite
@@ -84,8 +96,8 @@ def level(run: Run) -> float | None:
 ROWS: tuple[tuple[str, object, Callable[[Run], float | None], tuple[str, ...]], ...] = (
     ("state.WINDOW_SD", state.WINDOW_SD, window_sd, ("eval-noise",)),
     ("lr_too_high.HELD", lr_too_high.HELD, slope_ratio, ("lr-too-high",)),
-    ("lr_too_high: peak over upper rule", lr_too_high.MUCH, lambda r: rates_of(r).above, ("lr-too-high",)),
-    ("lr_too_low: lower rule over peak", lr_too_low.FAR, lambda r: rates_of(r).below, ("lr-too-low",)),
+    ("lr_too_high: peak over upper rule", lr_too_high.MUCH, times_above, ("lr-too-high",)),
+    ("lr_too_low: lower rule over peak", lr_too_low.FAR, times_below, ("lr-too-low",)),
     ("lr_too_low.SLOW", lr_too_low.SLOW, half_way, ("lr-too-low",)),
     ("val_mismatch.ABOVE (gap)", val_mismatch.ABOVE, gap_size, ("val-mismatch",)),
     ("val_mismatch.EARLY: with another val", val_mismatch.EARLY, early_share, ("val-mismatch",)),
