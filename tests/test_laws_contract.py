@@ -2,43 +2,59 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
-from unplateau.curve import Curve
+from unplateau.estimate import Estimate
 from unplateau.facts import VOCABULARY
+from unplateau.laws import DRAWS
 from unplateau.plugins import discover
+from unplateau.run import Run
 
 LAWS = discover("laws")
-NOISE = 0.01  # nats, of one evaluation
+WORLDS = 100
+EACH = pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 
 
-def planted(seed: int) -> tuple[Curve, Curve, float]:
-    """A noisy curve, its truth up to four times its length, and its floor."""
-    rng = np.random.default_rng(seed)
-    floor, scale, power = rng.uniform(1.5, 3.2), rng.uniform(0.5, 2.0), rng.uniform(0.3, 0.7)
-    t = np.arange(1, 31) * 500.0
-    truth = Curve(np.append(t, 4 * t[-1]), floor + scale * (np.append(t, 4 * t[-1]) / 500) ** -power)
-    return Curve(t, truth.value[:-1] + rng.normal(0, NOISE, len(t))), truth, floor
+@cache
+def fitted(law, seed):
+    """A world of the law's own, and the law fitted to its run."""
+    world = LAWS[law].world(seed)
+    return world, LAWS[law].fit([world.run])
 
 
-@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@EACH
 class TestEveryLaw:
     def test_its_intervals_cover_what_comes(self, law):
-        hits = [
-            not law.fit(seen, NOISE)(float(truth.step[-1])).excludes(float(truth.value[-1]))
-            for seen, truth, _ in map(planted, range(200))
-        ]
-
-        assert 0.80 <= np.mean(hits) <= 0.97
-
-    def test_recovers_a_planted_floor_within_its_interval(self, law):
-        hits = [
-            not law.fit(seen, NOISE).parameters["L0"].excludes(floor)
-            for seen, _, floor in map(planted, range(200))
-        ]
+        hits = []
+        for world, fit in (fitted(law.name, seed) for seed in range(WORLDS)):
+            hits.append(not Estimate.of(fit.price(world.other, world.step), "nats").excludes(world.change))
 
         assert 0.80 <= np.mean(hits) <= 0.98
+
+    def test_recovers_planted_parameters_within_its_intervals(self, law):
+        for name in law.parameters:
+            hits = [
+                not fit.parameters[name].excludes(world.parameters[name])
+                for world, fit in (fitted(law.name, seed) for seed in range(WORLDS))
+            ]
+
+            assert 0.80 <= np.mean(hits) <= 1.0, name
+
+    def test_its_price_is_one_draw_for_one_draw(self, law):
+        world, fit = fitted(law.name, 0)
+        price = fit.price(world.other, world.step)
+
+        assert price.shape == (DRAWS,)
+        assert np.isfinite(price).all()
+        assert np.array_equal(price, fit.price(world.other, world.step))  # the same question, the same answer
+
+    def test_a_run_that_stands_still_costs_nothing(self, law):
+        world, fit = fitted(law.name, 0)
+
+        assert fit.price(world.run, int(world.run.get("steps_done"))) == pytest.approx(0.0, abs=1e-9)
 
     def test_names_what_it_prices_in_the_words_of_the_facts(self, law):
         assert law.prices
@@ -46,6 +62,6 @@ class TestEveryLaw:
         assert law.formula
         assert law.source
 
-    def test_refuses_too_few_points(self, law):
-        with pytest.raises(ValueError, match="points"):
-            law.fit(Curve([1, 2], [3.0, 2.0]), NOISE)
+    def test_refuses_a_run_of_which_nothing_is_known(self, law):
+        with pytest.raises(ValueError, match=r"\w"):
+            law.fit([Run("empty")])

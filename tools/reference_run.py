@@ -14,9 +14,10 @@ import numpy as np
 
 import unplateau
 from unplateau.diagnose import Diagnosis, diagnose
+from unplateau.estimate import Estimate
 from unplateau.hypotheses import Finding
 from unplateau.hypotheses.repetition import BITS
-from unplateau.laws.power import LAW
+from unplateau.laws.power import posterior
 from unplateau.reading import read_runs
 from unplateau.units import count
 
@@ -137,9 +138,9 @@ def beta2(d: Diagnosis) -> Answer:
 
 def rising(d: Diagnosis) -> Answer:
     val = d.run.series["val_loss"].finite
-    law = LAW.fit(val.between(FITTED / STRETCH, FITTED + 1), d.state.noise or 0.01)
+    law = posterior(val.between(FITTED / STRETCH, FITTED + 1), d.state.noise or 0.01)
     last = int(val.step[-1])
-    told = law(last)
+    told = Estimate.of(law.at(last), "nats")
     before = val.at(last - 500)
     verdict = "supported" if d.state.verdict == "rising" else "refuted"
     return Answer(
@@ -174,14 +175,14 @@ def wiggles(d: Diagnosis) -> Answer:
 
 def floor(d: Diagnosis) -> Answer:
     val = d.run.series["val_loss"].finite
-    law = LAW.fit(val.between(int(val.step[-1]) / STRETCH, np.inf), d.state.noise or 0.01)
+    law = posterior(val.between(int(val.step[-1]) / STRETCH, np.inf), d.state.noise or 0.01)
     f = of(d, "converged")
     return Answer(
         f.verdict,
         (
             *facts_of(f, of(d, "still-learning")),
             f"a power law through the last three doublings has its floor at {law.parameters['L0']}",
-            f"the same law at step {2 * int(val.step[-1]):,}, twice the steps: {law(2 * float(val.step[-1]))}, before any annealing",
+            f"the same law at step {2 * int(val.step[-1]):,}, twice the steps: {Estimate.of(law.at(2 * float(val.step[-1])), 'nats')}, before any annealing",
         ),
     )
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import floor, isfinite, log10
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+QUANTILES = (0.05, 0.95)  # the ends of a 90 % interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,20 @@ class Estimate:
     def __post_init__(self) -> None:
         if not self.low <= self.value <= self.high or not isfinite(self.high - self.low):
             raise ValueError(f"interval {self.low}..{self.high} does not hold {self.value}")
+
+    @classmethod
+    def of(cls, draws: ArrayLike, unit: str) -> Estimate:
+        """Mean and 90 % interval of equally likely ``draws``: means of sums are sums of means.
+
+        >>> print(Estimate.of([1.0, 2.0, 3.0], "nats"))
+        2.0 nats (1.1 to 2.9)
+        """
+        import numpy as np
+
+        values = np.asarray(draws, dtype=np.float64)
+        low, high = np.quantile(values, QUANTILES)
+        value = float(values.mean())
+        return cls(value, min(float(low), value), max(float(high), value), unit)
 
     def __str__(self) -> str:
         places = self.places

@@ -2,56 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..curve import Curve
+from ..derive import derive
 from ..estimate import Estimate
-from . import Fitted, Law
+from ..run import Fact, Run
+from ..state import judged, noise_of
+from . import DRAWS, Draws, Law, World
 
 Floats = NDArray[np.float64]
 
-EXPONENTS = np.geomspace(0.05, 2.0, 1000)  # published exponents in steps or tokens are .05 to .8
+EXPONENTS = np.geomspace(0.05, 2.0, 400)  # published exponents in steps or tokens are .05 to .8
 LEAST = 4  # points; the law has three parameters
-QUANTILES = (0.05, 0.5, 0.95)
-DRAWS = 64  # quantiles of each exponent's normal that the mixture is summed from
 
 
 @dataclass(frozen=True, slots=True)
 class PowerFit:
-    """L(t) = L0 + A (t / unit)^-a, as a posterior: a grid of exponents, a normal over (L0, A) for each."""
+    """L(t) = L0 + A (t / unit)^-a, as equally likely values of (L0, A, a)."""
 
     unit: float
-    noise: float
-    weight: Floats  # shape (e,), posterior of each exponent
-    mean: Floats  # shape (e, 2), of L0 and A
-    cov: Floats  # shape (e, 2, 2)
-    parameters: dict[str, Estimate]
+    last: float  # step
+    theta: Floats  # shape (DRAWS, 3)
 
-    def __call__(self, step: float) -> Estimate:
-        """The trend at ``step`` (without the noise of an evaluation), nats."""
-        basis = np.stack([np.ones_like(EXPONENTS), (step / self.unit) ** -EXPONENTS], axis=1)
-        mean = np.einsum("ei,ei->e", basis, self.mean)
-        sd = np.sqrt(np.einsum("ei,eij,ej->e", basis, self.cov, basis))
-        return mixture(mean, sd, self.weight, "nats")
+    @property
+    def parameters(self) -> Mapping[str, Estimate]:
+        units = {"L0": "nats", "A": "nats", "a": ""}
+        return {name: Estimate.of(self.theta[:, i], unit) for i, (name, unit) in enumerate(units.items())}
+
+    @property
+    def level(self) -> Draws:
+        return self.at(self.last)
+
+    def at(self, step: float) -> Draws:
+        floor, scale, power = self.theta.T
+        return np.asarray(floor + scale * (step / self.unit) ** -power)
+
+    def price(self, other: Run, step: int) -> Draws:  # noqa: ARG002
+        return self.at(step) - self.level
 
 
-def fit(curve: Curve, noise: float) -> Fitted:
-    """Posterior of the law for ``curve`` (steps above 0) with evaluation noise of sd ``noise``, nats.
+def fit(runs: Sequence[Run]) -> PowerFit:
+    """Posterior of the law for the judged loss of ``runs[0]``; other runs tell it nothing.
 
     Least squares for the floor and the scale at each exponent of a grid, flat priors, floors below zero
     left out; where the law misfits, the noise is raised to what is seen.
-
-    >>> t = np.arange(1, 21) * 500.0
-    >>> law = fit(Curve(t, 3.0 + 0.7 * (t / 500) ** -0.5), 0.001)
-    >>> print(law(20_000))
-    3.1107 nats (3.1095 to 3.1118)
     """
-    good = curve.finite.between(1, np.inf)
-    if len(good) < LEAST:
-        raise ValueError(f"a power law has 3 parameters; {len(good)} points cannot test it")
+    name, curve = judged(runs[0])
+    if curve is None or len(good := curve.finite.between(1, np.inf)) < LEAST:
+        raise ValueError(f"a power law has 3 parameters; fewer than {LEAST} points cannot test it")
+    return posterior(good, noise_of(runs[0], name, good))
+
+
+def posterior(good: Curve, noise: float) -> PowerFit:
+    """The law for ``good``, steps above 0, whose points have an error of ``noise`` nats (sd).
+
+    >>> t = np.arange(1, 21) * 500
+    >>> print(Estimate.of(posterior(Curve(t, 3.0 + 0.7 * (t / 500) ** -0.5), 0.001).at(20_000), "nats"))
+    3.1107 nats (3.1096 to 3.1118)
+    """
     unit, y = float(good.step[0]), good.value
     powers = (good.step / unit)[None, :] ** -EXPONENTS[:, None]
     design = np.stack([np.ones_like(powers), powers], axis=2)  # (e, n, 2)
@@ -64,29 +77,32 @@ def fit(curve: Curve, noise: float) -> Fitted:
     sigma2 = max(noise**2, float(rss[allowed].min()) / max(1, len(y) - 3))
     log_weight = np.where(allowed, -rss / (2 * sigma2) - 0.5 * np.linalg.slogdet(gram)[1], -np.inf)
     weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
-    cov = sigma2 * np.linalg.inv(gram)
-    sd = np.sqrt(np.maximum(np.einsum("eii->ei", cov), 0.0))
-    parameters = {
-        "L0": mixture(mean[:, 0], sd[:, 0], weight, "nats"),
-        "A": mixture(mean[:, 1], sd[:, 1], weight, "nats"),
-        "a": mixture(EXPONENTS, np.full_like(EXPONENTS, 1e-9), weight, ""),
-    }
-    return PowerFit(unit, sigma2**0.5, weight, mean, cov, parameters)
+    return PowerFit(unit, float(good.step[-1]), _draws(weight, mean, sigma2 * np.linalg.inv(gram)))
 
 
-def mixture(mean: Floats, sd: Floats, weight: Floats, unit: str) -> Estimate:
-    """Median and 90 % interval of a mixture of normals."""
-    from statistics import NormalDist
+def _draws(weight: Floats, mean: Floats, cov: Floats) -> Floats:
+    """Equally likely (L0, A, a): exponents by their weight, a normal over the others for each."""
+    rng = np.random.default_rng(0)
+    places = (np.arange(DRAWS) + rng.random()) / DRAWS
+    cell = np.minimum(np.searchsorted(np.cumsum(weight) / weight.sum(), places), len(weight) - 1)
+    rng.shuffle(cell)
+    root = np.linalg.cholesky(cov[cell])
+    linear = mean[cell] + np.einsum("dij,dj->di", root, rng.standard_normal((DRAWS, 2)))
+    return np.column_stack([linear, EXPONENTS[cell]])
 
-    keep = weight > 1e-6
-    z = np.array([NormalDist().inv_cdf((i + 0.5) / DRAWS) for i in range(DRAWS)])
-    values = (mean[keep, None] + sd[keep, None] * z).ravel()
-    weights = np.repeat(weight[keep] / DRAWS, DRAWS)
-    order = np.argsort(values)
-    cumulative = np.cumsum(weights[order])
-    low, middle, high = np.interp(QUANTILES, cumulative / cumulative[-1], values[order])
-    return Estimate(float(middle), float(low), float(high), unit)
+
+def world(seed: int) -> World:
+    """A run on a power law, with noise, and its truth at four times its length."""
+    rng = np.random.default_rng(seed)
+    floor, scale, power = rng.uniform(1.5, 3.2), rng.uniform(0.5, 2.0), rng.uniform(0.3, 0.7)
+    t = np.arange(1, 31) * 500
+    truth = floor + scale * (np.append(t, 4 * t[-1]) / 500.0) ** -power
+    run = derive(
+        Run(f"power-{seed}", series={"val_loss": Curve(t, truth[:-1] + rng.normal(0, 0.01, len(t)), "nats")})
+    )
+    other = replace(run, facts={**run.facts, "max_steps": Fact(int(4 * t[-1]), "steps")})
+    parameters = {"L0": floor, "A": scale, "a": power}
+    return World(run, other, int(4 * t[-1]), float(truth[-1] - truth[-2]), parameters)
 
 
 LAW = Law(
@@ -96,4 +112,5 @@ LAW = Law(
     parameters=("L0", "A", "a"),
     prices=("max_steps",),
     fit=fit,
+    world=world,
 )

@@ -1,0 +1,108 @@
+"""What the loss will be: the laws fitted to a run once, and asked about runs that differ from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .derive import DERIVED
+from .facts import VOCABULARY
+from .laws import Draws, Fitted, Law
+from .plugins import discover
+from .run import Run
+
+TRENDS = (
+    "schedule",
+    "power",
+)  # laws that know where the run stands; the first that fits carries the forecast
+#: facts that say where a run was made, not how: no loss follows from them
+IDLE = frozenset(
+    {
+        *(
+            "dataset",
+            "run_name",
+            "out_dir",
+            "device",
+            "gpu",
+            "gpu_memory",
+            "compile",
+            "config_dialect",
+            "claims",
+        ),
+        *(
+            "eval_interval",
+            "eval_iters",
+            "eval_tokens",
+            "log_interval",
+            "train_tokens",
+            "val_tokens",
+            "killed",
+        ),
+        *(
+            "params_logged",
+            "params_logged_kind",
+            "config_echo",
+            "config_unread",
+            "checkpoint_step",
+            "best_val_loss",
+        ),
+        *("config_skipped", "config_overridden", "config_echo_before", "loss_unit", "bpb_at", "seed"),
+    }
+)
+SETTINGS = frozenset(VOCABULARY) - DERIVED - IDLE
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """A run and the laws that fit it. ``refused``: law -> why it does not."""
+
+    run: Run
+    fitted: Mapping[str, Fitted]
+    refused: Mapping[str, str]
+    trend: str  # the law that carries the forecast
+    level: Draws  # nats: the trend at the last logged step
+
+    def loss(self, other: Run, step: int) -> Draws:
+        """Draws of the loss of ``other`` at ``step``, nats. ``other`` differs only in what laws price (``unpriced``)."""
+        total = self.level.copy()
+        for law in self.fitted.values():
+            total += law.price(other, step)
+        return total
+
+    def unpriced(self, other: Run) -> tuple[str, ...]:
+        """The settings in which ``other`` differs and that none of the fitted laws prices: they need a probe."""
+        laws = discover("laws")
+        priced = {name for law in self.fitted for name in laws[law].prices}
+        return tuple(sorted(differences(self.run, other) - priced))
+
+
+def differences(run: Run, other: Run) -> set[str]:
+    """Settings that are not the same in both."""
+    return {name for name in SETTINGS if run.get(name) != other.get(name)}
+
+
+def outlook(run: Run, siblings: Sequence[Run] = (), laws: Iterable[Law] | None = None) -> Outlook:
+    """Fit every law that fits. ``siblings``: runs of the same model and data under other schedules.
+
+    Raises ``ValueError`` with one line where no law tells where the run stands.
+    """
+    fitted: dict[str, Fitted] = {}
+    refused: dict[str, str] = {}
+    for law in sorted(discover("laws").values() if laws is None else laws, key=_first):
+        if law.name in TRENDS and any(name in fitted for name in TRENDS):
+            continue
+        try:
+            fitted[law.name] = law.fit([run, *siblings])
+        except ValueError as error:
+            refused[law.name] = str(error)
+    trend = next((name for name in TRENDS if name in fitted), None)
+    if trend is None:
+        raise ValueError("; ".join(refused[name] for name in TRENDS if name in refused))
+    return Outlook(run, fitted, refused, trend, np.asarray(fitted[trend].level))  # type: ignore[attr-defined]
+
+
+def _first(law: Law) -> int:
+    """Trends in their order, then the rest."""
+    return TRENDS.index(law.name) if law.name in TRENDS else len(TRENDS)
