@@ -37,6 +37,7 @@ ROWS = {
         "derive",
         "planned",
         "timing",
+        "cost",
         "contradictions",
         "manifest",
         "checkpoint",

@@ -15,11 +15,17 @@ NANOGPT = "nanogpt"
 
 def step_seconds(run: Run) -> float | None:
     """Median seconds of a step without evaluation; None where no times are logged."""
+    times = step_times(run)
+    return None if times is None else float(np.median(times))
+
+
+def step_times(run: Run) -> Values | None:
+    """Logged seconds of steps without evaluation; None where no times are logged."""
     times = run.series.get("step_ms")
     if times is None or len(times := times.finite) < MIN_TIMES:
         return None
     plain = _without_evaluations(run, times.step, times.value)
-    return float(np.median(plain)) / 1e3 if len(plain) and np.median(plain) > 0 else None
+    return plain / 1e3 if len(plain) and np.median(plain) > 0 else None
 
 
 def _without_evaluations(run: Run, steps: np.ndarray, values: Values) -> Values:
