@@ -26,14 +26,35 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """The run that a remedy makes.
+
+    ``end``: the step at which its loss is compared with what the trend is now; ``start``: the step of the
+    checkpoint that it goes on from, 0 for a fresh run. ``given``: the run as the remedy's condition supposes
+    it, where the remedy hangs on a fact that is not known.
+    """
+
+    run: Run
+    end: int
+    start: int = 0
+    given: Run | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Remedy:
-    """What to change, in the canonical keys of ``run.facts``: key -> (old, new)."""
+    """What to change, in the canonical keys of ``run.facts``: key -> (old, new).
+
+    ``plan``: the run that comes of it, where it is one that a law may price. ``condition``: what must hold for
+    it to be worth anything, where nobody knows whether it holds ("if ...").
+    """
 
     patch: Mapping[str, tuple[Any, Any]]
     cost: str
     risk: str
     advice: str = ""  # what to do where no config key says it
-    gain: Estimate | None = None
+    gain: Estimate | None = None  # nats below the trend of now
+    plan: Plan | None = None
+    condition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +62,8 @@ class Finding:
     """What testing one hypothesis on one run gave.
 
     ``probability``: that this cause holds and matters, given the evidence; None where untestable.
-    ``stake``: a rough share of the remaining excess loss that the cause explains, 0 to 1, used only to
-    rank findings of one verdict until laws price them in nats.
+    ``effect``: what the cause costs, by the laws that fit the run; ``unpriced`` says why there is none.
+    ``stake``: a rough guess of the nats that the cause costs, to rank it where no law prices it; never shown.
     """
 
     cause: str
@@ -53,6 +74,7 @@ class Finding:
     missing: tuple[str, ...] = ()  # what would make it testable, or settle it
     remedy: Remedy | None = None
     stake: float = 0.0
+    unpriced: str = ""
 
 
 def nothing_to_change(run: Run) -> Run | None:  # noqa: ARG001

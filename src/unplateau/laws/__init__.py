@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,23 @@ class Trend(Fitted, Protocol):
     @property
     def level(self) -> Draws:
         """The trend of the judged loss at the last logged step, nats."""
+        ...
+
+
+#: parts of the loss, as rows of a budget: one run cannot tell the first two apart, so they are one
+FLOOR, DATA, ANNEALING = "irreducible + capacity", "finite data", "not annealed"
+
+
+@runtime_checkable
+class Parted(Protocol):
+    """A fitted law that says what the loss is made of.
+
+    The parts of a trend add up to its level, draw for draw, and hold ``FLOOR``. The parts of any other law
+    (repetition, for one) are in that level too, unseen by the trend: the budget takes them out of its ``FLOOR``.
+    """
+
+    def parts(self, run: Run) -> Mapping[str, Draws]:
+        """Nats at the last logged step, by the name of a part; parts that cost nothing may be left out."""
         ...
 
 

@@ -13,7 +13,7 @@ from ..derive import derive
 from ..estimate import Estimate
 from ..run import Fact, Run
 from ..state import judged, noise_of
-from . import DRAWS, Draws, Law, World
+from . import DATA, DRAWS, FLOOR, Draws, Law, World
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +41,10 @@ class PowerFit:
     def at(self, step: float) -> Draws:
         floor, scale, power = self.theta.T
         return np.asarray(floor + scale * (step / self.unit) ** -power)
+
+    def parts(self, run: Run) -> Mapping[str, Draws]:  # noqa: ARG002
+        floor = self.theta[:, 0]
+        return {FLOOR: floor, DATA: self.level - floor}
 
     def price(self, other: Run, step: int) -> Draws:  # noqa: ARG002
         return self.at(step) - self.level
