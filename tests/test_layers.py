@@ -23,11 +23,27 @@ ROOT = Path(unplateau.__file__).parent
 LOG = ROOT / "examples" / "reference-run" / "train.log"
 HEAVY = {"torch", "pandas", "pyarrow", "matplotlib", "sklearn"}
 
+FORECAST = ("forecast", "asked", "counterfactual", "futures", "reach", "unpriced")
 #: a module, or a folder with all that is in it, and its row; a folder's name stands for its __init__ too
 ROWS = {
     5: ("cli", "__main__"),
     4: ("report", "watch", "integrations"),
-    3: ("diagnose", "reading", "logs", "captures", "budget", "forecast", "probe", "verify", "simulate"),
+    3: (
+        "diagnose",
+        "reading",
+        "logs",
+        "captures",
+        "budget",
+        "forecast",
+        "futures",
+        "asked",
+        "counterfactual",
+        "reach",
+        "unpriced",
+        "probe",
+        "verify",
+        "simulate",
+    ),
     2: ("hypotheses", "laws", "readers", "train", "prepare"),
     1: (
         "run",
@@ -48,6 +64,7 @@ ROWS = {
         "curve",
         "shape",
         "estimate",
+        "calibration",
         "units",
         "plugins",
         "errors",

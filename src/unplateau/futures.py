@@ -1,0 +1,247 @@
+"""Forecasts: the loss of a run as planned, and of the runs that somebody asks about beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .asked import AS_PLANNED, Ask
+from .cost import Cost, cost_of
+from .counterfactual import Kind, Variant, as_planned, check_step, last_step, planned_step, variant
+from .errors import UnreadableError, UsageError, printable
+from .estimate import Estimate
+from .forecast import Outlook, outlook
+from .laws import Draws
+from .plugins import discover
+from .reach import Reach, reach_of
+from .run import Run
+from .state import judged, lost_at, state_of
+from .unpriced import NEVER, refusal
+
+COOLDOWN = 0.15  # of the steps so far; Haegele et al. 2024 (arXiv 2405.18392) find 10 to 20 % enough
+ANNEALED = 0.12  # share of the peak; below it there is next to nothing to cool down
+BILLION = 10**9  # tokens
+STEADY = 1e-4  # nats; logs print four decimals: a loss that moves less than this has not moved
+UNDECIDED = 1.0  # nats; an interval wider than this decides nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Future:
+    """What one run will have come to at ``step``."""
+
+    name: str
+    kind: Kind
+    patch: Mapping[str, tuple[Any, Any]]
+    step: int
+    loss: Estimate
+    gain: Estimate  # nats below the trend at the last logged step
+    cost: Cost
+    rate: Estimate | None = None  # of the gain: nats per hour, or per billion tokens where no hours are known
+    reaches: Reach | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A run's futures, the first as planned, with what they rest on."""
+
+    run: Run
+    series: str
+    last: int  # the last logged step
+    now: Estimate  # the trend at that step
+    futures: tuple[Future, ...]
+    law: str
+    assumes: tuple[str, ...]
+    unpriced: tuple[str, ...]
+
+
+def forecast(
+    run: Run, asks: Sequence[Ask] = (), *, at: int | None = None, until: float | None = None
+) -> Forecast:
+    """The loss of ``run`` at ``at`` or its planned end, and that of each of ``asks``.
+
+    Raises ``UnreadableError`` where the log can't carry a forecast, ``UsageError`` for what no law prices;
+    one line each.
+    """
+    name = _answerable(run)
+    check_step(run, at)
+    with np.errstate(over="ignore"):
+        try:
+            ahead = outlook(run)
+            found = _futures(ahead, asks, at, until)
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            raise UnreadableError(f"no forecast for {printable(run.name)}: {error}") from None
+        now = Estimate.of(ahead.loss(run, last_step(run)), unit_of(run))
+    return Forecast(
+        run,
+        name,
+        last_step(run),
+        now,
+        tuple(found),
+        ahead.trend,
+        _assumes(ahead, name, found),
+        _unpriced(ahead),
+    )
+
+
+def unit_of(run: Run) -> str:
+    """The unit of the judged loss."""
+    _, curve = judged(run)
+    return (curve.unit if curve is not None else "") or "nats"
+
+
+def _answerable(run: Run) -> str:
+    """The series that is forecast. Raises ``UnreadableError`` for a loss that no law speaks of."""
+    name, curve = judged(run)
+    shown = printable(run.name)
+    if lost := lost_at(run):
+        raise UnreadableError(
+            f"no forecast for {shown}: {lost[0]} is nan or infinite from step {lost[1]:,} to its end; "
+            "restart from a checkpoint before it, and forecast that run"
+        )
+    if curve is None:
+        raise UnreadableError(f"no forecast for {shown}: it has no losses")
+    if len(curve) > 1 and float(np.ptp(curve.value)) < STEADY:
+        raise UnreadableError(
+            f"no forecast for {shown}: {name} is {curve.last:.4f} at each of {len(curve)} points; "
+            "a loss that never moved is no curve (see unplateau diagnose)"
+        )
+    if state_of(run).verdict == "diverged":
+        raise UnreadableError(
+            f"no forecast for {shown}: {name} has diverged since step {state_of(run).since_step:,}; "
+            "no law prices that: go back to a checkpoint before it (see unplateau diagnose)"
+        )
+    if last_step(run) < 1:
+        raise UnreadableError(f"no forecast for {shown}: its log ends at step 0")
+    return name
+
+
+def _futures(ahead: Outlook, asks: Sequence[Ask], at: int | None, until: float | None) -> list[Future]:
+    run, refused, variants = ahead.run, [], [as_planned(ahead.run, at)]
+    for ask in asks:
+        made = variant(run, ask, at)
+        if line := refusal(ahead, made.run, ask.name):
+            refused.append(line)
+        variants.append(made)
+    if refused:
+        raise UsageError(" | ".join(refused))
+    if not asks and at is None and (cooldown := _cooldown_now(ahead)):
+        variants.append(variant(run, cooldown, None))
+    return [_future(ahead, made, until) for made in variants]
+
+
+def _cooldown_now(ahead: Outlook) -> Ask | None:
+    """The alternative that any run has whose rate is high: to stop soon, annealed."""
+    run, last = ahead.run, last_step(ahead.run)
+    steps = round(COOLDOWN * last)
+    priced = {name for law in ahead.fitted for name in discover("laws")[law].prices}
+    if run.schedule is None or run.has("step_unit") or not {"schedule", "floor_lr"} & priced or steps < 1:
+        return None
+    high = run.schedule(last) > ANNEALED * run.schedule.peak
+    sooner = not run.get("planned_end") or last + steps < planned_step(run)
+    return Ask("cool down now", {"cooldown": steps}) if high and sooner else None
+
+
+def _future(ahead: Outlook, made: Variant, until: float | None) -> Future:
+    run, unit, last = ahead.run, unit_of(ahead.run), last_step(ahead.run)
+    loss = ahead.loss(made.run, made.step)
+    gain = ahead.loss(run, last) - loss
+    cost = cost_of(run, made.run, 0 if made.kind == "fresh" else last, made.step)
+    found = Estimate.of(loss, unit)
+    return Future(
+        name=made.name,
+        kind=made.kind,
+        patch=made.patch,
+        step=made.step,
+        loss=found,
+        gain=Estimate.of(gain, unit),
+        cost=cost,
+        rate=_rate(gain, cost, unit),
+        reaches=None if until is None else reach_of(ahead, made, until),
+        notes=(*made.notes, *_doubts(found)),
+    )
+
+
+def _doubts(loss: Estimate) -> tuple[str, ...]:
+    said = []
+    if loss.high - loss.low > UNDECIDED:
+        said.append(f"undecided: the interval is {loss.high - loss.low:.1f} {loss.unit} wide")
+    return tuple(said)
+
+
+def _rate(gain: Draws, cost: Cost, unit: str) -> Estimate | None:
+    """What is gained per hour, or per billion tokens where no hours are known."""
+    if cost.hours is not None and cost.hours.value > 0:
+        return Estimate.of(gain / cost.hours.value, f"{unit} per hour")
+    return Estimate.of(gain * (BILLION / cost.tokens), f"{unit} per 1B tokens") if cost.tokens else None
+
+
+def _assumes(ahead: Outlook, series: str, futures: Sequence[Future]) -> tuple[str, ...]:
+    run, law = ahead.run, discover("laws")[ahead.trend]
+    said = [f"the {law.name} law, {law.formula} ({law.source}), fitted to {series}"]
+    state = state_of(run)
+    if state.noise is not None:
+        said.append(
+            f"the loss is the trend's: a single evaluation scatters by {state.noise:.3f} {unit_of(run)} (sd)"
+        )
+    said.append(_schedule_said(run, ahead))
+    if end := run.get("planned_end"):
+        said.append(
+            f"the planned end is step {int(end):,} ({run.source('max_steps') or run.source('planned_end')})"
+        )
+    else:
+        said.append(f"no end is planned: the run goes on to {futures[0].step:,} steps")
+    said += [f"the {name} law prices what differs besides" for name in ahead.fitted if name != ahead.trend]
+    said += _oddities(run)
+    if run.get("step_seconds"):
+        said.append(
+            f"a step takes {run.get('step_seconds'):.3g} s, the median of those logged; evaluations come on top"
+        )
+    return tuple(said)
+
+
+def _schedule_said(run: Run, ahead: Outlook) -> str:
+    lr = run.schedule
+    if lr is None:
+        return "the learning rate is not known: the interval is wider by what annealing may bring"
+    where = run.source("schedule") if lr.name != "recorded" else "the log"
+    if run.has("schedule_before"):
+        return "the learning rate as the log's settings say, part by part between resumes"
+    past = (
+        ", which the power law ignores: the interval is wider by what annealing may bring"
+        if ahead.trend == "power"
+        else ""
+    )
+    return f"the learning rate is {lr.name} from a peak of {lr.peak:.3g} ({where}){past}"
+
+
+def _oddities(run: Run) -> list[str]:
+    """What in a run's past the laws were not made for."""
+    said = []
+    resumed = run.get("resumed_after") or run.get("resumed_at") or []
+    if resumed:
+        said.append(f"the log is of {len(resumed) + 1} parts, taken as one run with one data order")
+    if (rise := _raised(run)) is not None:
+        said.append(
+            f"the learning rate was raised again after step {rise:,}: few curves that laws were fitted on were"
+        )
+    return said
+
+
+def _raised(run: Run) -> int | None:
+    from .hypotheses._schedule import lr_curve
+    from .hypotheses.lr_rewarmed import rise_of
+
+    lr = lr_curve(run)
+    rise = rise_of(lr) if lr is not None and len(lr) > 3 else None
+    return None if rise is None else rise.low_step
+
+
+def _unpriced(ahead: Outlook) -> tuple[str, ...]:
+    return (*(f"the {law} law does not fit: {why}" for law, why in ahead.refused.items()), NEVER)
+
+
+__all__ = ["AS_PLANNED", "Forecast", "Future", "forecast", "unit_of"]
