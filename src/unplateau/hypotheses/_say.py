@@ -7,12 +7,13 @@ from math import erf, log, sqrt
 
 import numpy as np
 
+from ..cost import cost_of
 from ..curve import Curve, Steps, Values
 from ..estimate import Estimate
 from ..run import Run
 from ..state import state_of
 from ..student import t_ratio
-from . import Evidence, Finding, Remedy
+from . import Evidence, Finding, Plan, Remedy
 
 __all__ = [
     "LIKELY",
@@ -22,6 +23,7 @@ __all__ = [
     "batches_between",
     "both_losses",
     "chance_below",
+    "cost_said",
     "fall_of",
     "finding",
     "gap_trend",
@@ -69,6 +71,14 @@ def finding(
         remedy=remedy if verdict != "refuted" else None,
         stake=stake,
     )
+
+
+def cost_said(run: Run, plan: Plan) -> str:
+    """What ``plan`` costs on the machine that logged ``run``, and where it starts."""
+    said = str(cost_of(run, plan.run, plan.start, plan.end))
+    if run.has("step_unit"):
+        return said.replace("steps", str(run.get("step_unit")))
+    return said + (f", from the checkpoint of step {plan.start:,}" if plan.start else ", a fresh run")
 
 
 def untestable_on(cause: str, asks: tuple[str, ...]) -> Callable[[Run], Finding]:

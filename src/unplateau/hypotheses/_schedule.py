@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
-from ..curve import Curve
+from ..curve import Curve, Steps
+from ..derive import changed, derive
 from ..run import Run
-from . import Evidence
+from ..schedules._branched import Branched
+from ..schedules.recorded import Recorded
+from . import Evidence, Plan
 from ._say import against
 
 SPENT = 0.02  # share of the peak below which a step moves nothing: 1/5 of the usual floor
@@ -39,6 +43,22 @@ def rescheduled(run: Run, **change: float) -> Run | None:
         return None
     series = {name: curve for name, curve in run.series.items() if name != "lr"}
     return replace(run, schedule=replace(schedule, **change), series=series)
+
+
+def at_rates(run: Run, step: Steps, rate: Iterable[float]) -> Run:
+    """``run`` as if these learning rates had been logged: what no schedule's words can say of its past."""
+    facts = {name: fact for name, fact in run.facts.items() if name not in ("schedule", "schedule_before")}
+    lr = Curve(step, np.asarray(rate))
+    return derive(replace(run, facts=facts, series={**run.series, "lr": lr}))
+
+
+def cooled(run: Run, step: int, steps: int) -> Plan | None:
+    """What comes of a cooldown: the learning rate to zero, in a straight line, over ``steps`` after ``step``."""
+    if run.schedule is None or run.has("step_unit"):
+        return None
+    down = Recorded((step, step + steps), (run.schedule(step), 0.0))
+    other = changed(run, {"max_steps": step + steps})
+    return Plan(replace(other, schedule=Branched(run.schedule, down, step)), step + steps, step)
 
 
 def spent_at(run: Run) -> int | None:

@@ -8,18 +8,21 @@ and sane, and a curve that has slowed or is flat.
 Refuted by: fewer than 20 tokens per parameter; a gap that shows memorising.
 Needs: the size of the model, tokens seen, train and val loss. Log and config place it only: the price in
 nats needs a second size, or a law.
-What to do: double the width (four times the parameters of the blocks), at the largest micro-batch that
+What it costs: the forecast of this run less that of a compute-optimal model on the same tokens.
+What to do: up to twice the width (four times the parameters of the blocks), at the largest micro-batch that
 fits; or a twin at half the width for a tenth of the tokens, to measure what size is worth.
 Sources: Hoffmann et al. 2022 (arXiv 2203.15556); Besiroglu et al. 2024 (arXiv 2404.10102).
 """
 
 from __future__ import annotations
 
+from ..derive import changed
 from ..run import Fact, Run
 from ..units import count, tokens_each
-from . import Evidence, Finding, Hypothesis, Remedy
+from . import Evidence, Finding, Hypothesis, Plan, Remedy
 from ._rates import rates_of
-from ._say import against, finding, gap_trend, pro, state_of
+from ._say import against, cost_said, finding, gap_trend, pro, state_of
+from ._wider import sized, wider
 
 NAME = "capacity"
 OPTIMAL = 20.0  # tokens per parameter (Hoffmann 2022)
@@ -28,6 +31,7 @@ OPTIMAL = 20.0  # tokens per parameter (Hoffmann 2022)
 PLACES = ((400.0, 0.85), (200.0, 0.55), (100.0, 0.45), (50.0, 0.3), (OPTIMAL, 0.15), (0.0, 0.05))
 MEMORISES = 0.1  # nats of val over train
 ANNEALED = 0.25  # share of the peak; above it the curve's end is held up by the learning rate too
+RISK = "memory and peak learning rate: try both on a few steps first"
 TOO_HIGH, TOO_LOW = 3.0, 6.0  # times over and under the published rules, as in their own causes
 STAKE = 0.3  # nats; what twice the width is worth at 40M parameters (Besiroglu 2024)
 
@@ -77,20 +81,25 @@ def _others(run: Run) -> list[tuple[Evidence, float]]:
 
 
 def _remedy(run: Run) -> Remedy:
-    width, heads = run.get("n_embd"), run.get("n_head")
-    if not width:
-        return Remedy({}, "a fresh run", "memory", "a model of twice the width")
-    patch = {"n_embd": (width, 2 * width)}
-    if heads:
-        patch["n_head"] = (heads, 2 * heads)
-    return Remedy(patch, "a fresh run, up to 4 x the compute per token", "memory: measure one step first")
+    settings, end = wider(run), run.get("steps_done")
+    if not settings or not end:
+        return Remedy({}, "a fresh run", "memory: measure one step first", "a wider or deeper model")
+    patch = {key: (run.get(key), new) for key, new in settings.items() if run.get(key) != new}
+    plan = Plan(changed(run, settings), int(end))
+    times = settings["n_embd"] / run.get("n_embd")
+    advice = f"a model {times:.3g} times as wide" + (
+        ", the widest up to twice that the card holds" if run.has("gpu_memory") else ""
+    )
+    return Remedy(patch, cost_said(run, plan), RISK, advice, plan=plan)
 
 
 def without(run: Run) -> Run | None:
-    """The same run with a model that is compute-optimal for its tokens."""
+    """The same run with a model that is compute-optimal for its tokens, as deep for its width as this one."""
     seen = run.get("tokens_seen")
     if not seen:
         return None
+    if (settings := sized(run, seen / OPTIMAL + 1)) is not None:
+        return changed(run, settings)
     return run.with_facts(params=Fact(seen / OPTIMAL), tokens_per_param=Fact(OPTIMAL - 1e-9))
 
 

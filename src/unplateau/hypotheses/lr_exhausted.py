@@ -14,13 +14,16 @@ Sources: nanoGPT's get_lr; huggingface/smollm issue 37 (decay steps half of the 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from ..run import Fact, Run
+from ..derive import changed
+from ..run import Run
 from ..state import after_start
-from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import LIKELY, SURE, against, finding, pro, state_of
-from ._schedule import SPENT, lr_curve, rescheduled, spent_at
+from . import Evidence, Finding, Hypothesis, Plan, Remedy
+from ._say import LIKELY, SURE, against, cost_said, finding, pro, state_of
+from ._schedule import SPENT, at_rates, lr_curve, spent_at
 
 NAME = "lr-exhausted"
 WASTED = 0.2  # share of the run after the rate was spent
@@ -59,9 +62,10 @@ def test(run: Run) -> Finding:
         evidence.append(pro(f"at step {end:,} it is {lr.last:.1e}: no update moves anything", "schedule"))
     stake = GAIN * float(np.log2(end / max(spent, 1)))
     patch = {"decay_end": (run.get("decay_end"), run.get("max_steps") or end)}
-    remedy = Remedy(
-        patch, f"a run of {end:,} steps, or a branch from a checkpoint before step {spent:,}", "low"
-    )
+    cured = without(run)
+    plan = None if cured is None else Plan(cured, end)
+    cost = cost_said(run, plan or Plan(run, end)) + f", or a branch from a checkpoint before step {spent:,}"
+    remedy = Remedy(patch, cost, "low", plan=plan)
     return finding(
         NAME,
         probability,
@@ -89,10 +93,18 @@ def _since(run: Run, spent: int) -> Evidence | None:
 
 
 def without(run: Run) -> Run | None:
-    """The same run with decay ending where the run ends."""
-    end = int(run.get("max_steps") or run.get("steps_done") or 0)
-    cured = rescheduled(run, steps=end)
-    return None if cured is None else cured.with_facts(decay_end=Fact(end))
+    """The same run with decay ending where the run ends; a schedule that only the log tells is stretched to there."""
+    end, spent, lr = int(run.get("max_steps") or run.get("steps_done") or 0), spent_at(run), lr_curve(run)
+    if run.schedule is None or not end or lr is None:
+        return None
+    if run.get("decay_end"):
+        start = run.get("decay_start")
+        later = {} if start is None else {"decay_start": max(0, int(start + end - run.get("decay_end")))}
+        series = {name: curve for name, curve in run.series.items() if name != "lr"}
+        return changed(replace(run, series=series), {"decay_end": end, **later})
+    if spent is None:
+        return None
+    return at_rates(run, lr.step, np.interp(lr.step * (spent / lr.step[-1]), lr.step, lr.value))
 
 
 HYPOTHESIS = Hypothesis(

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..run import Fact, Run
-from ..units import count
-from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import LIKELY, SURE, against, finding, pro, state_of
-from ._schedule import lr_curve, rescheduled
+import numpy as np
+
+from ..run import Run
+from . import Evidence, Finding, Hypothesis, Plan, Remedy
+from ._say import LIKELY, SURE, against, cost_said, finding, pro, state_of
+from ._schedule import at_rates, cooled, lr_curve
 from .lr_rewarmed import rise_of
 
 NAME = "lr-not-annealed"
@@ -104,13 +105,17 @@ def _now(run: Run) -> tuple[int, float, float]:
 
 def _remedy(run: Run, step: int, left: int) -> Remedy:
     if left:
-        return Remedy({}, _cost(run, left), "none", f"let the schedule finish: {left:,} steps are left")
+        plan = Plan(run, step + left, step)
+        advice = f"let the schedule finish: {left:,} steps are left"
+        return Remedy({}, cost_said(run, plan), "none", advice, plan=plan)
     cooldown = max(1, round(COOLDOWN * step))
     advice = f"cool down from the last checkpoint: the learning rate to 0 over {cooldown:,} steps"
     if run.has("step_unit"):
         advice = f"cool down from the last checkpoint: the learning rate to 0 over {COOLDOWN:.0%} of the run so far"
     patch = _nanogpt(run, step, cooldown) if run.get("config_dialect") == "nanogpt" else {}
-    return Remedy(patch, _cost(run, cooldown), "low: a branch, the run itself can go on", advice)
+    down = cooled(run, step, cooldown)
+    cost = cost_said(run, down or Plan(run, step + cooldown, step))
+    return Remedy(patch, cost, "low: a branch, the run itself can go on", advice, plan=down)
 
 
 def _nanogpt(run: Run, step: int, cooldown: int) -> dict[str, tuple[Any, Any]]:
@@ -128,20 +133,14 @@ def _nanogpt(run: Run, step: int, cooldown: int) -> dict[str, tuple[Any, Any]]:
     return {key: (old, new) for key, (old, new) in patch.items() if old != new}
 
 
-def _cost(run: Run, steps: int) -> str:
-    tokens, seconds = run.get("tokens_per_step"), run.get("step_seconds")
-    said = f"{steps:,} {run.get('step_unit', 'steps')}"
-    if tokens:
-        said += f", {count(steps * tokens)} tokens"
-    return said + (f", {steps * seconds / 3600:.2g} h at the logged step time" if seconds else "")
-
-
 def without(run: Run) -> Run | None:
-    """The same run, annealed to zero by its last logged step."""
-    step, _, _ = _now(run)
-    cured = rescheduled(run, floor=0.0, steps=step)
-    facts = {"floor_lr": Fact(0.0), "decay_end": Fact(step), "lr_now": Fact(0.0), "lr_share": Fact(0.0)}
-    return None if cured is None else cured.with_facts(**facts)
+    """The same run, its last 15 % of steps a cooldown: annealed to zero by its last logged step."""
+    step, lr = _now(run)[0], lr_curve(run)
+    if lr is None or not step:
+        return None
+    at = np.append(lr.step[lr.step < step], step)
+    rate = np.interp(at, lr.step, lr.value)
+    return at_rates(run, at, rate * np.clip((step - at) / (COOLDOWN * step), 0.0, 1.0))
 
 
 HYPOTHESIS = Hypothesis(

@@ -16,15 +16,15 @@ hiyouga/LlamaFactory issue 512; Haegele et al. 2024 (arXiv 2405.18392).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..curve import Curve
 from ..run import Run
-from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import against, finding, pro
-from ._schedule import lr_curve
+from . import Evidence, Finding, Hypothesis, Plan, Remedy
+from ._say import against, cost_said, finding, pro
+from ._schedule import at_rates, lr_curve
 from ._start import resumes, tamed, trained
 from .resume_state import jump
 
@@ -92,7 +92,9 @@ def _logged(run: Run, lr: Curve) -> Finding:
         said = f"the loss changes by {change:+.3f} nats from before the rise to after it"
         evidence.append((pro if change > 0 else against)(said, "losses"))
     stake = 0.2 * min(1.0, rise.high / rise.peak)
-    return finding(NAME, 0.85 if (change or 0) > 0 else 0.75, evidence, stake=stake, remedy=_remedy(rise))
+    return finding(
+        NAME, 0.85 if (change or 0) > 0 else 0.75, evidence, stake=stake, remedy=_remedy(run, rise)
+    )
 
 
 def rise_of(lr: Curve) -> Rise | None:
@@ -146,23 +148,28 @@ def _change(run: Run, rise: Rise) -> float | None:
     return float(np.median(after.value[:5]) - np.median(before.value[-5:]))
 
 
-def _remedy(rise: Rise) -> Remedy:
+def _remedy(run: Run, rise: Rise) -> Remedy:
     advice = (
         f"resume from the checkpoint before step {rise.low_step:,} at a rate of {rise.low:.3g} or below, "
         "with the old horizon; or decay again to the end"
     )
-    return Remedy({}, "the steps since the rise", "none", advice)
+    cured, end = without(run), run.get("steps_done")
+    if cured is None or not end:
+        return Remedy({}, "the steps since the rise", "none", advice)
+    plan = Plan(cured, int(end), rise.low_step)
+    return Remedy({}, f"the steps since the rise: {cost_said(run, plan)}", "none", advice, plan=plan)
 
 
 def without(run: Run) -> Run | None:
-    """The same run whose rate keeps falling where it rose again."""
+    """The same run without the second rise: its rate stays where it had come down to, or falls on below."""
     lr = tamed(run, "lr")
+    if (lr is None or len(lr) < FEW) and run.has("schedule_before"):
+        lr = lr_curve(run)
     rise = None if lr is None else rise_of(lr)
     if lr is None or rise is None:
         return None
     late = lr.step >= rise.low_step
-    value = np.where(late, np.minimum(lr.value, rise.low), lr.value)
-    return replace(run, series={**run.series, "lr": Curve(lr.step, value, lr.unit)})
+    return at_rates(run, lr.step, np.where(late, np.minimum(lr.value, rise.low), lr.value))
 
 
 HYPOTHESIS = Hypothesis(

@@ -14,14 +14,16 @@ Sources: Muennighoff et al. 2023 (arXiv 2305.16264): up to 4 passes cost next to
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log
 
 import numpy as np
 
-from ..run import Fact, Run
+from ..derive import changed
+from ..run import Run
 from ..units import count
-from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import LIKELY, SURE, Trend, against, finding, gap_trend, pro, worse_than_even
+from . import Evidence, Finding, Hypothesis, Plan, Remedy
+from ._say import LIKELY, SURE, Trend, against, cost_said, finding, gap_trend, pro, worse_than_even
 from .val_mismatch import EARLY, early_gap, gap_growth
 
 NAME = "repetition"
@@ -29,6 +31,7 @@ ERRORS = 3.0  # standard errors of the gap's growth; 1 in 700 by chance
 GROWS = 0.02  # nats over the window; less is the ordinary gap of a model that learns its own data
 OPEN = 0.1  # nats of val over train; a smaller gap costs less than what it would take to be sure of it
 HALF, ALL = 0.45, 0.9  # of train's fall that the gap grows by: val gains half as much, or nothing
+SUPPOSED = 10.0  # passes; what a gain is told for where their number is not known
 FEW, MANY = 1.5, 4.0  # passes; up to 4 are as good as new (Muennighoff 2023)
 BITS = 3.6  # per parameter that a GPT can store (Morris et al. 2025)
 ASKS = ("the number of unique training tokens: --unique-tokens N, or a manifest (docs/manifest.md)",)
@@ -60,14 +63,10 @@ def test(run: Run) -> Finding:
     if worse := worse_than_even(run):
         against_it = against(worse.fact, worse.source)
         return finding(NAME, 0.3, [*evidence, against_it], stake=max(gap.end, 0.0), missing=ASKS)
-    return finding(
-        NAME,
-        _probability(passes, growth, wide=surely_open(gap), grows=grows, new=new),
-        evidence,
-        stake=max(gap.end, 0.0),
-        missing=ASKS,
-        remedy=_remedy(run),
-    )
+    chance = _probability(passes, growth, wide=surely_open(gap), grows=grows, new=new)
+    found = finding(NAME, chance, evidence, stake=max(gap.end, 0.0), missing=ASKS, remedy=_remedy(run))
+    # nothing is memorised; that no text was repeated is another thing
+    return replace(found, remedy=_if_many(run)) if found.verdict == "refuted" else found
 
 
 def surely_open(gap: Trend) -> bool:
@@ -119,21 +118,34 @@ def _remedy(run: Run) -> Remedy:
         if val is not None
         else ""
     )
-    return Remedy(
-        {}, "more documents; the same steps", "none", "train on more unique tokens, or stop earlier" + best
+    fresh, end = without(run), run.get("steps_done")
+    plan = Plan(fresh, int(end)) if fresh is not None and end else None
+    cost = "more documents; " + (cost_said(run, plan) if plan else "the same steps")
+    advice = "train on more unique tokens, or stop earlier" + best
+    return Remedy({}, cost, "none", advice, plan=plan)
+
+
+def _if_many(run: Run) -> Remedy | None:
+    """Fresh text, where nobody knows how often the text was seen."""
+    seen, fresh, end = run.get("tokens_seen"), without(run), run.get("steps_done")
+    if not seen or fresh is None or not end or run.has("passes"):
+        return None
+    given = changed(run, {"unique_tokens": max(1, int(seen / SUPPOSED))})
+    plan = Plan(fresh, int(end), given=given)
+    condition = (
+        f"if the {count(seen)} tokens were {SUPPOSED:.0f} passes over one text (--unique-tokens N tells)"
     )
+    cost = f"more documents; {cost_said(run, plan)}"
+    return Remedy({}, cost, "none", "train on fresh text", plan=plan, condition=condition)
 
 
 def without(run: Run) -> Run | None:
     """The same run in one pass over fresh tokens; its gap is not known, so it is left out."""
-    from dataclasses import replace
-
     seen = run.get("tokens_seen")
     if not seen:
         return None
-    series = {name: curve for name, curve in run.series.items() if name != "train_loss"}
-    facts = {"unique_tokens": Fact(seen, "tokens"), "passes": Fact(1.0, "epochs")}
-    return replace(run.with_facts(**facts), series=series)
+    series = {name: curve for name, curve in run.series.items() if name not in ("train_loss", "epoch")}
+    return changed(replace(run, series=series), {"unique_tokens": int(seen), "passes": None})
 
 
 HYPOTHESIS = Hypothesis(

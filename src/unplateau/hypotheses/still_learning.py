@@ -13,14 +13,16 @@ Sources: Kaplan et al. 2020 (arXiv 2001.08361); Hoffmann et al. 2022 (arXiv 2203
 
 from __future__ import annotations
 
+from ..derive import changed
 from ..run import Run
 from ..units import tokens_each
-from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import against, chance_below, fall_of, finding, pro, state_of
+from . import Evidence, Finding, Hypothesis, Plan, Remedy
+from ._say import against, chance_below, cost_said, fall_of, finding, pro, state_of
 from ._schedule import LATE, OPTIMAL, PAST, spent_at, stopped_learning
 
 NAME = "still-learning"
 WORTH = 0.02  # nats per doubling; a slower fall is twice the seed noise of SCIENCE.md section 2 per four doublings
+ENDING = ("cosine", "linear", "wsd")  # schedules whose rate is spent at their end
 STAKE = 0.015  # nats; a reading of the curve ranks behind any cause that can be mended
 
 
@@ -82,18 +84,31 @@ def _sight(smallest: float, series: str) -> Evidence:
 
 
 def _remedy(run: Run) -> Remedy:
-    end, step, hours = run.get("planned_end"), run.get("steps_done"), run.get("hours_left")
+    end, step = run.get("planned_end"), run.get("steps_done")
+    if step and end and end > step and not stopped_learning(run):
+        rest = Plan(run, int(end), int(step))
+        return Remedy({}, cost_said(run, rest), "none", "keep going to the planned end", plan=rest)
+    plan = doubled(run) if step else None
+    cost = cost_said(run, plan) if plan else "a doubling of the steps"
     if stopped_learning(run):
         advice = "train longer, with a schedule that ends where the run does: this one has run out"
-        return Remedy({}, "a doubling of the steps", "none", advice)
-    if not end or not step:
-        return Remedy({}, "a doubling of the steps", "none", "keep going")
-    if end > step:
-        cost = f"{end - step:,} steps to the planned end" + (f", {hours:.2g} h" if hours else "")
-        return Remedy({}, cost, "none", "keep going to the planned end")
-    return Remedy(
-        {}, "a doubling of the steps", "none", "train longer, with a schedule that ends where the run does"
-    )
+        return Remedy({}, cost, "none", advice, plan=plan)
+    advice = "train longer, with a schedule that ends where the run does" if end else "keep going"
+    return Remedy({}, cost, "none", advice, plan=plan)
+
+
+def doubled(run: Run) -> Plan | None:
+    """Twice the steps so far: on from the checkpoint where the rate has no end, else a fresh, stretched schedule."""
+    step = run.get("steps_done")
+    if not step or run.has("step_unit"):
+        return None
+    longer = {name: 2 * int(run.get(name)) for name in ("decay_end", "max_steps") if run.get(name)}
+    if start := run.get("decay_start"):
+        longer["decay_start"] = 2 * int(start)
+    decays = bool(run.get("decay_end")) or (run.schedule is not None and run.schedule.name in ENDING)
+    if not decays and stopped_learning(run):
+        return None
+    return Plan(changed(run, longer) if decays else run, 2 * int(step), 0 if decays else int(step))
 
 
 HYPOTHESIS = Hypothesis(

@@ -1,0 +1,196 @@
+"""Where the loss goes, and what each cause and each remedy is worth: counterfactual runs, priced by the laws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .estimate import Estimate
+from .forecast import Outlook, outlook
+from .hypotheses import Finding, Hypothesis, Plan
+from .laws import FLOOR, Draws, Parted
+from .plugins import discover
+from .run import Run
+from .state import State, judged
+
+NATS = "nats"
+JUDGED = ("falling", "slowing", "flat", "rising")  # verdicts on curves that a law can be asked about
+OPEN = ("supported", "undecided")  # verdicts that leave a cause something to cost
+#: how a step's tokens are cut into micro-batches: no loss follows from it while the step stays as large
+CUTS = ("batch_size", "gradient_accumulation_steps", "world_size")
+#: rows that this evidence can't split, and why
+INSEPARABLE = {FLOOR: "one run cannot tell them apart"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A part of the loss."""
+
+    name: str
+    nats: Estimate
+
+    @property
+    def note(self) -> str:
+        """Why the part is not split further; empty where it is one thing."""
+        return INSEPARABLE.get(self.name, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The judged loss at its last point, as a sum: the rows and what no law explains.
+
+    Values are means of one joint posterior, so that they add up exactly; intervals do not add.
+    ``effects``: what each cause that a law prices costs alone; ``together``: all of them removed at once;
+    ``overlap``: what the effects alone count twice.
+    """
+
+    loss: float
+    rows: tuple[Row, ...]
+    unexplained: Estimate
+    effects: Mapping[str, Estimate]
+    together: Estimate | None = None
+    overlap: Estimate | None = None
+
+
+def outlook_of(run: Run, state: State) -> Outlook | None:
+    """The laws that fit ``run``; None where its curve is too short, too broken or of an unknown unit."""
+    if state.verdict not in JUDGED or run.series[state.series].unit != NATS:
+        return None
+    try:
+        known = outlook(run)
+    except ValueError:
+        return None
+    return known if np.isfinite(known.level).all() else None
+
+
+def budget(run: Run, state: State, known: Outlook | None, causes: Mapping[str, Hypothesis]) -> Budget | None:
+    """The budget of ``run``; ``causes``: those that may cost something.
+
+    Without a law all of the loss is unexplained; None where not even a trend can be told.
+    """
+    _, curve = judged(run)
+    if known is None or curve is None:
+        return None if state.level is None else Budget(state.level.value, (), state.level, {})
+    parts = parts_of(known)
+    rows = tuple(Row(name, Estimate.of(draws, NATS)) for name, draws in parts.items())
+    rest = np.asarray(curve.last - sum(parts.values(), np.zeros_like(known.level)))
+    effects, together = effects_of(known, causes)
+    alone = sum(effects.values(), np.zeros_like(known.level))
+    return Budget(
+        loss=curve.last,
+        rows=rows,
+        unexplained=Estimate.of(rest, NATS),
+        effects={name: Estimate.of(draws, NATS) for name, draws in effects.items()},
+        together=None if together is None else Estimate.of(together, NATS),
+        overlap=None if together is None else Estimate.of(alone - together, NATS),
+    )
+
+
+def parts_of(known: Outlook) -> dict[str, Draws]:
+    """Draws of what the trend at the last point is made of; they add up to the trend."""
+    trend = known.fitted[known.trend]
+    parts = dict(trend.parts(known.run)) if isinstance(trend, Parted) else {FLOOR: known.level}
+    for name, law in known.fitted.items():
+        if name == known.trend or not isinstance(law, Parted):
+            continue
+        for part, draws in law.parts(known.run).items():
+            # the trend never saw it: it lies in what the trend takes for its floor
+            parts[part] = parts.get(part, 0.0) + draws
+            parts[FLOOR] = parts[FLOOR] - draws
+    return {name: draws for name, draws in parts.items() if np.any(draws)}
+
+
+def effects_of(known: Outlook, causes: Mapping[str, Hypothesis]) -> tuple[dict[str, Draws], Draws | None]:
+    """Draws of what each of ``causes`` costs alone, and what those with a price cost together."""
+    effects: dict[str, Draws] = {}
+    cured = known.run
+    for name, cause in causes.items():
+        if (other := cause.without(known.run)) is None or (draws := change(known, other)) is None:
+            continue
+        effects[name] = draws
+        cured = cause.without(cured) or cured
+    return effects, change(known, cured) if len(effects) > 1 else None
+
+
+def change(known: Outlook, other: Run) -> Draws | None:
+    """Draws of the nats that ``other`` lies below the run at the run's last step; None where no law says so."""
+    if unpriced(known, other):
+        return None
+    step = int(known.run.get("steps_done"))
+    draws = known.loss(known.run, step) - known.loss(other, step)
+    # a law that sees no difference prices nothing
+    return draws if np.any(draws) and np.isfinite(draws).all() else None
+
+
+def priced(finding: Finding, cause: Hypothesis, known: Outlook | None, found: Budget | None) -> Finding:
+    """``finding`` with its effect and the gain of its remedy, or why there is none."""
+    if known is None or found is None:
+        return finding
+    effect = found.effects.get(finding.cause)
+    if finding.remedy is not None and finding.remedy.plan is not None:
+        remedy = replace(finding.remedy, gain=gain(known, finding.remedy.plan))
+        finding = replace(finding, remedy=remedy)
+    if effect is not None or finding.verdict not in OPEN:
+        return replace(finding, effect=effect)
+    return replace(finding, unpriced=why_unpriced(known, cause.without(known.run)))
+
+
+def gain(known: Outlook, plan: Plan) -> Estimate | None:
+    """Nats that the loss after ``plan`` lies below the trend of now; None where no law says."""
+    if plan.given is not None:
+        return _gain_given(known, plan, plan.given)
+    if unpriced(known, plan.run):
+        return None
+    now = known.loss(known.run, int(known.run.get("steps_done")))
+    return _estimate(now - known.loss(plan.run, plan.end))
+
+
+def _gain_given(known: Outlook, plan: Plan, given: Run) -> Estimate | None:
+    """The gain where the run were ``given``: by the laws that lack only a fact that ``given`` supposes."""
+    total = np.zeros_like(known.level)
+    laws = discover("laws")
+    for name in known.refused:
+        try:
+            total = total - laws[name].fit([given]).price(plan.run, plan.end)
+        except ValueError:
+            continue
+    return _estimate(total)
+
+
+def _estimate(draws: Draws) -> Estimate | None:
+    return Estimate.of(draws, NATS) if np.any(draws) and np.isfinite(draws).all() else None
+
+
+def unpriced(known: Outlook, other: Run) -> tuple[str, ...]:
+    """The settings in which ``other`` differs that no law prices and that may cost something."""
+    size = other.get("tokens_per_step")
+    same = size is not None and size == known.run.get("tokens_per_step")
+    return tuple(name for name in known.unpriced(other) if not (same and name in CUTS))
+
+
+def why_unpriced(known: Outlook, other: Run | None) -> str:
+    """Why no law says what ``other`` would win; empty where there is no other run to speak of."""
+    names = () if other is None else unpriced(known, other)
+    if not names:
+        return ""
+    laws = discover("laws")
+    for name, reason in known.refused.items():
+        if set(names) <= set(laws[name].prices):
+            return f"not priced: {reason}"
+    return f"needs a probe (no law prices {' and '.join(names)})"
+
+
+def open_causes(findings: Iterable[Finding], hypotheses: Mapping[str, Hypothesis]) -> dict[str, Hypothesis]:
+    """The causes that are neither refuted nor untestable."""
+    return {f.cause: hypotheses[f.cause] for f in findings if f.verdict in OPEN and f.cause in hypotheses}
+
+
+def as_planned(known: Outlook | None) -> tuple[int, Estimate] | None:
+    """The planned end of the run and the loss there; None where no end is planned or no law fits."""
+    end = None if known is None else known.run.get("planned_end")
+    if known is None or not end or int(end) < int(known.run.get("steps_done") or 0):
+        return None
+    loss = _estimate(known.loss(known.run, int(end)))
+    return None if loss is None else (int(end), loss)
