@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .calibration import calibrated
 from .contradictions import Contradiction, contradictions
 from .derive import derive
 from .hypotheses import Finding, Hypothesis
@@ -73,7 +74,8 @@ def examine(hypothesis: Hypothesis, run: Run) -> Finding:
     if missing := run.missing(hypothesis.needs):
         return Finding(hypothesis.name, "untestable", missing=lacking(hypothesis.asks, run) or missing)
     finding = hypothesis.test(run)
-    return replace(finding, missing=lacking(finding.missing, run))
+    known = None if finding.probability is None else calibrated(finding.probability, finding.verdict)
+    return replace(finding, probability=known, missing=lacking(finding.missing, run))
 
 
 def lacking(asks: tuple[str, ...], run: Run) -> tuple[str, ...]:
