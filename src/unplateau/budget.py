@@ -21,7 +21,7 @@ OPEN = ("supported", "undecided")  # verdicts that leave a cause something to co
 #: how a step's tokens are cut into micro-batches: no loss follows from it while the step stays as large
 CUTS = ("batch_size", "gradient_accumulation_steps", "world_size")
 #: rows that this evidence can't split, and why
-INSEPARABLE = {FLOOR: "one run cannot tell them apart"}
+INSEPARABLE = {FLOOR: "one run cannot split them"}
 
 
 @dataclass(frozen=True, slots=True)

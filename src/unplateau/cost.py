@@ -26,7 +26,7 @@ GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The price of ``steps`` optimiser steps; what is not known is None."""
+    """The price of ``steps`` optimiser steps; what is not known is None, and not said."""
 
     steps: int
     tokens: int | None = None
@@ -36,14 +36,13 @@ class Cost:
     card: float | None = None  # bytes of one card
 
     def __str__(self) -> str:
-        """The price in words.
+        """The price in words; FLOPs are for comparing futures, no one pays in them.
 
         >>> print(Cost(5_200, 2_726_297_600, 8.2e17, Estimate(5.6, 5.5, 5.8, "h"), 9.8e9, 12 * GIB))
-        5,200 steps, 2.73B tokens, 8.2e+17 FLOP, 5.60 h (5.50 to 5.80), 9.1 of 12 GiB
+        5,200 steps, 2.73B tokens, 5.60 h (5.50 to 5.80), 9.1 of 12 GiB
         """
         said = [f"{self.steps:,} steps"]
         said += [f"{count(self.tokens)} tokens"] if self.tokens is not None else []
-        said += [f"{self.flops:.2g} FLOP"] if self.flops is not None else []
         said += [str(self.hours)] if self.hours is not None else []
         if self.memory is not None:
             of = f" of {self.card / GIB:.0f}" if self.card else ""

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .budget import Budget, budget, open_causes, outlook_of, priced
 from .calibration import calibrated
 from .contradictions import Contradiction, contradictions
 from .derive import derive
+from .forecast import Outlook
 from .hypotheses import Finding, Hypothesis
 from .plugins import discover
 from .run import Run
@@ -46,6 +48,8 @@ class Diagnosis:
     state: State
     findings: tuple[Finding, ...]
     contradictions: tuple[Contradiction, ...]
+    outlook: Outlook | None = None  # the laws that fit, where any does
+    budget: Budget | None = None
 
     @property
     def first(self) -> Finding | None:
@@ -64,9 +68,13 @@ def diagnose(run: Run, hypotheses: Iterable[Hypothesis] | None = None) -> Diagno
     run = derive(run)
     if hypotheses is None:
         hypotheses = discover("hypotheses").values()
+    causes = {h.name: h for h in hypotheses}
     with np.errstate(over="ignore"):  # the square of a loss of 1e308 is infinite, and no news
-        findings = sorted((examine(h, run) for h in hypotheses), key=rank)
-        return Diagnosis(run, state_of(run), tuple(findings), tuple(contradictions(run)))
+        tested, state = [examine(h, run) for h in causes.values()], state_of(run)
+        known = outlook_of(run, state)
+        found = budget(run, state, known, open_causes(tested, causes))
+        findings = sorted((priced(f, causes[f.cause], known, found) for f in tested), key=rank)
+        return Diagnosis(run, state, tuple(findings), tuple(contradictions(run)), known, found)
 
 
 def examine(hypothesis: Hypothesis, run: Run) -> Finding:
@@ -84,16 +92,31 @@ def lacking(asks: tuple[str, ...], run: Run) -> tuple[str, ...]:
     return tuple(ask for ask in asks if not ask.startswith(tuple(known)))
 
 
-def rank(finding: Finding) -> tuple[int, float, str]:
-    """What costs most, with how sure it is, first; a mere reading of the curve after any cause to mend."""
+def weight(finding: Finding) -> float:
+    """Nats that a cause costs: by the laws, else a rough guess that serves to rank alone."""
+    return finding.stake if finding.effect is None else max(finding.effect.value, 0.0)
+
+
+def runner_up(found: Diagnosis) -> tuple[Finding, Finding] | None:
+    """The first cause and the next one to mend that may hold too; None where there are not two."""
+    first = found.first
+    if first is None or first.cause in READINGS:
+        return None
+    open_too = [f for f in found.findings if f is not first and f.verdict in VERDICTS[:2]]
+    others = [f for f in open_too if f.cause not in READINGS]
+    return (first, min(others, key=lambda f: -(f.expected or 0.0))) if others else None
+
+
+def rank(finding: Finding) -> tuple[int, float, float, str]:
+    """Nats recoverable times how sure, first; a mere reading of the curve after any cause to mend."""
     tier = VERDICTS.index(finding.verdict) * 2
     reading = finding.cause in READINGS
     if finding.verdict == "supported":
-        tier = 2 if reading or finding.stake < SMALL else 0
+        tier = 2 if reading or weight(finding) < SMALL else 0
     elif finding.verdict == "undecided":
         tier = 1 if not reading and (finding.probability or 0) >= MORE_LIKELY_THAN_NOT else 3
     if finding.verdict == "refuted":
         place = SUSPECTED.index(finding.cause) if finding.cause in SUSPECTED else len(SUSPECTED)
-        return tier, float(place), finding.cause
-    weight = finding.stake if tier < 3 else 1.0
-    return tier, -(finding.probability or 0) * weight, finding.cause
+        return tier, float(place), 0.0, finding.cause
+    chance = finding.probability or 0.0
+    return tier, -chance * weight(finding), -chance, finding.cause

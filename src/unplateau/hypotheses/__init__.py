@@ -76,6 +76,11 @@ class Finding:
     stake: float = 0.0
     unpriced: str = ""
 
+    @property
+    def expected(self) -> float | None:
+        """Nats recoverable, times how sure; None where no law prices the cause."""
+        return None if self.effect is None else max(self.effect.value, 0.0) * (self.probability or 0.0)
+
 
 def nothing_to_change(run: Run) -> Run | None:  # noqa: ARG001
     """For a cause that is a reading of the curve, not a setting of the run."""

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ..budget import Budget, as_planned
 from ..curve import Curve, Steps, Values
 from ..diagnose import Diagnosis
 from ..errors import printable
@@ -148,16 +149,26 @@ def _diagnosis(found: Diagnosis) -> dict[str, Any]:
         "findings": [_finding(f, found.run) for f in found.findings],
         "contradictions": [{"fact": c.fact, "source": c.source} for c in found.contradictions],
         "warnings": list(found.run.warnings),
-        "budget": _budget(found.state),
-        "forecast": {},
+        "budget": None if found.budget is None else _budget(found.budget),
+        "forecast": _forecast(found),
     }
 
 
-def _budget(state: State) -> dict[str, Any] | None:
-    """The loss, all of it unexplained: no law prices a part of it yet."""
-    if state.level is None:
-        return None
-    return {"loss": state.level.value, "rows": [], "unexplained": _est(state.level)}
+def _budget(budget: Budget) -> dict[str, Any]:
+    """The rows, which add up with the unexplained to the loss, and the effects of causes."""
+    return {
+        "loss": budget.loss,
+        "rows": [{"name": row.name, "nats": _est(row.nats), "note": row.note} for row in budget.rows],
+        "unexplained": _est(budget.unexplained),
+        "together": _est(budget.together),
+        "overlap": _est(budget.overlap),
+    }
+
+
+def _forecast(found: Diagnosis) -> dict[str, Any]:
+    """By the name of the future; empty where none is planned, or no law says."""
+    planned = as_planned(found.outlook)
+    return {} if planned is None else {"as_planned": {"step": planned[0], "loss": _est(planned[1])}}
 
 
 def _est(estimate: Estimate | None) -> dict[str, float | str] | None:
@@ -194,6 +205,7 @@ def _finding(finding: Finding, run: Run) -> dict[str, Any]:
         "verdict": finding.verdict,
         "probability": finding.probability,
         "effect": _est(finding.effect),
+        "unpriced": finding.unpriced,
         "evidence": [{"fact": e.fact, "points": e.points, "source": e.source} for e in finding.evidence],
         "missing": list(finding.missing),
         "remedy": None if finding.remedy is None else _remedy(finding.remedy, run),
@@ -207,6 +219,7 @@ def _remedy(remedy: Remedy, run: Run) -> dict[str, Any]:
         "cost": remedy.cost,
         "risk": remedy.risk,
         "advice": remedy.advice,
+        "condition": remedy.condition,
     }
 
 

@@ -11,6 +11,7 @@ from ..errors import printable
 from ..hypotheses import Finding, Remedy
 from ..run import Run
 from ..state import State
+from .budget import budget_lines, forecast_line, runner_up_line
 from .chart import HEIGHT, chart
 from .facts import fact_lines, rest, short_facts, warning_lines
 from .headline import headline, how, named, of, wanted_facts
@@ -45,9 +46,11 @@ ALL = Limits(E, E, E, E, E, E, E, E, rows=0)
 BRIEF = (
     Limits(3, 3, 4, 8, 3, 5, 4, 3, rows=2),
     Limits(3, 2, 3, 6, 3, 4, 3, 2, rows=2, height=9),
-    Limits(2, 2, 3, 6, 2, 3, 3, 2, rows=1, height=9),
-    Limits(2, 2, 2, 4, 1, 2, 2, 1, rows=1, height=7),
-    Limits(1, 2, 2, 4, 1, 2, 2, 1, rows=1, height=7),
+    Limits(2, 2, 3, 4, 3, 3, 3, 2, rows=1, height=9),
+    Limits(1, 2, 2, 3, 3, 2, 2, 1, rows=1, height=7),
+    Limits(1, 2, 2, 1, 3, 2, 1, 1, rows=1, height=7),
+    Limits(1, 2, 2, 0, 2, 2, 1, 1, rows=1, height=7),
+    Limits(1, 2, 2, 0, 1, 1, 1, 1, rows=1, height=7),
 )
 INK = {"supported": "bad", "undecided": "doubt", "refuted": "good", "untestable": "dim"}
 
@@ -75,6 +78,7 @@ def _report(found: Diagnosis, claims: Mapping[str, str], limits: Limits, width: 
         _title(found, claims),
         (Line(row, whole=True) for row in _chart(found.run, found.state, width, limits.height)),
         _causes(found, claims, limits),
+        budget_lines(found),
         _remedies(found, limits),
         _missing(found.findings, limits),
         fact_lines(found.run) if verbose else short_facts(found.run),
@@ -96,6 +100,7 @@ def _spaced(parts: Sequence[Sequence[Line]]) -> Iterator[Line]:
 def _title(found: Diagnosis, claims: Mapping[str, str]) -> Iterator[Line]:
     yield Line(f"{found.run.name} ({found.run.format or 'unknown format'})", "dim", most=1)
     yield Line(headline(found, claims), "title")
+    yield from forecast_line(found)
     if unit := found.run.get("step_unit"):
         yield Line(f"The log has no optimiser steps: every step here is one of its {unit}.")
 
@@ -134,7 +139,11 @@ def _causes(found: Diagnosis, claims: Mapping[str, str], limits: Limits) -> Iter
     if found.findings:
         yield Line("CAUSES", "title")
     for finding in [*front, *sure][: limits.causes]:
-        yield from _full(finding, claims, limits)
+        # the headline has said what the first one claims
+        said = claims if limits is ALL or finding is not found.first else {}
+        yield from _full(finding, said, limits)
+        if finding is found.first:
+            yield from runner_up_line(found)
     yield from _brief(sure[limits.causes - len(front) :], limits, 0)
     yield from _brief(unsure, limits, limits.undecided)
     yield from _brief(against, limits, limits.refuted)
@@ -145,6 +154,7 @@ def _causes(found: Diagnosis, claims: Mapping[str, str], limits: Limits) -> Iter
 
 def _full(finding: Finding, claims: Mapping[str, str], limits: Limits) -> Iterator[Line]:
     costs = f", costs {finding.effect}" if finding.effect else ""
+    costs += f"; effect: {finding.unpriced}" if finding.unpriced else ""
     yield Line(f"{finding.verdict:<10}  {named(finding)}{costs}", INK[finding.verdict], hang=12)
     if claim := claims.get(finding.cause):
         yield Line(claim, indent=12, hang=12)
@@ -184,21 +194,54 @@ def _brief(findings: Sequence[Finding], limits: Limits, most: int) -> Iterator[L
 def _remedies(found: Diagnosis, limits: Limits) -> Iterator[Line]:
     chosen = [f for f in found.findings if f.remedy and (f.verdict == "supported" or f is found.first)]
     chosen = chosen or [f for f in found.findings if f.remedy and f.verdict == "undecided"][:1]
+    chosen = _once([*chosen, *_options(found.findings, chosen)])
     if chosen:
         yield Line("WHAT TO DO", "title")
     for finding in chosen[: limits.remedies]:
-        doubt = "" if finding.verdict == "supported" else ", if it is this"
         if finding.remedy:
-            yield from _remedy(finding.remedy, f"{finding.cause}{doubt}", found.run)
+            doubt = _doubt(finding)
+            yield from _remedy(finding.remedy, finding.cause + doubt, found.run, limits, sure=not doubt)
 
 
-def _remedy(remedy: Remedy, cause: str, run: Run) -> Iterator[Line]:
-    gain = f" (gains {remedy.gain})" if remedy.gain else ""
+def _options(findings: Sequence[Finding], chosen: Sequence[Finding]) -> list[Finding]:
+    """Remedies that laws price, of causes that may not hold: those not decided, then those that hang on an "if"."""
+    priced = [
+        f for f in findings if f not in chosen and f.remedy and f.remedy.gain and f.remedy.gain.value > 0
+    ]
+    unsure = [f for f in priced if f.verdict == "undecided"]
+    return unsure + [f for f in priced if f.verdict == "refuted" and f.remedy and f.remedy.condition]
+
+
+def _once(findings: Sequence[Finding]) -> list[Finding]:
+    """Without those that come to the same run as one before."""
+    out: list[Finding] = []
+    for finding in findings:
+        plan = finding.remedy.plan if finding.remedy else None
+        if plan is None or all(f.remedy is None or f.remedy.plan != plan for f in out):
+            out.append(finding)
+    return out
+
+
+def _doubt(finding: Finding) -> str:
+    if finding.remedy and finding.remedy.condition:
+        return f", {finding.remedy.condition}"
+    return "" if finding.verdict == "supported" else ", if it is this"
+
+
+def _remedy(remedy: Remedy, cause: str, run: Run, limits: Limits, *, sure: bool) -> Iterator[Line]:
     advice = f": {remedy.advice}" if remedy.advice else ""
-    yield Line(f"{cause}{gain}{advice}", indent=2, hang=4)
-    for key, (old, new) in own_patch(run, remedy.patch).items():
+    yield Line(f"{cause}{advice}", indent=2, hang=4, most=limits.rows and limits.rows + 1)
+    patch = own_patch(run, remedy.patch).items()
+    for key, (old, new) in patch if sure or not limits.rows else ():
         yield Line(f"{key} = {setting(new)}    # was {setting(old)}", "good", indent=4, hang=6)
-    price = [f"{word}: {said}" for word, said in (("cost", remedy.cost), ("risk", remedy.risk)) if said]
+    if patch and limits.rows and not sure:  # of an option a row is enough
+        yield Line(", ".join(f"{key} = {setting(new)}" for key, (_, new) in patch), "good", indent=4, hang=6)
+    gain = str(remedy.gain) if remedy.gain else ""
+    price = [
+        f"{word}: {said}"
+        for word, said in (("gain", gain), ("cost", remedy.cost), ("risk", remedy.risk))
+        if said
+    ]
     if price:
         yield Line("; ".join(price), "dim", indent=4, hang=4)
 

@@ -1,0 +1,73 @@
+"""Where the loss goes, in words: the budget as a table, the forecast, and how far the runner-up is behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..budget import Budget, as_planned
+from ..diagnose import Diagnosis, runner_up
+from ..estimate import Estimate
+from .lines import Line
+
+PLACES = 3  # decimals of every row, so that the rows can be seen to add up; logs print four
+
+
+def forecast_line(found: Diagnosis) -> Iterator[Line]:
+    """The loss at the planned end, where that is still to come."""
+    planned = as_planned(found.outlook)
+    if planned is None or planned[0] <= int(found.run.get("steps_done") or 0):
+        return
+    step, loss = planned
+    yield Line(f"As planned it ends at step {step:,} with {span(loss, max(2, loss.places))}.")
+
+
+def span(estimate: Estimate, places: int) -> str:
+    """Value and interval without the unit.
+
+    >>> span(Estimate(3.412, 3.38, 3.449, "nats"), 2)
+    '3.41 (3.38 to 3.45)'
+    """
+    value, low, high = (f"{x:.{places}f}" for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high})"
+
+
+def budget_lines(found: Diagnosis) -> Iterator[Line]:
+    """The rows, the unexplained and their sum; nothing where no law explains a part."""
+    budget = found.budget
+    if budget is None or not budget.rows:
+        return
+    rows = [*((row.name, row.nats, row.note) for row in budget.rows), ("unexplained", budget.unexplained, "")]
+    widest = max(len(name) for name, *_ in rows)
+    yield Line("BUDGET, nats", "title")
+    for name, nats, note in rows:
+        value = f"{nats.value:{PLACES + 4}.{PLACES}f}"
+        interval = f"({nats.low:.{PLACES}f} to {nats.high:.{PLACES}f})"
+        said = f"{name:<{widest}} {value} {interval}"
+        yield Line(f"{said}  {note}" if note else said, indent=2, hang=4)
+    sums = f"{f'= {found.state.series}':<{widest}} {budget.loss:{PLACES + 4}.{PLACES}f}"
+    yield Line(f"{sums}{_together(budget)}", indent=2, hang=4)
+
+
+def _together(budget: Budget) -> str:
+    """What the causes cost together, and what their effects alone count twice."""
+    if budget.together is None or budget.overlap is None:
+        return ""
+    count = len(budget.effects)
+    alone = sum(effect.value for effect in budget.effects.values())
+    return (
+        f"; {count} causes alone come to {alone:.{PLACES}f}, together to {budget.together.value:.{PLACES}f}: "
+        f"{budget.overlap.value:.{PLACES}f} is counted twice"
+    )
+
+
+def runner_up_line(found: Diagnosis) -> Iterator[Line]:
+    """The next cause, and how far it is behind the first, in probability x nats."""
+    if (pair := runner_up(found)) is None:
+        return
+    first, second = pair
+    ours, theirs = first.expected, second.expected
+    if ours is not None and theirs is not None:
+        said = f"{theirs:.{PLACES}f} against {ours:.{PLACES}f} (probability x nats)"
+    else:
+        said = f"{second.probability or 0:.0%} against {first.probability or 0:.0%}; no law prices both"
+    yield Line(f"runner-up   {second.cause}: {said}", "dim", hang=12)
