@@ -1,0 +1,153 @@
+"""The size law: what it says of models whose larger twin was trained, and where it says nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zstandard
+
+from synthetic import healthy_run
+from unplateau.curve import Curve
+from unplateau.derive import changed, derive
+from unplateau.estimate import Estimate
+from unplateau.hypotheses import capacity
+from unplateau.laws.size import LAW, SizeFit
+from unplateau.reading import read_runs
+from unplateau.run import Fact, Run
+
+CORPUS = Path(__file__).parents[1] / "benchmarks" / "planted" / "corpus.jsonl.zst"
+SHARED = Path(os.environ.get("UNPLATEAU_SHARED", Path(__file__).parents[2] / "shared"))
+SHAPES = ("n_layer", "n_head", "n_embd")
+
+
+def cases() -> dict[str, dict]:
+    with zstandard.open(CORPUS, "rb") as packed:
+        return {case["name"]: case for case in map(json.loads, io.TextIOWrapper(packed, encoding="utf-8"))}
+
+
+def shape_of(config: str) -> dict[str, int]:
+    return {name: int(re.search(rf"^{name} = (\d+)", config, re.MULTILINE).group(1)) for name in SHAPES}
+
+
+def gain(run: Run, other: Run) -> Estimate:
+    return Estimate.of(-LAW.fit([run]).price(other, run.get("steps_done")), "nats")
+
+
+def told(**facts) -> Run:
+    """A run of which little is known beside its loss, 3 nats in the end."""
+    t = np.arange(1, 31) * 500
+    loss = 3.0 + 0.7 * ((t / t[-1]) ** -0.4 - 1)
+    known = {"tokens_per_step": 500_000, "params": 4e7} | facts
+    facts = {name: Fact(value, "", "config.py:1") for name, value in known.items() if value is not None}
+    return derive(Run("told", series={"val_loss": Curve(t, loss, "nats")}, facts=facts))
+
+
+def test_gains_of_sound_models_over_planted_small_ones_lie_in_the_interval(tmp_path):
+    corpus = cases()
+    small = [case for case in corpus.values() if case["truth"]["cause"] == "capacity"]
+    for case in small:
+        (tmp_path / "train.log").write_text(case["log"])
+        (tmp_path / "config.py").write_text(case["config"])
+        run = derive(read_runs(str(tmp_path / "train.log"), config=tmp_path / "config.py")[0])
+        mended = corpus[case["truth"]["mended"]["name"]]
+
+        found = gain(run, changed(run, shape_of(mended["config"])))
+
+        assert not found.excludes(case["truth"]["gain"]), (case["name"], str(found))
+    assert len(small) == 5
+
+
+def test_a_model_never_fitted_has_its_true_gain_in_the_interval():
+    folder = SHARED / "planted" / "small_model"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there")
+    run = derive(read_runs(str(folder / "run" / "train.log"), config=folder / "run" / "config.py")[0])
+    truth = json.loads((folder / "truth.json").read_text())["gain"]
+
+    found = gain(run, changed(run, shape_of((folder / "mended" / "config.py").read_text())))
+
+    assert not found.excludes(truth), str(found)
+    assert found.high < 2 * found.value
+
+
+def test_a_wider_model_wins_more_the_more_tokens_it_has():
+    run = healthy_run(0)
+    fit = LAW.fit([run])
+    wider = changed(run, {"n_embd": 1536, "n_head": 24})
+
+    soon, late = (-float(fit.price(wider, run.get("steps_done") * k).mean()) for k in (1, 10))
+
+    assert 0 < soon < late < fit.loss
+
+
+def test_no_model_wins_more_than_an_endless_one():
+    run = told()
+    fit = LAW.fit([run])
+
+    wins = -fit.price(run.with_facts(params=Fact(1e30)), 15_000)
+
+    assert isinstance(fit, SizeFit)
+    assert wins == pytest.approx(fit.capacity, rel=0.02)
+    assert (fit.capacity < fit.loss).all()
+
+
+def test_a_smaller_model_loses():
+    run = healthy_run(0)
+
+    assert gain(run, changed(run, {"n_embd": 384, "n_head": 6})).high < 0
+
+
+def test_more_tokens_and_other_settings_are_not_its_business():
+    run = healthy_run(0)
+    fit = LAW.fit([run])
+
+    longer = changed(run, {"max_steps": 10 * run.get("max_steps")})
+    hotter = changed(run, {"peak_lr": 1.0})
+
+    assert not fit.price(longer, 10 * run.get("max_steps")).any()
+    assert not fit.price(hotter, run.get("steps_done")).any()
+
+
+def test_depth_for_width_costs_nothing_but_certainty():
+    run = told(params=None, n_layer=12, n_embd=384, architecture="gpt2", vocab_size=50304, n_head=6)
+    deeper = changed(run, {"n_layer": 27, "n_embd": 256, "n_head": 4})
+    blocks = [r.get("params_non_embedding") for r in (run, deeper)]
+
+    assert blocks[0] == pytest.approx(blocks[1], rel=0.01)
+    assert not gain(run, deeper).excludes(0.0)
+
+
+def test_a_count_of_parameters_alone_is_read_as_a_wider_model():
+    run = healthy_run(0)
+    wider = changed(run, {"n_embd": 1536, "n_head": 24})
+
+    counted = run.with_facts(params=Fact(wider.get("params")))
+
+    assert gain(run, counted).value == pytest.approx(gain(run, wider).value, rel=0.1)
+
+
+def test_prices_what_the_cause_would_change():
+    run = told(params=4e6)
+
+    assert gain(run, capacity.without(run)).low > 0
+
+
+@pytest.mark.parametrize(
+    ("lacking", "words"),
+    [({"params": None}, "size of the model"), ({"tokens_per_step": None}, "tokens seen")],
+)
+def test_says_what_it_lacks(lacking, words):
+    with pytest.raises(ValueError, match=words):
+        LAW.fit([told(**lacking)])
+
+
+def test_refuses_a_run_without_a_loss():
+    run = told()
+    with pytest.raises(ValueError, match="no loss"):
+        LAW.fit([Run("dark", facts={**run.facts})])
