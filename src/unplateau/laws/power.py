@@ -12,7 +12,7 @@ from ..curve import Curve
 from ..derive import derive
 from ..estimate import Estimate
 from ..run import Fact, Run
-from ..state import judged, noise_of
+from ..state import binned_curve, judged, noise_of
 from . import DATA, DRAWS, FLOOR, Draws, Law, World
 
 Floats = NDArray[np.float64]
@@ -59,19 +59,23 @@ def fit(runs: Sequence[Run]) -> PowerFit:
     name, curve = judged(runs[0])
     if curve is None or len(good := curve.finite.between(1, np.inf)) < LEAST:
         raise ValueError(f"a power law has 3 parameters; fewer than {LEAST} points cannot test it")
-    return posterior(good, noise_of(runs[0], name, good))
+    found = posterior(*binned_curve(good, noise_of(runs[0], name, good)))
+    return replace(found, last=float(good.step[-1]))  # bins end before it
 
 
-def posterior(good: Curve, noise: float) -> PowerFit:
-    """The law for ``good``, steps above 0, whose points have an error of ``noise`` nats (sd).
+def posterior(good: Curve, error: Floats | float) -> PowerFit:
+    """The law for ``good``, steps above 0, whose points have these errors, nats (sd).
 
     >>> t = np.arange(1, 21) * 500
     >>> print(Estimate.of(posterior(Curve(t, 3.0 + 0.7 * (t / 500) ** -0.5), 0.001).at(20_000), "nats"))
     3.1107 nats (3.1096 to 3.1118)
     """
-    unit, y = float(good.step[0]), good.value
+    errors = np.broadcast_to(np.asarray(error, dtype=float), len(good))
+    noise = float(errors.min())
+    weight = noise / errors
+    unit, y = float(good.step[0]), good.value * weight
     powers = (good.step / unit)[None, :] ** -EXPONENTS[:, None]
-    design = np.stack([np.ones_like(powers), powers], axis=2)  # (e, n, 2)
+    design = np.stack([np.ones_like(powers), powers], axis=2) * weight[None, :, None]  # (e, n, 2)
     gram = np.einsum("eni,enj->eij", design, design)
     mean = np.linalg.solve(gram, np.einsum("eni,n->ei", design, y)[..., None])[..., 0]
     rss = ((y - np.einsum("eni,ei->en", design, mean)) ** 2).sum(axis=1)
@@ -80,8 +84,8 @@ def posterior(good: Curve, noise: float) -> PowerFit:
         raise ValueError("no power law with a floor above zero fits: the loss is not levelling off")
     sigma2 = max(noise**2, float(rss[allowed].min()) / max(1, len(y) - 3))
     log_weight = np.where(allowed, -rss / (2 * sigma2) - 0.5 * np.linalg.slogdet(gram)[1], -np.inf)
-    weight = np.exp(log_weight - log_weight.max())
-    return PowerFit(unit, float(good.step[-1]), _draws(weight, mean, sigma2 * np.linalg.inv(gram)))
+    likely = np.exp(log_weight - log_weight.max())
+    return PowerFit(unit, float(good.step[-1]), _draws(likely, mean, sigma2 * np.linalg.inv(gram)))
 
 
 def _draws(weight: Floats, mean: Floats, cov: Floats) -> Floats:
