@@ -72,6 +72,7 @@ ROWS = {
         "unpack",
         "places",
         "facts",
+        "stored",
         "devices",
         "",
     ),

@@ -19,6 +19,7 @@ from .units import UNITS
 
 if TYPE_CHECKING:
     from .diagnose import Diagnosis
+    from .futures import Forecast
     from .readers import Options
     from .run import Run
 
@@ -173,6 +174,55 @@ def diagnose(path: str, as_json: bool, verbose: bool, fail_on: tuple[str, ...], 
 
 
 @group.command()
+@log_options
+@click.option(
+    "--at", type=click.IntRange(1), metavar="STEP", help="The step to forecast; default: the planned end."
+)
+@click.option(
+    "--set",
+    "groups",
+    multiple=True,
+    metavar="[NAME:]KEY=VALUE,...",
+    help="A future beside the planned one. KEY: one of cooldown (steps), horizon (steps), tokens, floor, "
+    "schedule, unique_tokens, n_layer, n_embd, or a setting of the trainer under its own name. Repeatable.",
+)
+@click.option("--until", type=float, metavar="LOSS", help="Say when the loss comes down to LOSS.")
+@click.option("--store", "kept", is_flag=True, help="Keep the forecast in the run's folder (forecast.json).")
+def forecast(
+    path: str,
+    *,
+    as_json: bool,
+    at: int | None,
+    groups: tuple[str, ...],
+    until: float | None,
+    kept: bool,
+    **given: Any,
+) -> int:
+    """Say what the loss will be, as planned and under other settings.
+
+    PATH is a file (also gzip or zstd), a folder, or - for standard input.
+    """
+    from .report import forecast as words
+
+    if until is not None and not 0 < until < float("inf"):
+        raise UsageError(f"--until wants a loss above 0; found {until}")
+    place = place_to_store(path) if kept else None
+    found = forecasts_of(runs_of(path, **given), groups, at=at, until=until)
+    if place is not None:
+        from .stored import store
+
+        number = store(place, [words.stored(one) for one in found])
+        say(f"stored as number {number} in {place.name}\n", sys.stderr)
+    if as_json:
+        from .report import json
+
+        say(json.dumps(words.forecasts(found)) + "\n")
+    else:
+        say("\n".join(words.text(one, **look()) for one in found))
+    return DONE
+
+
+@group.command()
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def causes(name: str | None, as_json: bool) -> int:
@@ -201,6 +251,57 @@ def demo(as_json: bool, verbose: bool) -> int:
     folder = Path(__file__).parent / "examples" / "reference-run"
     runs = runs_of(str(folder / "train.log"), config=str(folder / "config.py"))
     return show(runs, as_json=as_json, verbose=verbose)
+
+
+@group.command()
+@click.option(
+    "--cause", default="healthy", metavar="NAME", help="What to plant; without it the run is healthy."
+)
+@click.option(
+    "--severity",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="S",
+    help="From 0, nothing, to 1, as strong as one meets.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Draws size, data, schedule and noise.",
+)
+@click.option("--out", metavar="DIR", help="A folder that is not there yet, or empty.")
+@click.option(
+    "--dialect",
+    default="nanogpt",
+    show_default=True,
+    metavar="NAME",
+    help="Whose log and config: nanogpt, hf or jsonl.",
+)
+@click.option(
+    "--steps", type=int, metavar="N", help="Steps of the run; by default 12 to 40 tokens a parameter."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def simulate(cause: str, severity: float, seed: int, out: str | None, as_json: bool, **how: Any) -> int:
+    """Write a synthetic run with a planted cause, and the truth beside it.
+
+    DIR/run has the cause, DIR/mended is the same run without it, DIR/truth.json says what it costs.
+    """
+    from .simulate import simulate as make
+    from .simulate.write import text, write
+
+    made = make(cause, severity, seed, **how)
+    told = write(made, Path(out or f"simulated-{cause}-{severity:g}-{seed}"))
+    if as_json:
+        from .report import json
+
+        say(json.dumps(told) + "\n")
+    else:
+        say(text(told))
+    return DONE
 
 
 def runs_of(
@@ -260,6 +361,36 @@ def show(runs: Sequence[Run], *, as_json: bool, verbose: bool, fail_on: Sequence
         said = claims()
         say("\n".join(text(d, claims=said, verbose=verbose, **look()) for d in found))
     return FAILED if any(meets(d, fail_on) for d in found) else DONE
+
+
+def place_to_store(path: str) -> Path:
+    """Where ``--store`` keeps a forecast; refused before anything is read where it can't."""
+    from .stored import place_of, stored
+
+    place = place_of(Path(path))
+    stored(place)
+    return place
+
+
+def forecasts_of(
+    runs: Sequence[Run], groups: Sequence[str], *, at: int | None, until: float | None
+) -> list[Forecast]:
+    """A forecast of each run; what can't be forecast is a line on standard error where another run can be."""
+    from .asked import asks_of
+    from .futures import forecast as ahead
+
+    found: list[Forecast] = []
+    refused: list[UnplateauError] = []
+    for run in runs:
+        try:
+            found.append(ahead(run, asks_of(groups, run), at=at, until=until))
+        except UnplateauError as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    for why in refused:
+        complain(str(why), DONE)
+    return found
 
 
 def without_losses(runs: Sequence[Run]) -> str:

@@ -123,7 +123,7 @@ def _futures(ahead: Outlook, asks: Sequence[Ask], at: int | None, until: float |
     run, refused, variants = ahead.run, [], [as_planned(ahead.run, at)]
     for ask in asks:
         made = variant(run, ask, at)
-        if line := refusal(ahead, made.run, ask.name):
+        if line := refusal(ahead, made.run, ask):
             refused.append(line)
         variants.append(made)
     if refused:

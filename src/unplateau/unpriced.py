@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .asked import Ask
 from .counterfactual import BATCH, DATA, SCHEDULED, SIZES
 from .forecast import Outlook
 from .plugins import discover
@@ -50,13 +51,13 @@ NEVER = (
 )
 
 
-def refusal(outlook: Outlook, other: Run, name: str) -> str:
+def refusal(outlook: Outlook, other: Run, ask: Ask) -> str:
     """One line on what no law prices in ``other``; empty where all is priced."""
     unpriced = [key for key in outlook.unpriced(other) if not _idle(outlook.run, other, key)]
     if not unpriced:
         return ""
-    said = [_why(outlook, key) for key in _told_once(unpriced)]
-    return f"{name}: {'; '.join(said)}"
+    said = [_why(outlook, key, ask) for key in _told_once(unpriced)]
+    return f"{ask.name}: {'; '.join(said)}"
 
 
 def _idle(run: Run, other: Run, key: str) -> bool:
@@ -78,12 +79,13 @@ def _told_once(keys: Sequence[str]) -> list[str]:
     return list(out.values())
 
 
-def _why(outlook: Outlook, key: str) -> str:
+def _why(outlook: Outlook, key: str, ask: Ask) -> str:
     """A law that could and does not fit, else the probe."""
+    shown = "a cooldown" if "cooldown" in ask.settings and key in SCHEDULED else key
     laws = [law for law in discover("laws").values() if key in law.prices]
     reasons = [
         f"the {law.name} law: {outlook.refused[law.name]}" for law in laws if law.name in outlook.refused
     ]
     if reasons:
-        return f"{key} can't be priced on this run ({'; '.join(reasons)})"
-    return f"no law prices {key}; a probe would tell: {PROBES.get(key, ANY)}"
+        return f"{shown} can't be priced on this run ({'; '.join(reasons)})"
+    return f"no law prices {shown}; a probe would tell: {PROBES.get(key, ANY)}"
