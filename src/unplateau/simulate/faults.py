@@ -160,8 +160,13 @@ def batch_too_small(plan: Plan, severity: float) -> Plan:
     """Down to one window a step, for as many steps."""
     windows = plan.settings["batch_size"] * plan.settings["gradient_accumulation_steps"]
     left = round(geometric(windows, 1.0, severity))
-    size = min(plan.settings["batch_size"], left)
-    return plan.with_settings(batch_size=size, gradient_accumulation_steps=max(1, round(left / size)))
+    told = plan.settings
+    size = min(told["batch_size"], left)
+    return plan.with_settings(
+        batch_size=size,
+        gradient_accumulation_steps=max(1, round(left / size)),
+        eval_iters=told["eval_iters"] * told["batch_size"] // size,  # evaluations stay as large
+    )
 
 
 def batch_too_large(plan: Plan, severity: float) -> Plan:

@@ -118,7 +118,8 @@ def _rates(rng: np.random.Generator, best: float, steps: int, schedule: str) -> 
     peak = float(f"{best * rng.uniform(0.7, 1.0):.2g}")
     warm = min(LONGEST, max(1, round(steps * rng.uniform(*WARM))))
     rates = {"schedule": schedule, "peak_lr": peak, "warmup_steps": warm, "decay_end": steps}
-    rates["floor_lr"] = float(f"{peak * FLOORS[rng.integers(len(FLOORS))]:.2g}")
+    floor = FLOORS[rng.integers(len(FLOORS))] * (schedule != "linear")  # the Trainer's linear ends at 0
+    rates["floor_lr"] = float(f"{peak * floor:.2g}")
     if schedule == "wsd":
         rates |= {"decay_start": round(steps * rng.uniform(0.75, 0.9)), "decay_form": "linear"}
     return rates

@@ -167,7 +167,8 @@ class Loss:
         known = plan.known + self.sum[:-1]
         critical = self.text.critical * known / (known + EARLY)
         pace = clock * plan.tokens_per_step / (plan.tokens_per_step + critical)
-        pace *= min(1.0, self.peak / best) * plan.moved
+        low = min(1.0, self.peak / best)
+        pace *= low * (2 - low) * plan.moved  # in proportion far below the best peak, flat around it
         self.effective = plan.known + np.append(0.0, np.cumsum(pace))
         start = log(told["vocab_size"])
         self.floor = min(self.nats * (self.text.entropy + SIZE * params**-SIZE_POWER), CAP * start)
