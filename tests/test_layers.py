@@ -192,6 +192,7 @@ def loaded(*args):
         ["read", str(LOG)],
         ["diagnose", str(LOG)],
         ["diagnose", "--json", str(LOG)],
+        ["forecast", str(LOG)],
         ["causes"],
         ["demo"],
     ],

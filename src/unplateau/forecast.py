@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import hypot
 
 import numpy as np
 
 from .derive import DERIVED
+from .estimate import Estimate
 from .facts import VOCABULARY
 from .laws import DRAWS, Draws, Fitted, Law
 from .plugins import discover
 from .run import Run
-from .state import judged
+from .state import Z90, judged
 
 #: nats, sd: how far a trend that ignores the schedule misses the loss of an endless run, falling to none at the last
 #: logged step. Its mean errors on the final loss from the first 50, 75 and 90 % of 12 + 34 runs are .071, .022 and .019
@@ -81,6 +83,15 @@ class Outlook:
         last = float(self.run.get("steps_done") or 1)
         share = abs(1 - min(step, last) / max(step, last)) if step > 0 else 1.0
         return np.asarray(np.random.default_rng(list(b"unseen")).normal(0.0, UNSEEN * share, DRAWS))
+
+    @property
+    def floor(self) -> Estimate | None:
+        """What the trend comes to in an endless run, where its law has a floor; wider where it sees no schedule."""
+        told = self.fitted[self.trend].parameters.get("L0")
+        if told is None or self.trend != "power":
+            return told
+        low, high = (hypot(told.value - end, Z90 * UNSEEN) for end in (told.low, told.high))
+        return Estimate(told.value, told.value - low, told.value + high, told.unit)
 
     def unpriced(self, other: Run) -> tuple[str, ...]:
         """The settings in which ``other`` differs and that none of the fitted laws prices: they need a probe."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .asked import AS_PLANNED, Ask
-from .cost import Cost, cost_of
+from .cost import GIB, Cost, cost_of, fits, shape_of
 from .counterfactual import Kind, Variant, as_planned, check_step, last_step, planned_step, variant
 from .errors import UnreadableError, UsageError, printable
 from .estimate import Estimate
@@ -161,7 +161,7 @@ def _future(ahead: Outlook, made: Variant, until: float | None) -> Future:
         cost=cost,
         rate=_rate(gain, cost, unit),
         reaches=None if until is None else reach_of(ahead, made, until),
-        notes=(*made.notes, *_doubts(found)),
+        notes=(*made.notes, *_doubts(found), *_crowded(made.run, cost)),
     )
 
 
@@ -170,6 +170,20 @@ def _doubts(loss: Estimate) -> tuple[str, ...]:
     if loss.high - loss.low > UNDECIDED:
         said.append(f"undecided: the interval is {loss.high - loss.low:.1f} {loss.unit} wide")
     return tuple(said)
+
+
+def _crowded(other: Run, cost: Cost) -> tuple[str, ...]:
+    """What to do where a micro-batch does not fit the card: a smaller one, more of them."""
+    shape, batch, dtype = shape_of(other), other.get("batch_size"), other.get("dtype")
+    if shape is None or not cost.card or not cost.memory or fits(shape, batch, dtype, cost.card):
+        return ()
+    said = f"needs {cost.memory / GIB:.1f} GiB and some more, the card has {cost.card / GIB:.0f}"
+    rows = int(batch * (other.get("gradient_accumulation_steps") or 1))
+    small = [b for b in range(1, batch) if rows % b == 0 and fits(shape, b, dtype, cost.card)]
+    if not small:
+        return (f"{said}: not even one sequence fits",)
+    need = shape.memory(small[-1], dtype) / GIB
+    return (f"{said}: with micro-batches of {small[-1]}, {rows // small[-1]} a step, it takes {need:.1f}",)
 
 
 def _rate(gain: Draws, cost: Cost, unit: str) -> Estimate | None:

@@ -97,6 +97,5 @@ def _quantiles(crossings: NDArray[np.float64]) -> tuple[int | None, int | None, 
 
 def _floor(ahead: Outlook, made: Variant) -> Estimate | None:
     """The law's own floor, where no other law moves it."""
-    parameters = ahead.fitted[ahead.trend].parameters
-    own = ahead.run is made.run or len(ahead.fitted) == 1 or made.kind != "fresh"
-    return parameters.get("L0") if own else None
+    own = len(ahead.fitted) == 1 or made.kind != "fresh"
+    return ahead.floor if own else None

@@ -19,13 +19,8 @@ from .text import setting
 FORECAST = "unplateau.forecast/1"
 #: columns of the table: title, width; the loss has the room of an interval
 COLUMNS = (
-    ("step", 10),
-    ("loss (90 %)", 23),
-    ("from now", 10),
-    ("tokens", 8),
-    ("FLOP", 9),
-    ("hours", 7),
-    ("GiB", 11),
+    *(("step", 10), ("loss (90 %)", 23), ("from now", 10), ("tokens", 8), ("FLOP", 9), ("hours", 7)),
+    ("GiB", 12),
 )
 STARTS = {
     "continue": "",
@@ -117,7 +112,7 @@ def _memory(future: Future) -> str:
     need, card = future.cost.memory, future.cost.card
     if need is None:
         return UNKNOWN
-    return f"{need / GIB:.1f}" + (f" of {card / GIB:.0f}{'' if need <= card else '!'}" if card else "")
+    return f"{need / GIB:.1f}" + (f" of {card / GIB:.0f}" if card else "")
 
 
 def _reaches(found: Forecast) -> Iterator[Line]:
