@@ -33,6 +33,7 @@ from . import DRAWS, Draws, Law, World
 
 Floats = NDArray[np.float64]
 
+NAME, SHAPED = "size", "width over depth"  # of the law, and of its second source of chance
 PARAMS, TOKENS = 1e8, 2e9  # where ``mean`` gives u: 20 tokens per parameter
 FLOORS = (0.1, 0.7)  # E / L, flat: no run tells it. Besiroglu 2024: .5 to .7; Kaplan 2020: 0
 EXPONENT = 0.05  # least a and b; below it the law is a logarithm
@@ -101,7 +102,7 @@ class Prior:
     @classmethod
     def draw(cls, counts: Sequence[Count], n: int, seed: int) -> Prior:
         """``n`` laws: a way to count by its probability, a normal for the rest."""
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng([*NAME.encode(), seed])  # of no other law
         ends = np.cumsum([c.share for c in counts])
         which = np.minimum(np.searchsorted(ends, (np.arange(n) + 0.5) / n * ends[-1]), len(counts) - 1)
         rng.shuffle(which)
@@ -239,7 +240,7 @@ def fit(runs: Sequence[Run]) -> SizeFit:
 
 def anchored(run: Run, loss: float, size: Size, tokens: float, seed: int = 0) -> SizeFit:
     """The law through one point: all that is drawn comes from other runs."""
-    shape = SHAPE * np.random.default_rng(seed + 1).standard_normal(DRAWS)
+    shape = SHAPE * np.random.default_rng([*SHAPED.encode(), seed]).standard_normal(DRAWS)
     return SizeFit(run, loss, size, tokens, Prior.draw(COUNTS, DRAWS, seed), shape)
 
 
@@ -265,7 +266,7 @@ def world(seed: int) -> World:
     loss = rng.uniform(2.5, 4.0)
     values = loss + 0.7 * ((t / t[-1]) ** -0.4 - 1) + rng.normal(0, 0.005, len(t))
     facts = {name: Fact(value, "", "config.py:1") for name, value in told.items()}
-    run = derive(Run(f"size-{seed}", series={"val_loss": Curve(t, values, "nats")}, facts=facts))
+    run = derive(Run(f"{NAME}-{seed}", series={"val_loss": Curve(t, values, "nats")}, facts=facts))
     wider = max(1, round(heads * float(rng.choice([0.5, 1.5, 2.0, 3.0]))))
     other = changed(run, {"n_head": wider, "n_embd": 64 * wider})
     size = Size.of(run)
@@ -284,7 +285,7 @@ def _at(fit: SizeFit, one: int) -> dict[str, float]:
 
 
 LAW = Law(
-    name="size",
+    name=NAME,
     formula="L(N, D) = E + (A / N^a + B / D^b)^p",
     source="Hoffmann et al. 2022 (arXiv 2203.15556), Kaplan et al. 2020 (arXiv 2001.08361), refitted",
     parameters=("E", "a", "b", "p", "capacity"),
