@@ -93,8 +93,8 @@ def lacking(asks: tuple[str, ...], run: Run) -> tuple[str, ...]:
 
 
 def weight(finding: Finding) -> float:
-    """Nats that a cause costs: by the laws, else a rough guess that serves to rank alone."""
-    return finding.stake if finding.effect is None else max(finding.effect.value, 0.0)
+    """Nats recoverable: by the laws, else a rough guess that serves to rank alone."""
+    return finding.stake if finding.recoverable is None else finding.recoverable
 
 
 def runner_up(found: Diagnosis) -> tuple[Finding, Finding] | None:

@@ -77,9 +77,16 @@ class Finding:
     unpriced: str = ""
 
     @property
+    def recoverable(self) -> float | None:
+        """Nats that can be won back: what the remedy gains, else what the cause costs; None where no law says."""
+        gain = self.remedy.gain if self.remedy is not None else None
+        known = gain or self.effect
+        return None if known is None else max(known.value, 0.0)
+
+    @property
     def expected(self) -> float | None:
         """Nats recoverable, times how sure; None where no law prices the cause."""
-        return None if self.effect is None else max(self.effect.value, 0.0) * (self.probability or 0.0)
+        return None if self.recoverable is None else self.recoverable * (self.probability or 0.0)
 
 
 def nothing_to_change(run: Run) -> Run | None:  # noqa: ARG001

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import erf, log, sqrt
 
 import numpy as np
@@ -75,7 +76,10 @@ def finding(
 
 def cost_said(run: Run, plan: Plan) -> str:
     """What ``plan`` costs on the machine that logged ``run``, and where it starts."""
-    said = str(cost_of(run, plan.run, plan.start, plan.end))
+    cost = cost_of(run, plan.run, plan.start, plan.end)
+    if cost.memory == run.get("memory_needed"):
+        cost = replace(cost, memory=None)  # what already runs, fits
+    said = str(cost)
     if run.has("step_unit"):
         return said.replace("steps", str(run.get("step_unit")))
     return said + (f", from the checkpoint of step {plan.start:,}" if plan.start else ", a fresh run")

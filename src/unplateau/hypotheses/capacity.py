@@ -22,7 +22,7 @@ from ..units import count, tokens_each
 from . import Evidence, Finding, Hypothesis, Plan, Remedy
 from ._rates import rates_of
 from ._say import against, cost_said, finding, gap_trend, pro, state_of
-from ._wider import sized, wider
+from ._wider import DOUBLE, sized, wider
 
 NAME = "capacity"
 OPTIMAL = 20.0  # tokens per parameter (Hoffmann 2022)
@@ -31,7 +31,7 @@ OPTIMAL = 20.0  # tokens per parameter (Hoffmann 2022)
 PLACES = ((400.0, 0.85), (200.0, 0.55), (100.0, 0.45), (50.0, 0.3), (OPTIMAL, 0.15), (0.0, 0.05))
 MEMORISES = 0.1  # nats of val over train
 ANNEALED = 0.25  # share of the peak; above it the curve's end is held up by the learning rate too
-RISK = "memory and peak learning rate: try both on a few steps first"
+RISK = "memory and peak rate: try them on a few steps"
 TOO_HIGH, TOO_LOW = 3.0, 6.0  # times over and under the published rules, as in their own causes
 STAKE = 0.3  # nats; what twice the width is worth at 40M parameters (Besiroglu 2024)
 
@@ -87,9 +87,7 @@ def _remedy(run: Run) -> Remedy:
     patch = {key: (run.get(key), new) for key, new in settings.items() if run.get(key) != new}
     plan = Plan(changed(run, settings), int(end))
     times = settings["n_embd"] / run.get("n_embd")
-    advice = f"a model {times:.3g} times as wide" + (
-        ", the widest up to twice that the card holds" if run.has("gpu_memory") else ""
-    )
+    advice = f"{times:.3g} times the width" + (", the most that the card holds" if times < DOUBLE else "")
     return Remedy(patch, cost_said(run, plan), RISK, advice, plan=plan)
 
 

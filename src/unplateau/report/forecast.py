@@ -27,6 +27,7 @@ STARTS = {
     "branch": "from the last checkpoint",
     "fresh": "a fresh run from step 0",
 }
+SURE = 0.8  # probability above which one future is named the best for its cost
 UNKNOWN = "?"
 
 
@@ -152,6 +153,13 @@ def _worth(found: Forecast) -> Iterator[Line]:
         doubt = "" if future.gain.excludes(0.0) else "; no gain can be told from none"
         gain = f"{future.gain} below now" if future.gain.value >= 0 else f"{_up(future.gain)} above now"
         yield Line(f"{redacted(future.name)}: {gain}, {future.rate}{doubt}", indent=2, hang=4)
+    if found.best is not None:
+        name, sure = found.best
+        per = str(priced[0].rate.unit).partition(" ")[2] if priced[0].rate else ""
+        said = f"{redacted(name)} gains most {per} ({sure:.0%} sure)"
+        yield Line(
+            said if sure >= SURE else f"which gains most {per} can't be told: {said}", indent=2, hang=4
+        )
 
 
 def _up(gain: Estimate) -> Estimate:
@@ -198,6 +206,9 @@ def _forecast(found: Forecast) -> dict[str, Any]:
         "last_step": found.last,
         "now": found.now.as_dict(),
         "futures": [_future(found, one) for one in found.futures],
+        "best_for_its_cost": None
+        if found.best is None
+        else dict(zip(("name", "probability"), found.best, strict=True)),
         "law": found.law,
         "assumes": list(found.assumes),
         "unpriced": list(found.unpriced),

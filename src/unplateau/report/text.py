@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..diagnose import Diagnosis
+from ..diagnose import SMALL, Diagnosis, weight
 from ..errors import printable
 from ..hypotheses import Finding, Remedy
 from ..run import Run
 from ..state import State
 from .budget import budget_lines, forecast_line, runner_up_line
 from .chart import HEIGHT, chart
-from .facts import fact_lines, rest, short_facts, warning_lines
+from .facts import fact_lines, short_facts, warning_lines
 from .headline import headline, how, named, of, wanted_facts
 from .lines import WIDTH, Line, render
 from .patch import own_patch
@@ -49,8 +49,10 @@ BRIEF = (
     Limits(2, 2, 3, 4, 3, 3, 3, 2, rows=1, height=9),
     Limits(1, 2, 2, 3, 3, 2, 2, 1, rows=1, height=7),
     Limits(1, 2, 2, 1, 3, 2, 1, 1, rows=1, height=7),
-    Limits(1, 2, 2, 0, 2, 2, 1, 1, rows=1, height=7),
-    Limits(1, 2, 2, 0, 1, 1, 1, 1, rows=1, height=7),
+    Limits(1, 2, 2, 1, 3, 1, 1, 1, rows=1, height=5),
+    Limits(1, 2, 2, 0, 3, 1, 1, 1, rows=1, height=5),
+    Limits(1, 2, 2, 0, 2, 1, 1, 1, rows=1, height=5),
+    Limits(1, 2, 2, 0, 1, 1, 1, 1, rows=1, height=5),
 )
 INK = {"supported": "bad", "undecided": "doubt", "refuted": "good", "untestable": "dim"}
 
@@ -192,9 +194,7 @@ def _brief(findings: Sequence[Finding], limits: Limits, most: int) -> Iterator[L
 
 
 def _remedies(found: Diagnosis, limits: Limits) -> Iterator[Line]:
-    chosen = [f for f in found.findings if f.remedy and (f.verdict == "supported" or f is found.first)]
-    chosen = chosen or [f for f in found.findings if f.remedy and f.verdict == "undecided"][:1]
-    chosen = _once([*chosen, *_options(found.findings, chosen)])
+    chosen = _once(_ordered(found))
     if chosen:
         yield Line("WHAT TO DO", "title")
     for finding in chosen[: limits.remedies]:
@@ -203,13 +203,16 @@ def _remedies(found: Diagnosis, limits: Limits) -> Iterator[Line]:
             yield from _remedy(finding.remedy, finding.cause + doubt, found.run, limits, sure=not doubt)
 
 
-def _options(findings: Sequence[Finding], chosen: Sequence[Finding]) -> list[Finding]:
-    """Remedies that laws price, of causes that may not hold: those not decided, then those that hang on an "if"."""
-    priced = [
-        f for f in findings if f not in chosen and f.remedy and f.remedy.gain and f.remedy.gain.value > 0
-    ]
-    unsure = [f for f in priced if f.verdict == "undecided"]
-    return unsure + [f for f in priced if f.verdict == "refuted" and f.remedy and f.remedy.condition]
+def _ordered(found: Diagnosis) -> list[Finding]:
+    """Remedies of what is supported; what laws price of what may not hold; last what costs no loss to speak of."""
+    mended = [f for f in found.findings if f.remedy]
+    sure = [f for f in mended if f.verdict == "supported" or f is found.first]
+    sure = sure or [f for f in mended if f.verdict == "undecided"][:1]
+    priced = [f for f in mended if f not in sure and f.remedy and f.remedy.gain and f.remedy.gain.value > 0]
+    options = [f for f in priced if f.verdict == "undecided"]
+    options += [f for f in priced if f.verdict == "refuted" and f.remedy and f.remedy.condition]
+    late = [f for f in sure if f is not found.first and weight(f) < SMALL]
+    return [*(f for f in sure if f not in late), *options, *late]
 
 
 def _once(findings: Sequence[Finding]) -> list[Finding]:
@@ -260,10 +263,18 @@ def setting(value: object) -> str:
 def _missing(findings: Sequence[Finding], limits: Limits) -> Iterator[Line]:
     wanted = wanted_facts(findings)
     if wanted:
-        yield Line("WHAT IS MISSING", "title")
+        yield Line(f"WHAT IS MISSING{part_of(len(wanted), limits.missing)}", "title")
     for item, causes in wanted[: limits.missing]:
         yield Line(f"{how(item)}: would settle {', '.join(causes)}", indent=2, hang=4, most=limits.rows)
-    yield from rest(len(wanted), limits.missing)
+
+
+def part_of(there: int, shown: int) -> str:
+    """For a title whose part is cut.
+
+    >>> part_of(7, 2), part_of(2, 2)
+    (' (2 of 7; all with -v)', '')
+    """
+    return f" ({shown} of {there}; all with -v)" if there > shown else ""
 
 
 def _phases(state: State) -> Iterator[Line]:
@@ -281,8 +292,7 @@ def _phases(state: State) -> Iterator[Line]:
 
 def _contradictions(found: Diagnosis, limits: Limits) -> Iterator[Line]:
     if found.contradictions:
-        yield Line("CONTRADICTIONS", "title")
+        yield Line(f"CONTRADICTIONS{part_of(len(found.contradictions), limits.contradictions)}", "title")
     for c in found.contradictions[: limits.contradictions]:
         source = f"  [{c.source}]" if c.source and limits is ALL else ""
         yield Line(f"{redacted(c.fact)}{source}", "doubt", indent=2, hang=4, most=limits.rows)
-    yield from rest(len(found.contradictions), limits.contradictions)
