@@ -153,6 +153,22 @@ class TestCosts:
         assert futures(run)[0].rate.unit == "nats per hour"
         assert futures(hourless)[0].rate.unit == "nats per 1B tokens"
 
+    def test_what_gains_most_for_its_cost_is_told_with_how_sure_that_is(self):
+        run = half_done()
+        alone, two = forecast(run, at=7_000), forecast(run, asks_of(["longer: max_iters=20000"], run))
+
+        assert alone.best is None
+        assert two.best[0] in ("as planned", "longer")
+        assert 0.5 <= two.best[1] <= 1
+        assert "gains most per hour" in words.text(two)
+
+    def test_a_micro_batch_that_does_not_fit_says_which_does(self):
+        note = futures(half_done(gpu="RTX 3060", batch_size=24, gradient_accumulation_steps=20), at=7_000)[
+            0
+        ].notes[-1]
+
+        assert re.search(r"the card has 12: with micro-batches of \d+, \d+ a step, it takes \d+\.\d", note)
+
     def test_micro_batches_cut_another_way_change_memory_and_nothing_else(self):
         first, cut = futures(half_done(), "batch_size=6,gradient_accumulation_steps=80")
 
@@ -535,6 +551,11 @@ class TestDamage:
     def test_at_beyond_any_law_is_refused(self, at):
         with pytest.raises(UsageError, match="no law holds at step"):
             forecast(half_done(), at=at)
+
+    def test_no_loss_is_below_zero(self):
+        tiny = val_only(np.arange(1, 31) * 100, 0.01 + 3 * np.arange(1, 31) ** -1.5)
+
+        assert futures(tiny)[0].loss.low >= 0
 
     def test_a_loss_in_other_units_is_said_in_them(self):
         val = half_done().series["val_loss"]

@@ -16,10 +16,10 @@ from .plugins import discover
 from .run import Run
 from .state import Z90, judged
 
-#: nats, sd: how far a trend that ignores the schedule misses the loss of an endless run, falling to none at the last
-#: logged step. Its mean errors on the final loss from the first 50, 75 and 90 % of 12 + 34 runs are .071, .022 and .019
-#: (SCIENCE.md section 2): .09, .03 and .02 as sd, at 1/2, 1/4 and 1/10 of the run ahead
-UNSEEN = 0.17
+#: of the loss, sd: how far a trend that ignores the schedule misses the end of an endless run, falling to nothing at the
+#: last logged step. Its mean errors on the final loss from the first 50, 75 and 90 % of 12 + 34 runs, which end near 3
+#: nats, are .071, .022 and .019 (SCIENCE.md section 2): .09, .03 and .02 as sd, at 1/2, 1/4 and 1/10 of the run ahead
+UNSEEN = 0.055
 TRENDS = (
     "schedule",
     "power",
@@ -82,7 +82,11 @@ class Outlook:
         """What a schedule that the power law does not see may do by ``step``, the same way in every future."""
         last = float(self.run.get("steps_done") or 1)
         share = abs(1 - min(step, last) / max(step, last)) if step > 0 else 1.0
-        return np.asarray(np.random.default_rng(list(b"unseen")).normal(0.0, UNSEEN * share, DRAWS))
+        return np.asarray(np.random.default_rng(list(b"unseen")).normal(0.0, self._unseen_sd * share, DRAWS))
+
+    @property
+    def _unseen_sd(self) -> float:
+        return UNSEEN * abs(float(self.level.mean()))
 
     @property
     def floor(self) -> Estimate | None:
@@ -90,7 +94,7 @@ class Outlook:
         told = self.fitted[self.trend].parameters.get("L0")
         if told is None or self.trend != "power":
             return told
-        low, high = (hypot(told.value - end, Z90 * UNSEEN) for end in (told.low, told.high))
+        low, high = (hypot(told.value - end, Z90 * self._unseen_sd) for end in (told.low, told.high))
         return Estimate(told.value, told.value - low, told.value + high, told.unit)
 
     def unpriced(self, other: Run) -> tuple[str, ...]:

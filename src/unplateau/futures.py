@@ -56,6 +56,7 @@ class Forecast:
     law: str
     assumes: tuple[str, ...]
     unpriced: tuple[str, ...]
+    best: tuple[str, float] | None = None  # the future that gains most for its cost, and how likely it does
 
 
 def forecast(
@@ -71,7 +72,7 @@ def forecast(
     with np.errstate(over="ignore"):
         try:
             ahead = outlook(run)
-            found = _futures(ahead, asks, at, until)
+            found, best = _futures(ahead, asks, at, until)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             raise UnreadableError(f"no forecast for {printable(run.name)}: {error}") from None
         now = Estimate.of(ahead.loss(run, last_step(run)), unit_of(run))
@@ -84,6 +85,7 @@ def forecast(
         ahead.trend,
         _assumes(ahead, name, found),
         _unpriced(ahead),
+        best,
     )
 
 
@@ -119,7 +121,9 @@ def _answerable(run: Run) -> str:
     return name
 
 
-def _futures(ahead: Outlook, asks: Sequence[Ask], at: int | None, until: float | None) -> list[Future]:
+def _futures(
+    ahead: Outlook, asks: Sequence[Ask], at: int | None, until: float | None
+) -> tuple[list[Future], tuple[str, float] | None]:
     run, refused, variants = ahead.run, [], [as_planned(ahead.run, at)]
     for ask in asks:
         made = variant(run, ask, at)
@@ -130,7 +134,8 @@ def _futures(ahead: Outlook, asks: Sequence[Ask], at: int | None, until: float |
         raise UsageError(" | ".join(refused))
     if not asks and at is None and (cooldown := _cooldown_now(ahead)):
         variants.append(variant(run, cooldown, None))
-    return [_future(ahead, made, until) for made in variants]
+    found = [_future(ahead, made, until) for made in variants]
+    return found, _best(ahead, variants, found)
 
 
 def _cooldown_now(ahead: Outlook) -> Ask | None:
@@ -147,9 +152,8 @@ def _cooldown_now(ahead: Outlook) -> Ask | None:
 
 def _future(ahead: Outlook, made: Variant, until: float | None) -> Future:
     run, unit, last = ahead.run, unit_of(ahead.run), last_step(ahead.run)
-    loss = ahead.loss(made.run, made.step)
+    loss, cost = losses(ahead, made), cost_of(run, made.run, 0 if made.kind == "fresh" else last, made.step)
     gain = ahead.loss(run, last) - loss
-    cost = cost_of(run, made.run, 0 if made.kind == "fresh" else last, made.step)
     found = Estimate.of(loss, unit)
     return Future(
         name=made.name,
@@ -170,6 +174,23 @@ def _doubts(loss: Estimate) -> tuple[str, ...]:
     if loss.high - loss.low > UNDECIDED:
         said.append(f"undecided: the interval is {loss.high - loss.low:.1f} {loss.unit} wide")
     return tuple(said)
+
+
+def losses(ahead: Outlook, made: Variant) -> Draws:
+    """Draws of what a variant comes to; no loss is below zero."""
+    return np.maximum(ahead.loss(made.run, made.step), 0.0)
+
+
+def _best(ahead: Outlook, variants: Sequence[Variant], futures: Sequence[Future]) -> tuple[str, float] | None:
+    """The future that gains most for its cost, and how sure that is; None where there is nothing to choose."""
+    rated = [(v, f) for v, f in zip(variants, futures, strict=True) if f.rate is not None]
+    if len(rated) < 2 or len({f.rate.unit for _, f in rated if f.rate}) > 1:
+        return None
+    now = ahead.loss(ahead.run, last_step(ahead.run))
+    price = [f.cost.hours.value if f.cost.hours else float(f.cost.tokens or 1) for _, f in rated]
+    rates = np.stack([(now - losses(ahead, v)) / p for (v, _), p in zip(rated, price, strict=True)])
+    wins = np.bincount(np.argmax(rates, axis=0), minlength=len(rated)) / rates.shape[1]
+    return rated[int(wins.argmax())][1].name, float(wins.max())
 
 
 def _crowded(other: Run, cost: Cost) -> tuple[str, ...]:
