@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
@@ -17,7 +18,7 @@ from unplateau.curve import Curve
 from unplateau.derive import changed, derive
 from unplateau.estimate import Estimate
 from unplateau.hypotheses import capacity
-from unplateau.laws.size import LAW, SizeFit
+from unplateau.laws.size import COUNTS, LAW, SHAPE, SizeFit
 from unplateau.reading import read_runs
 from unplateau.run import Fact, Run
 
@@ -123,6 +124,24 @@ def test_depth_for_width_costs_nothing_but_certainty():
     assert not gain(run, deeper).excludes(0.0)
 
 
+def test_another_shape_is_less_sure_than_the_same_one():
+    run = told(params=None, n_layer=12, n_embd=384, architecture="gpt2", vocab_size=50304, n_head=6)
+    fit = LAW.fit([run])
+    alike, stretched = (changed(run, {"n_embd": 768, "n_layer": depth}) for depth in (24, 3))
+    alone = changed(run, {"n_layer": 3, "n_embd": 384})
+
+    assert np.std(fit.price(stretched, 15_000) - fit.price(alike, 15_000)) > 0
+    assert fit.shape.std() == pytest.approx(SHAPE, rel=0.2)
+    assert np.corrcoef(fit.price(alone, 15_000), fit.shape)[0, 1] > 0.1
+
+
+def test_where_data_are_scarce_it_is_less_sure():
+    plenty, scarce = (told(params=4e7, tokens_per_step=each) for each in (2_000_000, 20_000))
+    sure, unsure = (gain(run, run.with_facts(params=Fact(8e7))) for run in (plenty, scarce))
+
+    assert (unsure.high - unsure.low) / unsure.value > 1.3 * (sure.high - sure.low) / sure.value
+
+
 def test_a_count_of_parameters_alone_is_read_as_a_wider_model():
     run = healthy_run(0)
     wider = changed(run, {"n_embd": 1536, "n_head": 24})
@@ -151,3 +170,13 @@ def test_refuses_a_run_without_a_loss():
     run = told()
     with pytest.raises(ValueError, match="no loss"):
         LAW.fit([Run("dark", facts={**run.facts})])
+
+
+def test_the_constants_are_those_that_the_public_runs_give(monkeypatch):
+    monkeypatch.syspath_prepend(str(CORPUS.parents[1] / "laws"))
+    script = importlib.import_module("size")
+
+    mean, cov = script.constants(script.pairs(), 0.0)
+
+    assert mean == pytest.approx(COUNTS[0].mean, abs=0.02)
+    assert np.linalg.cholesky(cov)[np.tril_indices(4)] == pytest.approx(COUNTS[0].root, abs=0.02)
