@@ -31,7 +31,7 @@ OPTIMAL = 20.0  # tokens per parameter (Hoffmann 2022)
 PLACES = ((400.0, 0.85), (200.0, 0.55), (100.0, 0.45), (50.0, 0.3), (OPTIMAL, 0.15), (0.0, 0.05))
 MEMORISES = 0.1  # nats of val over train
 ANNEALED = 0.25  # share of the peak; above it the curve's end is held up by the learning rate too
-RISK = "memory and peak rate: try them on a few steps"
+RISK = "its best peak rate is lower"  # Kaplan et al. 2020, eq. D.1: the rate falls with ln N
 TOO_HIGH, TOO_LOW = 3.0, 6.0  # times over and under the published rules, as in their own causes
 STAKE = 0.3  # nats; what twice the width is worth at 40M parameters (Besiroglu 2024)
 
