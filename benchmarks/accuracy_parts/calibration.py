@@ -25,7 +25,8 @@ class Pair:
 
     strength: float
     printed: float
-    held: bool
+    held: bool  # and mattered: cost more than is told apart from nothing, or spoilt the number
+    there: bool  # held, whether it mattered or not
     verdict: str
     cause: str
     family: str
@@ -45,15 +46,13 @@ def pairs(results: Iterable[Judged]) -> list[Pair]:
 
 def _pair(result: Judged, said: Said) -> Pair:
     case, strength, printed = result.case, said.strength or 0.0, said.probability or 0.0
-    return Pair(strength, printed, _held(result, said.cause), said.verdict, said.cause, case.family, case.set)
+    there = said.cause == case.cause
+    held = there and case.matters
+    return Pair(strength, printed, held, there, said.verdict, said.cause, case.family, case.set)
 
 
 def _known(result: Judged, cause: str) -> bool:
     return cause not in result.case.also and (cause not in READINGS or result.case.healthy)
-
-
-def _held(result: Judged, cause: str) -> bool:
-    return cause == result.case.cause and result.case.matters
 
 
 def expected_error(given: Sequence[tuple[float, bool]], bins: int = BINS) -> float:
@@ -81,7 +80,7 @@ def binned(given: Sequence[tuple[float, bool]], bins: int = BINS) -> list[list[t
 def isotonic(found: Sequence[Pair]) -> Knots:
     """Strength -> share that held, never falling: pool adjacent violators (Ayer et al. 1955).
 
-    >>> pair = lambda s, h: Pair(s, s, h, "undecided", "capacity", "", "")
+    >>> pair = lambda s, h: Pair(s, s, h, h, "undecided", "capacity", "", "")
     >>> isotonic([pair(.2, False)] * 8 + [pair(.8, True)] * 8)
     ((0.2, 0.056), (0.8, 0.944))
     """
@@ -112,8 +111,10 @@ def left_out(
     found: Sequence[Pair], fit: Callable[[Sequence[Pair]], Knots] = isotonic
 ) -> list[tuple[Pair, float]]:
     """Each pair with the probability that a map fitted without its family gives it."""
-    out = []
-    for family in sorted({p.family for p in found}):
+    out, families = [], sorted({p.family for p in found})
+    if len(families) < 2:
+        raise ValueError("all runs are of one family: no map can be fitted without it")
+    for family in families:
         knots = fit([p for p in found if p.family != family])
         out += [(p, applied(p, knots)) for p in found if p.family == family]
     return out

@@ -6,9 +6,10 @@ import os
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
@@ -22,11 +23,14 @@ from unplateau.estimate import Estimate  # noqa: E402
 from unplateau.hypotheses import Finding  # noqa: E402
 from unplateau.plugins import discover  # noqa: E402
 from unplateau.reading import read_runs  # noqa: E402
+from unplateau.simulate import simulate  # noqa: E402
 
 WORKERS = 2  # processes; the table is promised on two cores
 SHARED = Path(os.environ.get("UNPLATEAU_SHARED") or ROOT.parent / "shared")
 #: faults of the number rather than of the model: no loss comes back when they are mended, and they matter all the same
-OF_THE_NUMBER = frozenset({"eval-noise", "val-leak", "tokenizer-mismatch", "metric-unit", "val-mismatch"})
+OF_THE_NUMBER = frozenset(
+    {"eval-noise", "val-leak", "tokenizer-mismatch", "metric-unit", "val-mismatch", "broken-targets"}
+)
 ABSENT = "../shared is not beside the project (and UNPLATEAU_SHARED is not set)"
 
 
@@ -38,12 +42,13 @@ class Case:
     set: str  # the table it is counted in
     family: str
     cause: str
-    log: Path
+    log: Path | None = None
     config: Path | None = None
     gain: float | None = None  # nats that mending returned; None where nobody measured it
     noise: float = 0.0  # nats, sd of ``gain``
     unseen: bool = True  # no constant was chosen with this run in sight
     also: frozenset[str] = frozenset()  # causes that hold in it too, or that nobody can say of
+    recipe: tuple[str, float, int, str] | None = None  # of a simulated run: cause, severity, seed, dialect
 
     @property
     def healthy(self) -> bool:
@@ -93,8 +98,20 @@ class Judged:
 
 def judged(case: Case) -> Judged:
     """Read, diagnose, compare with the truth."""
-    run = read_runs(str(case.log), config=case.config)[0]
-    return verdict(case, diagnose(run))
+    if case.recipe is not None:
+        return _simulated(case, *case.recipe)
+    return verdict(case, diagnose(read_runs(str(case.log), config=case.config)[0]))
+
+
+def _simulated(case: Case, cause: str, severity: float, seed: int, dialect: str) -> Judged:
+    """The run is written and read back, as a user's would be."""
+    made = simulate(cause, severity, seed, dialect=dialect)
+    with TemporaryDirectory() as scratch:
+        for name, text in made.files.items():
+            (Path(scratch) / name).write_text(text, "utf-8")
+        run = read_runs(scratch)[0]
+    cost = None if case.healthy else made.truth()["cost"]
+    return verdict(replace(case, gain=cost), diagnose(run))
 
 
 def verdict(case: Case, diagnosis: Diagnosis) -> Judged:

@@ -47,4 +47,7 @@ def percent(part: int, whole: int) -> str:
     >>> percent(2, 40), percent(0, 0)
     ('5 % (2 of 40)', 'none measured')
     """
-    return f"{100 * part / whole:.2g} % ({part} of {whole})" if whole else "none measured"
+    if not whole:
+        return "none measured"
+    share = 100 * part / whole
+    return f"{share:.0f} % ({part} of {whole})" if share >= 10 else f"{share:.2g} % ({part} of {whole})"

@@ -12,8 +12,14 @@ from .page import percent, table
 
 import check  # isort: skip - judge puts its folder on the path
 
+from unplateau.diagnose import READINGS
+from unplateau.simulate import HEALTHY
+from unplateau.simulate.dialects import DIALECTS
+from unplateau.simulate.faults import PLANTERS
 from unplateau.state import WINDOW_SD
 
+SEVERITIES = (0.35, 0.65, 0.95)  # tests and docs use other ones
+SEEDS, HEALTHY_SEEDS = range(70_001, 70_007), range(80_001, 80_121)  # likewise
 SEEN = Path(check.__file__).parent / "seen.txt"
 HARDER = (
     0.05  # nats by which val is the harder text by the luck of the draw: a val mismatch that nobody planted
@@ -62,6 +68,25 @@ def _case(name: str, truth: dict[str, Any], folder: Path, kind: str, family: str
         noise=2**0.5 * evaluation_noise((folder / "config.py").read_text("utf-8")),
         unseen=unseen,
         also=frozenset(also(truth)),
+    )
+
+
+def simulated(seeds: range = SEEDS, healthy: range = HEALTHY_SEEDS) -> list[Case]:
+    """Runs from laws, of severities and seeds that nothing was chosen with; the dialects take turns."""
+    sick = [(cause, severity, seed) for cause in PLANTERS for severity in SEVERITIES for seed in seeds]
+    plans = [*sick, *((HEALTHY, 0.0, seed) for seed in healthy)]
+    return [_simulated(*plan) for plan in plans if plan[0] not in READINGS]
+
+
+def _simulated(cause: str, severity: float, seed: int) -> Case:
+    names = [name for name, dialect in DIALECTS.items() if cause not in dialect.refused]
+    return Case(
+        name=f"{cause}.{severity:g}.{seed}",
+        set="simulated runs",
+        family="simulated",
+        cause="still-learning" if cause == HEALTHY else cause,
+        also=frozenset(COMES_WITH.get(cause, ())),
+        recipe=(cause, severity, seed, names[seed % len(names)]),
     )
 
 
