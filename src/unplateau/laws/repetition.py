@@ -46,6 +46,9 @@ BITS = 3.6  # per parameter that a GPT can store (Morris et al. 2025, arXiv 2505
 #: of the gap val - train that val lost, and sd of its logarithm: .17 in nine runs of four texts (the same script), half as
 #: wide again for texts unlike those
 SHARE, SHARE_SD = 0.35, 0.25
+#: how likely a text is unlike C4, and by how much ln excess then strays (sd): program code lost 7 and 9 times as much as
+#: speeches at equal sizes (benchmarks/planted), ln 8 over the root of two
+ODD, TEXT = 0.1, 1.5
 UNFAIR = 0.05  # nats (sd) between a fair val and train: 0 to .13 for splits by document (docs/LOG.md)
 EVEN = 0.15  # nats (sd): models that memorised all they read end this far from an even guess; the same script
 ASK = "passes over the data are not known: give --unique-tokens N, or a manifest"
@@ -176,28 +179,43 @@ def fit(runs: Sequence[Run]) -> RepetitionFit:
     Raises ``ValueError`` where the unique tokens, the tokens seen or the size are not known.
     """
     run, rng = runs[0], np.random.default_rng(list(NAME.encode()))
-    prior = Posterior.drawn(rng, DRAWS)
-    theta = _given_gap(run, Text.of(run), prior.theta, rng.standard_normal(DRAWS))
-    return RepetitionFit(run, replace(prior, theta=theta))
+    text, prior = Text.of(run), Posterior.drawn(rng, DRAWS)
+    if (gap := _gap(run, text)) is None:
+        return RepetitionFit(run, prior)
+    return RepetitionFit(run, replace(prior, theta=_given(gap, text.powers, prior.theta, rng)))
 
 
-def _given_gap(run: Run, text: Text, theta: Floats, normal: Draws) -> Floats:
-    """``theta`` given that the gap val - train is excess / share.
+def _gap(run: Run, text: Text) -> tuple[float, float] | None:
+    """What val - train says of ``theta @ powers``, and its error (sd); None where it says nothing.
 
-    ln excess is linear in ``theta``, so that a normal prior stays normal: each draw is moved by its own error
-    (Matheron's rule; Wilson et al. 2020, arXiv 2002.09309, eq. 7).
+    A gap that can't be told from none only says that the cost is no higher than what could be told.
     """
     passes, trend = text.passes(text.last), gap_trend(run)
     if passes <= 1 or trend is None or run.get("eval_modes_equal") is False:
-        return theta
+        return None
     error = float(np.hypot(trend.mean_error, UNFAIR))
-    gap, columns, level = max(trend.end, error), text.powers, log((passes - 1) / SHARE)
-    if trend.end <= error and PRIOR @ columns + level < log(gap):
-        return theta  # no gap that could be told from none: no more than was thought
-    noise = float(np.hypot(SHARE_SD, error / gap))
-    seen = theta @ columns + level + noise * normal
-    gain = PRIOR_COV @ columns / (columns @ PRIOR_COV @ columns + noise**2)
-    return np.asarray(theta + (log(gap) - seen)[:, None] * gain)
+    gap = max(trend.end, error)
+    said = log(SHARE * gap / (passes - 1))
+    if trend.end <= error and PRIOR @ text.powers < said:
+        return None
+    return said, float(np.hypot(SHARE_SD, error / gap))
+
+
+def _given(gap: tuple[float, float], powers: Floats, theta: Floats, rng: np.random.Generator) -> Floats:
+    """``theta`` given what the gap said, for a text like C4 or, as likely as the gap makes it, one unlike it.
+
+    A normal prior of something linear stays normal: each draw is moved by its own error (Matheron's rule;
+    Wilson et al. 2020, arXiv 2002.09309, eq. 7).
+    """
+    said, error = gap
+    covs = [PRIOR_COV, PRIOR_COV + np.diag([0, 0, 0, TEXT**2])]
+    spread = np.array([powers @ cov @ powers + error**2 for cov in covs])
+    log_odds = log(ODD / (1 - ODD)) - np.diff((said - PRIOR @ powers) ** 2 / spread + np.log(spread))[0] / 2
+    odd = np.arange(len(theta)) < round(len(theta) / (1 + np.exp(-log_odds)))
+    theta = theta + np.outer(odd * TEXT * rng.standard_normal(len(theta)), [0, 0, 0, 1])
+    gains = np.array([cov @ powers for cov in covs]) / spread[:, None]
+    seen = theta @ powers + error * rng.standard_normal(len(theta))
+    return np.asarray(theta + (said - seen)[:, None] * gains[odd.astype(int)])
 
 
 def world(seed: int) -> World:
