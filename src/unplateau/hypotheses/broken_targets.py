@@ -69,12 +69,12 @@ def _multiple(run: Run) -> Finding | None:
     start = start_of(run)
     if start is None or scratch(run) is False:
         return None
-    accumulated = run.get("gradient_accumulation_steps")
-    for k in KS:
+    given = (run.get("gradient_accumulation_steps"), run.get("world_size"))
+    for k in sorted(KS, key=lambda k: k not in given):  # above 50 the bands of neighbours overlap
         by, word = (start.ratio / k, "times") if start.ratio > 1 else (start.ratio * k, "divided by")
         if not INIT[0] <= by <= INIT[1]:
             continue
-        told = k in (accumulated, run.get("world_size"))
+        told = k in given
         fact = f"{start}: ln(vocabulary) {word} {k}" + (", the micro-batches of a step" if told else "")
         evidence = [pro(fact, f"{start.series}, {run.source('vocab_size') or 'vocab_size'}")]
         chance = SURE if told else 0.6 if k <= SMALL_K and start.ratio > 1 else 0.3
