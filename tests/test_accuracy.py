@@ -136,7 +136,8 @@ def test_a_handful_of_simulated_runs_fills_the_page():
     cases = planted.simulated(range(70_001, 70_002), range(80_001, 80_002))
     chosen = [c for c in cases if c.cause in ("lr-not-annealed", "capacity", "still-learning")]
     results = [
-        replace(r, case=replace(r.case, set="own corpus")) for r in judge.each(judge.judged, chosen, 0)
+        replace(r, case=replace(r.case, set="own corpus", family=r.case.cause))
+        for r in judge.each(judge.judged, chosen, 0)
     ]
     law = forecasts.row(
         "schedule", {"what": "a protocol", "ours": 0.02, "bar": 0.01, "n": 3, "coverage": 0.5}
