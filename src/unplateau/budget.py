@@ -26,10 +26,11 @@ INSEPARABLE = {FLOOR: "one run cannot split them"}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A part of the loss."""
+    """A part of the loss. ``capacity``: nats of it that an endless model would win, where the size law tells."""
 
     name: str
     nats: Estimate
+    capacity: Estimate | None = None
 
     @property
     def note(self) -> str:
@@ -74,7 +75,7 @@ def budget(run: Run, state: State, known: Outlook | None, causes: Mapping[str, H
     if known is None or curve is None:
         return None if state.level is None else Budget(state.level.value, (), state.level, {})
     parts = parts_of(known)
-    rows = tuple(Row(name, Estimate.of(draws, NATS)) for name, draws in parts.items())
+    rows = tuple(Row(n, Estimate.of(draws, NATS), _capacity(known, n)) for n, draws in parts.items())
     rest = np.asarray(curve.last - sum(parts.values(), np.zeros_like(known.level)))
     effects, together = effects_of(known, causes)
     alone = sum(effects.values(), np.zeros_like(known.level))
@@ -102,12 +103,20 @@ def parts_of(known: Outlook) -> dict[str, Draws]:
     return {name: draws for name, draws in parts.items() if np.any(draws)}
 
 
+def _capacity(known: Outlook, part: str) -> Estimate | None:
+    """What the size law says of the split that one run can't tell; its prior, anchored on the run's loss."""
+    draws = getattr(known.fitted.get("size"), "capacity", None)
+    return None if draws is None or part != FLOOR else _estimate(draws)
+
+
 def effects_of(known: Outlook, causes: Mapping[str, Hypothesis]) -> tuple[dict[str, Draws], Draws | None]:
     """Draws of what each of ``causes`` costs alone, and what those with a price cost together."""
     effects: dict[str, Draws] = {}
     cured = known.run
     for name, cause in causes.items():
-        if (other := cause.without(known.run)) is None or (draws := change(known, other)) is None:
+        if cause.unpriced or (other := cause.without(known.run)) is None:
+            continue
+        if (draws := change(known, other)) is None:
             continue
         effects[name] = draws
         cured = cause.without(cured) or cured
@@ -134,7 +143,7 @@ def priced(finding: Finding, cause: Hypothesis, known: Outlook | None, found: Bu
         finding = replace(finding, remedy=remedy)
     if effect is not None or finding.verdict not in OPEN:
         return replace(finding, effect=effect)
-    return replace(finding, unpriced=why_unpriced(known, cause.without(known.run)))
+    return replace(finding, unpriced=why_unpriced(known, cause.without(known.run), cause.unpriced))
 
 
 def gain(known: Outlook, plan: Plan) -> Estimate | None:
@@ -170,9 +179,9 @@ def unpriced(known: Outlook, other: Run) -> tuple[str, ...]:
     return tuple(name for name in known.unpriced(other) if not (same and name in CUTS))
 
 
-def why_unpriced(known: Outlook, other: Run | None) -> str:
-    """Why no law says what ``other`` would win; empty where there is no other run to speak of."""
-    names = () if other is None else unpriced(known, other)
+def why_unpriced(known: Outlook, other: Run | None, harm: str = "") -> str:
+    """Why no law says what ``other`` would win (``harm``: of what kind); empty where there is none to speak of."""
+    names = () if other is None else (harm,) if harm else unpriced(known, other)
     if not names:
         return ""
     laws = discover("laws")

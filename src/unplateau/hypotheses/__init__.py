@@ -96,7 +96,10 @@ def nothing_to_change(run: Run) -> Run | None:  # noqa: ARG001
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """A cause, as a value: what it claims, what it needs, how to test it, and the run without it."""
+    """A cause, as a value: what it claims, what it needs, how to test it, and the run without it.
+
+    ``unpriced``: what it does to a run that no law knows of, where laws price the settings by which it is told.
+    """
 
     name: str
     claim: str
@@ -104,3 +107,4 @@ class Hypothesis:
     test: Callable[[Run], Finding]
     without: Callable[[Run], Run | None] = nothing_to_change
     asks: tuple[str, ...] = field(default=())  # what to send, in the user's words, where needs are missing
+    unpriced: str = ""

@@ -139,5 +139,6 @@ HYPOTHESIS = Hypothesis(
     needs=("warmup_steps|lr", "val_loss|train_loss|batch_loss"),
     test=test,
     without=without,
+    unpriced="the damage of the first steps",
     asks=ASKS,
 )

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..run import Fact, Run
+from ..derive import changed
+from ..run import Run
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._say import LIKELY, SURE, against, finding, gap_trend, pro
 
@@ -99,8 +100,10 @@ def _remedy(dropout: float, decay: float, smoothing: float) -> Remedy:
 
 def without(run: Run) -> Run | None:
     """The same run without dropout and smoothing, at the usual weight decay."""
-    facts = {"dropout": Fact(0.0), "label_smoothing": Fact(0.0)}
-    return run.with_facts(**facts, weight_decay=Fact(min(float(run.get("weight_decay") or 0.0), 0.1)))
+    settings = {name: 0.0 for name in ("dropout", "label_smoothing") if run.get(name)}
+    if float(run.get("weight_decay") or 0.0) > DECAY_USUAL:
+        settings["weight_decay"] = 0.1
+    return changed(run, settings) if settings else None
 
 
 HYPOTHESIS = Hypothesis(

@@ -31,7 +31,7 @@ def span(estimate: Estimate, places: int) -> str:
     return f"{value} ({low} to {high})"
 
 
-def budget_lines(found: Diagnosis) -> Iterator[Line]:
+def budget_lines(found: Diagnosis, *, verbose: bool = False) -> Iterator[Line]:
     """The rows, the unexplained and their sum; nothing where no law explains a part."""
     budget = found.budget
     if budget is None or not budget.rows:
@@ -44,6 +44,10 @@ def budget_lines(found: Diagnosis) -> Iterator[Line]:
         interval = f"({nats.low:.{PLACES}f} to {nats.high:.{PLACES}f})"
         said = f"{name:<{widest}} {value} {interval}"
         yield Line(f"{said}  {note}" if note else said, indent=2, hang=4)
+    for row in budget.rows if verbose else ():
+        if row.capacity is not None:
+            split = f"by the size law an endless model would win {row.capacity} of it"
+            yield Line(f"{row.name}: {split}", "dim", indent=2, hang=4)
     sums = f"{f'= {found.state.series}':<{widest}} {budget.loss:{PLACES + 4}.{PLACES}f}"
     yield Line(f"{sums}{_together(budget)}", indent=2, hang=4)
 

@@ -80,7 +80,7 @@ def _report(found: Diagnosis, claims: Mapping[str, str], limits: Limits, width: 
         _title(found, claims),
         (Line(row, whole=True) for row in _chart(found.run, found.state, width, limits.height)),
         _causes(found, claims, limits),
-        budget_lines(found),
+        budget_lines(found, verbose=verbose),
         _remedies(found, limits),
         _missing(found.findings, limits),
         fact_lines(found.run) if verbose else short_facts(found.run),
