@@ -16,6 +16,8 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from synthetic import healthy_run, with_values
 from unplateau import cli, stored
@@ -52,6 +54,11 @@ def futures(run, *groups, **more):
     return forecast(run, asks_of(groups, run), **more).futures
 
 
+def one_line(error):
+    assert str(error)
+    assert "\n" not in str(error)
+
+
 def schema():
     found = json.loads(files("unplateau").joinpath("schemas", "forecast-1.json").read_text())
     return jsonschema.Draft202012Validator(found)
@@ -84,14 +91,14 @@ class TestAsPlanned:
 
         assert (first.name, first.kind, first.patch, first.step) == ("as planned", "continue", {}, 10_000)
 
-    @pytest.mark.parametrize("seed", range(8))
-    def test_holds_the_loss_that_comes(self, seed):
-        whole = healthy_run(seed, max_steps=10_000)
-        end = whole.series["val_loss"].last
+    def test_holds_the_loss_that_comes(self):
+        held = []
+        for seed in range(10):
+            end = healthy_run(seed, max_steps=10_000).series["val_loss"].last
+            loss = futures(half_done(seed))[0].loss
+            held.append(loss.low - 0.01 < end < loss.high + 0.01)  # a single evaluation scatters by .007
 
-        loss = futures(half_done(seed))[0].loss
-
-        assert loss.low - 0.02 < end < loss.high + 0.02
+        assert sum(held) >= 7
 
     def test_without_a_planned_end_is_twice_the_steps_so_far_and_says_so(self):
         run = healthy_run(0, done=0.5, max_steps=10_000, schedule="constant", floor_lr=None, decay_end=None)
@@ -272,6 +279,80 @@ class TestAsking:
     def test_unique_tokens_that_nobody_knows_are_refused_by_name(self):
         with pytest.raises(UsageError, match="unique_tokens"):
             futures(half_done(), "unique_tokens=1B,dropout=0.3")
+
+
+class TestAnything:
+    """Whatever is asked, the answer is a forecast or one line."""
+
+    KEYS = (
+        *(
+            "cooldown",
+            "horizon",
+            "tokens",
+            "floor",
+            "schedule",
+            "max_iters",
+            "lr_decay_iters",
+            "decay_start",
+            "decay_form",
+        ),
+        *(
+            "n_embd",
+            "n_head",
+            "n_layer",
+            "unique_tokens",
+            "batch_size",
+            "init_from",
+            "warmup_steps",
+            "n_kv_head",
+        ),
+    )
+    VALUES = (
+        "0",
+        "1",
+        "7",
+        "4999",
+        "5000",
+        "5001",
+        "9k",
+        "320000",
+        "1e9",
+        "2.5B",
+        "wsd",
+        "cosine",
+        "constant",
+    )
+    VALUES += ("inverse_sqrt", "1-sqrt", "resume", "scratch", "-1", "nan", "1e-4")
+    RUNS = (
+        half_done(),
+        healthy_run(1, max_steps=6_000),
+        derive(Run("bare", series={"val_loss": half_done().series["val_loss"]})),
+        half_done(schedule="wsd", decay_start=8_000, config_dialect="huggingface"),
+    )
+
+    @given(st.text(max_size=40))
+    def test_any_text_is_an_ask_or_a_usage_error(self, text):
+        try:
+            asks_of([text], self.RUNS[0])
+        except UsageError as error:
+            one_line(error)
+
+    @settings(max_examples=150)
+    @given(
+        st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES), min_size=1, max_size=3),
+        st.sampled_from(RUNS),
+        st.sampled_from((None, 5_000, 6_000, 8_000, 30_000)),
+    )
+    def test_any_settings_are_futures_or_an_error_in_one_line(self, pairs, run, at):
+        group = ",".join(f"{key}={value}" for key, value in pairs.items())
+        try:
+            found = forecast(run, asks_of([group], run), at=at)
+        except (UsageError, UnreadableError) as error:
+            one_line(error)
+            return
+        schema().validate(json.loads(as_json.dumps(words.forecast(found))))
+        assert max(map(len, words.text(found).splitlines())) <= 80
+        assert all(f.loss.low >= 0 for f in found.futures)
 
 
 class TestCounterfactuals:
