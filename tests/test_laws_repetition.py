@@ -105,6 +105,13 @@ class TestWhatIsPriced:
     def test_a_smaller_model_loses_less(self):
         assert cost(repeated(10, n_embd=192)).value < cost(repeated(10, n_embd=1536)).value
 
+    def test_no_passes_make_a_model_much_worse_than_an_even_guess(self):
+        run = repeated(5000)
+
+        assert (
+            cost(run).high < np.log(run.get("vocab_size")) - run.series["val_loss"].value.min() + 3 * law.EVEN
+        )
+
     def test_passes_that_are_logged_as_epochs_count(self):
         run = healthy_run(0)
         step = run.series["val_loss"].step
