@@ -272,6 +272,10 @@ class TestAsking:
         assert words in str(error.value)
         assert error.value.exit_code == 2
 
+    def test_more_heads_of_the_same_width_are_no_other_size(self):
+        with pytest.raises(UsageError, match="no law prices n_head|n_head can't be priced"):
+            futures(half_done(), "n_head=24")
+
     def test_a_batch_of_another_size_is_priced_by_its_law_or_refused(self):
         with pytest.raises(UsageError, match=r"gradient_accumulation_steps|batch"):
             futures(half_done(), "gradient_accumulation_steps=80")

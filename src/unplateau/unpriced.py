@@ -29,6 +29,7 @@ PROBES = {
     **dict.fromkeys(
         BATCH, f"two branches of {STEPS} x the old batch's tokens from one checkpoint, at equal tokens"
     ),
+    "n_head": "two short runs of a tenth of the tokens, one with each number of heads",
     "peak_lr": f"two branches of {STEPS} from one early checkpoint, one at each rate, {ALIKE}",
     "warmup_steps": f"two short runs of {STEPS} from step 0, one with each warm-up",
     "dropout": f"a branch of {STEPS} from the last checkpoint with the new dropout, beside one as it is; val loss at equal steps",
@@ -54,6 +55,7 @@ NEVER = (
 def refusal(outlook: Outlook, other: Run, ask: Ask) -> str:
     """One line on what no law prices in ``other``; empty where all is priced."""
     unpriced = [key for key in outlook.unpriced(other) if not _idle(outlook.run, other, key)]
+    unpriced += [key for key in _reshaped(outlook.run, other) if key not in unpriced]
     if not unpriced:
         return ""
     said = [_why(outlook, key, ask) for key in _told_once(unpriced)]
@@ -64,6 +66,13 @@ def _idle(run: Run, other: Run, key: str) -> bool:
     """True for a change that leaves every step as it is: micro-batches cut another way, the start of a run."""
     same = run.get("tokens_per_step") == other.get("tokens_per_step") is not None
     return key == "init_from" or (key in BATCH and same)
+
+
+def _reshaped(run: Run, other: Run) -> list[str]:
+    """The settings of a shape that has as many parameters as before: laws of the size see no difference in it."""
+    changed = [key for key in SIZES if run.get(key) != other.get(key)]
+    same = run.get("params_total", run.get("params")) == other.get("params_total", other.get("params"))
+    return changed[:1] if same else []
 
 
 def _told_once(keys: Sequence[str]) -> list[str]:
