@@ -44,12 +44,12 @@ def budget_lines(found: Diagnosis, *, verbose: bool = False) -> Iterator[Line]:
         interval = f"({nats.low:.{PLACES}f} to {nats.high:.{PLACES}f})"
         said = f"{name:<{widest}} {value} {interval}"
         yield Line(f"{said}  {note}" if note else said, indent=2, hang=4)
+    sums = f"{f'= {found.state.series}':<{widest}} {budget.loss:{PLACES + 4}.{PLACES}f}"
+    yield Line(f"{sums}{_together(budget)}", indent=2, hang=4)
     for row in budget.rows if verbose else ():
         if row.capacity is not None:
             split = f"by the size law an endless model would win {row.capacity} of it"
             yield Line(f"{row.name}: {split}", "dim", indent=2, hang=4)
-    sums = f"{f'= {found.state.series}':<{widest}} {budget.loss:{PLACES + 4}.{PLACES}f}"
-    yield Line(f"{sums}{_together(budget)}", indent=2, hang=4)
 
 
 def _together(budget: Budget) -> str:
