@@ -273,7 +273,7 @@ class TestAsking:
         assert error.value.exit_code == 2
 
     def test_more_heads_of_the_same_width_are_no_other_size(self):
-        with pytest.raises(UsageError, match="no law prices n_head|n_head can't be priced"):
+        with pytest.raises(UsageError, match="no law prices n_head"):
             futures(half_done(), "n_head=24")
 
     def test_a_batch_of_another_size_is_priced_by_its_law_or_refused(self):

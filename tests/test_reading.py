@@ -152,6 +152,14 @@ class TestAFile:
 
         assert len(run.series["val_loss"]) == 11
 
+    def test_standard_input_keeps_its_first_bytes(self, monkeypatch):
+        table = "step,val_loss\n" + "".join(f"{n},{4 - n / 1000}\n" for n in range(100, 900, 100))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(table.encode())))
+
+        (run,) = read_runs("-")
+
+        assert run.series["val_loss"].step[0] == 100
+
 
 class TestAFolder:
     def test_is_read_as_its_log(self, folder):

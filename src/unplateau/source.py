@@ -125,9 +125,10 @@ class Source:
 
     def blocks(self) -> Iterator[bytes]:
         """Unpacked bytes as they are, for binary formats; at most ``PIECE`` each."""
+        packed = self.compressed  # asked before: what standard input was kept in has one place to read from
         file = self._raw()
         try:
-            yield from self._unpacked(file) if self.compressed else iter(lambda: file.read(PIECE), b"")
+            yield from self._unpacked(file) if packed else iter(lambda: file.read(PIECE), b"")
         except OSError as error:
             raise UnreadableError(f"can't read {self.name}: {error.strerror or error}") from None
         finally:
