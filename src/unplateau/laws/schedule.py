@@ -1,0 +1,227 @@
+"""The loss under a learning-rate schedule: what more steps, another schedule, another floor or a cooldown would do.
+
+The formula is in ``_annealing``, the posterior in ``_posterior``; what is believed before a curve is seen lies in
+``schedule.json``, which benchmarks/laws/schedule.py writes from public curves. Peak, batch and size it does not price:
+another peak changes the loss in ways that no law predicts (SCIENCE.md section 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path as File
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..curve import Curve
+from ..derive import derive
+from ..estimate import Estimate
+from ..run import Fact, Run, Schedule
+from ..schedules.cosine import Cosine
+from ..state import judged, noise_of
+from . import ANNEALING, DATA, FLOOR, Draws, Law, World
+from ._annealing import Path
+from ._posterior import Observed, Posterior, Prior, drawn
+from ._posterior import fit as posterior
+
+Floats = NDArray[np.float64]
+
+LEAST = 8  # points after the start; seven parameters and a scatter
+EARLY = 0.08  # share of the steps that is left out: the law is one of the end (docs/LOG.md)
+WARM = 1.5  # warm-ups; before that the rate has done nothing yet
+POINTS = 110  # that the curve is averaged into
+SPIKE = 6.0  # sd above the median of its neighbours: a spike is no part of the trend
+NEIGHBOURS = 5
+SAME = 0.01  # share of the peak; two histories of the rate that differ by less are one
+UNITS = ("", "nats")
+ADAM = (
+    "adam",
+    "adamw",
+    "adamw_torch",
+    "adamw_torch_fused",
+    "fused_adamw",
+)  # whose peak tells the size of the noise
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleFit:
+    """The law's posterior for one run, and its trend at the last logged step."""
+
+    run: Run
+    posterior: Posterior
+    last: int
+
+    @property
+    def parameters(self) -> Mapping[str, Estimate]:
+        found = self.posterior
+        shapes = {n: getattr(found.grid, n)[found.cell[:, i]] for i, n in enumerate(("kappa", "a", "C", "p"))}
+        values = {"A": found.coef[:, 1], "B": found.coef[:, 2], **shapes}
+        floor = {"L0": found.coef[:, 0] - found.coef[:, 2]}
+        return {
+            n: Estimate.of(v, "nats" if n in ("L0", "A", "B") else "") for n, v in (floor | values).items()
+        }
+
+    @property
+    def level(self) -> Draws:
+        return self._at(self._own, self.last, own=True)
+
+    def price(self, other: Run, step: int) -> Draws:
+        path = self.path(other.schedule or self.run.schedule, step)
+        return self._at(path, step, own=self._same(path)) - self.level
+
+    def parts(self, run: Run) -> Mapping[str, Draws]:  # noqa: ARG002
+        """What endless tokens and full annealing would win; the rest of the level is the floor."""
+        told = self.posterior.parts(self._own, np.array([float(self.last)]))
+        noise = self.posterior.coef[:, 2] + told["annealed"][:, 0]
+        data = told["data"][:, 0] + told["drift"][:, 0]
+        return {FLOOR: self.level - data - noise, DATA: data, ANNEALING: noise}
+
+    def path(self, schedule: Schedule | None, last: float) -> Path:
+        """The path of ``schedule`` in shares of the fitted run's peak."""
+        assert schedule is not None
+        assert self.run.schedule is not None
+        return Path.of(schedule, max(last, 2.0), self.run.schedule.peak)
+
+    @property
+    def _own(self) -> Path:
+        return self.posterior.first.path
+
+    def _at(self, path: Path, step: float, *, own: bool) -> Draws:
+        return np.asarray(
+            self.posterior.loss(path, np.array([float(step)]), own=own, seed=1 if own else 2)[:, 0]
+        )
+
+    def _same(self, path: Path) -> bool:
+        """True when ``path`` goes on from what the run did, or is a part of it."""
+        seen = self._own.t[self._own.t <= path.t[-1]]
+        return bool(np.abs(path.eta_at(seen) - self._own.eta_at(seen)).max() < SAME)
+
+
+def fit(runs: Sequence[Run]) -> ScheduleFit:
+    """The posterior for the judged loss of ``runs[0]``; more runs of the same model and data share its parameters."""
+    seen = [observed(run) for run in runs]
+    run = runs[0]
+    assert run.schedule is not None
+    found = posterior(seen, prior(run.schedule.peak, run.get("optimizer")))
+    _, curve = judged(run)
+    assert curve is not None
+    last = max(int(run.get("steps_done") or 0), int(curve.step[-1]))
+    return ScheduleFit(run, replace_path(found, Path.of(run.schedule, last)), last)
+
+
+def replace_path(found: Posterior, path: Path) -> Posterior:
+    """The same posterior, its first curve on a path that reaches further than its last point."""
+    return replace(found, first=replace(found.first, path=path))
+
+
+def observed(run: Run) -> Observed:
+    """The judged loss of ``run`` as the law wants it: without the start, without spikes, averaged into bins."""
+    name, curve = judged(run)
+    if curve is None:
+        raise ValueError("there is no loss to fit a law to")
+    if run.schedule is None or not run.schedule.peak > 0:
+        raise ValueError("the schedule is not known: a config, or a log with the learning rate")
+    if curve.unit not in UNITS:
+        raise ValueError(f"the losses are in {curve.unit}: the law is one of nats per token")
+    last = float(curve.step[-1])
+    start = max(WARM * (run.get("warmup_steps") or 0), EARLY * last, 1.0)
+    good = without_spikes(curve.between(start, np.inf), noise_of(run, name, curve.between(start, np.inf)))
+    if len(good) < LEAST:
+        raise ValueError(f"{len(good)} points after the start; a law of 7 parameters wants {LEAST}")
+    return averaged(good, noise_of(run, name, good), Path.of(run.schedule, last))
+
+
+def without_spikes(curve: Curve, noise: float) -> Curve:
+    """The curve without points that stand ``SPIKE`` sd above the median of their neighbours.
+
+    >>> t = np.arange(20)
+    >>> len(without_spikes(Curve(t, 3 - t / 100 + (t == 7)), 0.01))
+    19
+    """
+    half = NEIGHBOURS // 2
+    if len(curve) < NEIGHBOURS:
+        return curve
+    padded = np.pad(curve.value, half, mode="edge")
+    middle = np.median(np.lib.stride_tricks.sliding_window_view(padded, NEIGHBOURS), axis=1)
+    scatter = max(noise, 1.4826 * float(np.median(np.abs(curve.value - middle))))
+    keep = curve.value - middle < SPIKE * scatter
+    return Curve(curve.step[keep], curve.value[keep], curve.unit)
+
+
+def averaged(curve: Curve, noise: float, path: Path) -> Observed:
+    """At most ``POINTS`` means of neighbouring points, as many in each."""
+    if len(curve) <= POINTS:
+        return Observed(path, curve.step.astype(float), curve.value, noise)
+    first = np.linspace(0, len(curve), POINTS, endpoint=False).astype(int)
+    count = np.diff(np.append(first, len(curve)))
+    step, loss = (np.add.reduceat(x.astype(float), first) / count for x in (curve.step, curve.value))
+    return Observed(path, step, loss, noise / float(np.sqrt(count.mean())))
+
+
+@cache
+def known() -> dict[str, list[float]]:
+    """The numbers of ``schedule.json``."""
+    import msgspec
+
+    return msgspec.json.decode(File(__file__).with_suffix(".json").read_bytes(), type=dict[str, list[float]])
+
+
+def prior(peak: float, optimizer: str | None = None) -> Prior:
+    """What is believed of a run with this peak rate.
+
+    The noise that annealing lets go grows with Adam's peak, within the range of peaks that was seen; the peak of
+    another optimiser says nothing.
+    """
+    told = known()
+    size, power, spread, lowest, highest = told["B"]
+    if optimizer is None or optimizer.lower() in ADAM:
+        size *= (min(max(peak, lowest), highest) / 1e-3) ** power
+    pairs = {n: (told[n][0], told[n][1]) for n in ("a", "A", "G", "C", "p", "kappa", "stray")}
+    scalars = {n: told[n][0] for n in ("L0", "bend", "memory")}
+    return Prior(**pairs, B=(size, spread * size), **scalars)  # type: ignore[arg-type]
+
+
+def world(seed: int) -> World:
+    """A run drawn from the law's own prior: a cosine seen up to a share of its length, and where it ends."""
+    rng = np.random.default_rng(seed)
+    steps = int(rng.integers(4, 40)) * 500
+    schedule = Cosine(6e-4, 6e-5, steps // 50, steps)
+    last = int(steps * rng.uniform(0.5, 0.9))
+    at = np.unique(np.append(np.arange(0, last, max(1, steps // 80))[1:], last))
+    at = at[at >= EARLY * last]
+    when = np.append(at, steps).astype(float)
+    truth, parameters = drawn(rng, prior(6e-4), Path.of(schedule, steps), when, end=float(last), floor=2.5)
+    noise = 0.003
+    config = {
+        "peak_lr": 6e-4,
+        "floor_lr": 6e-5,
+        "warmup_steps": steps // 50,
+        "decay_end": steps,
+        "max_steps": steps,
+    }
+    facts = {n: Fact(v, "", "config.py:1") for n, v in {"schedule": "cosine", **config}.items()}
+    loss = Curve(at, truth[:-1] + rng.normal(0, noise, len(at)), "nats")
+    run = derive(Run(f"schedule-{seed}", "nanogpt", {"val_loss": loss}, facts))
+    return World(run, run, steps, float(truth[-1] - truth[-2]), parameters)
+
+
+LAW = Law(
+    name="schedule",
+    formula="L(t) = L0 + A S^-a + B (1 - R(t)), S = sum of eta^kappa, R = sum of the drops of eta^p let go as x / (1 + x)",
+    source="Luo et al. 2025 (multi-power law, ICLR), Tissue et al. 2024 (arXiv 2408.11029), Li et al. 2025, with powers of the rate",
+    parameters=("A", "B", "a", "C", "p", "kappa"),
+    prices=(
+        "schedule",
+        "floor_lr",
+        "decay_start",
+        "decay_end",
+        "decay_form",
+        "max_steps",
+        "warmup_steps",
+        "epochs_planned",
+    ),
+    fit=fit,
+    world=world,
+)
