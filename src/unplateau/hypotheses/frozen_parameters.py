@@ -45,7 +45,7 @@ FIX = Remedy(
 def test(run: Run) -> Finding:
     seen = trained(run)
     if seen is None or len(seen[1]) < 2:
-        return Finding(NAME, "untestable", missing=("a loss at two steps or more",))
+        return Finding(NAME, "untestable", missing=("losses at two steps or more",))
     name, curve = seen
     start, end, error = _ends(curve)
     fall, steps = start - end, int(curve.step[-1] - curve.step[0])

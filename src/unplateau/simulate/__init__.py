@@ -13,7 +13,8 @@ from ..plugins import discover
 from .dialects import DIALECTS, Files
 from .faults import PLANTERS
 from .healthy import healthy
-from .world import Plan, final_loss
+from .plan import Plan
+from .world import final_loss
 
 SCHEMA = "unplateau.simulation/1"
 HEALTHY = "healthy"  # in the place of a cause: nothing is planted

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..config import in_own_words
 from ..curve import Curve
-from .world import Plan, series_of
+from .plan import Plan
+from .world import series_of
 
 PEAK_FLOPS = 312e12  # FLOP/s of an A100, by which nanoGPT counts its mfu
 USED = (0.25, 0.45)  # share of it that people get

@@ -8,19 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from math import acos, ceil, cos, log, log2, pi
-from typing import Any
 
 import numpy as np
 
 from ..units import NATS_PER
-from .healthy import INTERVALS, SHAPES
-from .world import Change, Floats, Plan, Steps, geometric
+from .changes import at_best, falling, geometric, lasting, learned, resumed, with_peak
+from .healthy import SHAPES
+from .plan import Change, Floats, Plan, Steps
 
 Planter = Callable[[Plan, float], Plan]
 ALL = ("val_loss", "train_loss", "batch_loss")
 TRAINING = ("train_loss", "batch_loss")
 
-LEARNING = 0.01  # share of the run in which a model learns what tells one text from another
 PASSES = 40.0  # over the data
 COPIES = 0.9  # share of the train split
 DAMAGED = 0.9  # share of the tokens
@@ -35,6 +34,7 @@ EARLIER = 0.8  # share of the run that the rate has been spent for
 HOT, COLD = 30.0, 100.0  # times the peak, and below it
 REWARMED = 0.9  # of the way back to the peak
 DROPOUT = 0.6
+ADAM = 2.0  # times 1 / (1 - beta2) steps of warm-up (Ma and Yarats 2019, arXiv 1910.04209)
 SPIKES, HEIGHT, WIDTH = 8, (1.0, 5.0), 1 / 60  # number, nats, share of the run
 LOST = 0.8  # of ln V, where a run that diverges ends up
 THROWN, BACK = (0.5, 2.0), 0.05  # nats lost at a resume, share of the run in which they come back
@@ -53,7 +53,7 @@ def converged(plan: Plan, severity: float) -> Plan:
     """A small model, annealed to zero after many tokens; the more severe, the sooner its text is learnt."""
     layers, width, heads = SHAPES[0]
     plan = falling(plan).with_settings(n_layer=layers, n_embd=width, n_head=heads, floor_lr=0.0)
-    plan = _at_best(plan)
+    plan = at_best(plan)
     plan = lasting(plan, ceil(LONG * plan.shape.params / plan.tokens_per_step))
     plan = plan.with_data(unique_tokens=2 * plan.steps * plan.tokens_per_step)
     return replace(plan, text=replace(plan.text, power=plan.text.power + EASY * severity))
@@ -64,24 +64,11 @@ def capacity(plan: Plan, severity: float) -> Plan:
     own = tuple(plan.settings[n] for n in ("n_layer", "n_embd", "n_head"))
     sizes = [_sized(plan, s) for s in (*SMALLEST, *SHAPES, own)]
     best = min(sizes, key=lambda p: (abs(log(p.shape.params / target)), p.settings["n_layer"]))
-    return plan if best.settings == plan.settings else _at_best(best)
+    return plan if best.settings == plan.settings else at_best(best)
 
 
 def _sized(plan: Plan, shape: tuple[int, int, int]) -> Plan:
     return plan.with_settings(n_layer=shape[0], n_embd=shape[1], n_head=shape[2])
-
-
-def _at_best(plan: Plan) -> Plan:
-    """With the peak that suits its size."""
-    peak = float(f"{0.85 * plan.text.best_peak(plan.shape.params):.2g}")
-    return _peak(plan, peak)
-
-
-def _peak(plan: Plan, peak: float) -> Plan:
-    old = plan.settings["peak_lr"]
-    return plan.with_settings(
-        peak_lr=float(f"{peak:.3g}"), floor_lr=float(f"{plan.settings['floor_lr'] * peak / old:.3g}")
-    )
 
 
 def short_context(plan: Plan, severity: float) -> Plan:
@@ -134,15 +121,18 @@ def lr_exhausted(plan: Plan, severity: float) -> Plan:
 
 
 def lr_too_high(plan: Plan, severity: float) -> Plan:
-    return _peak(plan, plan.settings["peak_lr"] * HOT**severity)
+    return with_peak(plan, plan.settings["peak_lr"] * HOT**severity)
 
 
 def lr_too_low(plan: Plan, severity: float) -> Plan:
-    return _peak(plan, plan.settings["peak_lr"] / COLD**severity)
+    return with_peak(plan, plan.settings["peak_lr"] / COLD**severity)
 
 
 def no_warmup(plan: Plan, severity: float) -> Plan:
-    return plan.with_settings(warmup_steps=round(plan.settings["warmup_steps"] * (1 - severity)))
+    """Adam's first steps at the full rate; 2 / (1 - beta2) steps of warm-up prevent all harm."""
+    steps = round(plan.settings["warmup_steps"] * (1 - severity))
+    enough = min(ADAM / (1 - plan.settings["beta2"]), plan.settings["warmup_steps"])
+    return replace(plan.with_settings(warmup_steps=steps), thrown=max(0.0, 1 - steps / enough) ** 2)
 
 
 def lr_rewarmed(plan: Plan, severity: float) -> Plan:
@@ -249,9 +239,8 @@ def tokenizer_mismatch(plan: Plan, severity: float) -> Plan:
     worse = severity * plan.rng("tokens").uniform(*FOREIGN)
     plan = plan.with_settings(init_from="gpt2", n_layer=12, n_embd=768, n_head=12, vocab_size=50257)
     plan = plan.with_settings(bias=True, block_size=1024, architecture="gpt2", tied=True)
-    plan = _peak(_at_best(plan), FINETUNED * plan.settings["peak_lr"]).with_data(vocab_size=50257)
-    end = LEARNING * plan.steps
-    plan = plan.training(Change(ALL, lambda step, value: value + worse * np.exp(-step / end)))
+    plan = with_peak(at_best(plan), FINETUNED * plan.settings["peak_lr"]).with_data(vocab_size=50257)
+    plan = plan.training(Change(ALL, lambda step, value: value + worse * (1 - learned(plan, step))))
     return replace(plan, known=KNOWN ** (1 - severity))
 
 
@@ -298,41 +287,6 @@ def metric_unit(plan: Plan, severity: float) -> Plan:
     if unit == "perplexity":
         return plan.logging(Change(ALL, lambda _, value: np.exp(value)))
     return plan.logging(Change(ALL, lambda _, value: value / NATS_PER[unit]))
-
-
-# --- what several have in common
-
-
-def learned(plan: Plan, step: Steps) -> Floats:
-    """From 0 before the first step to 1."""
-    return np.asarray(1 - np.exp(-step / (LEARNING * plan.steps)))
-
-
-def falling(plan: Plan) -> Plan:
-    """With nanoGPT's cosine, whose floor and end can be set."""
-    told = {n: v for n, v in plan.settings.items() if n not in ("decay_start", "decay_form")}
-    return replace(plan, settings={**told, "schedule": "cosine", "decay_end": plan.steps})
-
-
-def resumed(plan: Plan) -> Plan:
-    """Stopped and resumed at an evaluation between a half and four fifths of the run."""
-    every = plan.settings["eval_interval"]
-    at = round(plan.rng("resumed at").uniform(0.5, 0.8) * plan.steps / every) * every
-    return replace(plan, resumed_at=at)
-
-
-def lasting(plan: Plan, steps: int) -> Plan:
-    """With another number of steps, and its schedule, evaluations and records in proportion."""
-    if steps == plan.steps:
-        return plan
-    by, told = steps / plan.steps, plan.settings
-    change: dict[str, Any] = {"max_steps": steps, "decay_end": steps}
-    for name in ("warmup_steps", "decay_start"):
-        if name in told:
-            change[name] = max(1, round(told[name] * by))
-    for name in ("eval_interval", "log_interval"):
-        change[name] = max(i for i in INTERVALS if i <= max(1, told[name] * by))
-    return plan.with_settings(**change)
 
 
 #: cause -> how it is planted

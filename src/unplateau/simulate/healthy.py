@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..shape import Shape
-from .world import GPT2, Plan, Text
+from .plan import Plan, Text
+from .world import density
 
 SHAPES = (  # layers, width, heads: 10 million to a billion parameters with the vocabularies below
     *((8, 384, 6), (10, 512, 8), (12, 512, 8), (12, 768, 12), (16, 1024, 16), (24, 1024, 16)),
@@ -127,7 +128,7 @@ def _rates(rng: np.random.Generator, best: float, steps: int, schedule: str) -> 
 
 def _data(rng: np.random.Generator, seen: int, vocab: int) -> dict[str, Any]:
     unique, copies = round(seen * rng.uniform(*FRESH)), round(float(rng.uniform(*COPIES)), 4)
-    nats = log(vocab) / log(GPT2)
+    nats = density(vocab)
     return {
         "train_tokens": round(unique / (1 - copies)),
         "unique_tokens": unique,

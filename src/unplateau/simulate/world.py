@@ -2,7 +2,7 @@
 
 The noiseless loss, nats per token, of settings in VOCABULARY's words:
 
-    L(t) = r (E + A N^-.348) + F (1 + S / tau)^-a + g (B eta-part + settings that cost)
+    L(t) = r (E + A (N + 1M)^-.348) + F (1 + S / tau)^-a + g (B eta-part + settings that cost)
 
 with the terms of SCIENCE.md: the size law of Besiroglu et al. 2024 (arXiv 2404.10102) without its data term, for which
 the fall F from ln(vocabulary) in effective steps S stands; the multi-power response of Luo et al. 2025 (ICLR) to the learning
@@ -12,26 +12,19 @@ g = S / (S + 5 tau) lets nothing cost before something is learned. What no law t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from math import exp, log
+from collections.abc import Mapping
+from math import log
 from typing import Any
-from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..curve import Curve
-from ..planned import configured
-from ..run import Fact
-from ..shape import Shape
-
-Floats = NDArray[np.float64]
-Steps = NDArray[np.int64]
+from .plan import Floats, Plan, Steps
 
 GPT2 = 50304  # tokens; the vocabulary whose nats the laws are in
+DENSE = 1.5  # power of ln V that bytes a token, and so nats a token, grow by: 4.4 for GPT-2's, about 1 for characters
 SIZE, SIZE_POWER = 482.01, 0.3478  # nats, A and alpha of Besiroglu et al. 2024
-CAP = 0.8  # share of ln V that the smallest model still misses: what single tokens tell is soon known
+LEAST_SIZE = 1e6  # parameters added to all: smaller models are better than that law (benchmarks/planted)
 RESPONSE, RESPONSE_POWER = (
     0.06,
     0.3,
@@ -40,8 +33,6 @@ SLOWEST = 1e-3  # share of the peak; a rate of 0 moves nothing, and has no power
 BOUNCE, BOUNCE_POWER = 0.258, 0.303  # nats at a peak of 1e-3, 1: B of SCIENCE.md section 2
 CLOCK = 0.6  # power of the rate by which steps count (benchmarks/laws/schedule.py); 1 in the published laws
 NODES = 60  # drops of the rate that the response is summed over (SCIENCE.md section 2: 40 to 60)
-RATE = (0.003239, -0.0001395)  # the best peak, a + b ln N (Kaplan et al. 2020, eq. D.1)
-LOWEST_RATE = 1e-4  # that rule leaves its range near 1e10 parameters
 EARLY = 500.0  # steps at the peak; the gradient's noise grows as the loss falls (McCandlish et al. 2018, figure 4)
 TOO_HIGH = 0.04  # nats per squared e-fold of the peak above the best: .02 at twice, .3 at 15 times (SCIENCE.md section 2, planted runs)
 DROPOUT = 3.0  # nats per squared dropout: .5 at .4 (benchmarks/planted), .03 at .1
@@ -57,98 +48,13 @@ REUSED, WORN, WORN_OUT, WORN_POWER = (
     3.0,
 )  # nats a pass; nats at 30 passes (SCIENCE.md section 4)
 LEARNT = 2.0  # nats that train gains by heart for each that val loses
-ADAM = 2.0  # steps times 1 / (1 - beta2) of warm-up that suffice (Ma and Yarats 2019, arXiv 1910.04209)
 THROWN = 0.01  # share of the run that a start without warm-up is thrown back for
 WORSE = (1.0, 5.0)  # nats above a fresh model, there
-WINDOW_SD = 0.35  # nats; sd of the mean loss of one window
+WINDOW_SD = 0.4  # nats; sd of the mean loss of one window (median of benchmarks/planted)
 FRESH_SD = 0.05  # of it before anything is learned: a fresh model finds every window alike
 WEIGHTS_SD = 0.0015  # nats; reruns with one seed differ by this (SCIENCE.md section 2)
 SPLIT_SD = 0.002  # nats; two random halves of one text differ by about this
 NORMS = 0.12  # sd of the logarithm of a gradient norm
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """What a seed draws once for a run and its mended twin: the text, and how a model learns from it."""
-
-    entropy: float = 1.82  # nats of GPT-2's tokens that no model predicts (E of Besiroglu et al. 2024)
-    init: float = 0.05  # nats above ln V at the start (GPT-2's initialisation: .02 to .1)
-    tau: float = 20.0  # effective steps; with a power of .48 the reference run's curve
-    power: float = 0.48  # of the fall; SCIENCE.md section 2 has LogNormal(ln .477, .12)
-    bounce: float = 1.0  # times BOUNCE
-    critical: float = 3e5  # tokens, the critical batch
-    skill: float = 1.0  # the best peak over RATE's
-
-    def best_peak(self, params: float) -> float:
-        """The peak learning rate that suits a model of that size."""
-        return self.skill * max(LOWEST_RATE, RATE[0] + RATE[1] * log(params))
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Something done to series: ``f(step, value)`` gives their new values."""
-
-    names: tuple[str, ...]
-    f: Callable[[Steps, Floats], Floats]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A run as it was meant: settings, data, text, and what goes wrong in training or in its log."""
-
-    seed: int
-    settings: Mapping[str, Any]  # VOCABULARY's names
-    data: Mapping[str, Any]  # of a manifest
-    text: Text = field(default_factory=Text)
-    known: float = 0.0  # effective steps that a checkpoint brings
-    moved: float = 1.0  # share of an update that reaches the weights
-    trained: tuple[Change, ...] = ()  # of the noiseless losses
-    logged: tuple[Change, ...] = ()  # of what the log shows
-    before: Mapping[str, Any] = field(default_factory=dict)  # settings that held until the resume
-    resumed_at: int | None = None
-
-    def with_settings(self, **values: Any) -> Plan:
-        return replace(self, settings={**self.settings, **values})
-
-    def with_data(self, **values: Any) -> Plan:
-        return replace(self, data={**self.data, **values})
-
-    def training(self, *changes: Change) -> Plan:
-        return replace(self, trained=(*self.trained, *changes))
-
-    def logging(self, *changes: Change) -> Plan:
-        return replace(self, logged=(*self.logged, *changes))
-
-    @property
-    def steps(self) -> int:
-        return int(self.settings["max_steps"] if not self.before else self.before["max_steps"])
-
-    @property
-    def tokens_per_step(self) -> int:
-        told = self.settings
-        return int(told["batch_size"] * told["gradient_accumulation_steps"] * told["block_size"])
-
-    @property
-    def shape(self) -> Shape:
-        found = Shape.of(self.settings)
-        assert found is not None
-        return found
-
-    def rng(self, purpose: str) -> np.random.Generator:
-        """Randomness for one purpose alone: what changes elsewhere leaves it as it was."""
-        return np.random.default_rng([self.seed, crc32(purpose.encode())])
-
-    def rates(self) -> Floats:
-        """The learning rate of each step from 0 to the last."""
-        now, past = _schedule(self.settings), _schedule({**self.settings, **self.before})
-        until = self.resumed_at or 0
-        return np.array([(past if step < until else now)(step) for step in range(self.steps + 1)])
-
-
-def _schedule(settings: Mapping[str, Any]) -> Callable[[int], float]:
-    found = configured({name: Fact(value) for name, value in settings.items()})
-    assert found is not None
-    return found
 
 
 class Loss:
@@ -159,7 +65,7 @@ class Loss:
         told, rates = plan.settings, plan.rates()
         self.rates, self.peak = rates, float(rates.max())
         self.share = rates / self.peak
-        self.nats = log(told["vocab_size"]) / log(GPT2)
+        self.nats = density(told["vocab_size"])
         params = plan.shape.params
         best = self.text.best_peak(params)
         clock = self.share**CLOCK
@@ -171,7 +77,7 @@ class Loss:
         pace *= low * (2 - low) * plan.moved  # in proportion far below the best peak, flat around it
         self.effective = plan.known + np.append(0.0, np.cumsum(pace))
         start = log(told["vocab_size"])
-        self.floor = min(self.nats * (self.text.entropy + SIZE * params**-SIZE_POWER), CAP * start)
+        self.floor = self.nats * (self.text.entropy + SIZE * (params + LEAST_SIZE) ** -SIZE_POWER)
         self.fall = start + self.text.init - self.floor
         self.bounce = self.nats * self.text.bounce * BOUNCE * (self.peak / 1e-3) ** BOUNCE_POWER * plan.moved
         self.costs = self.nats * (TOO_HIGH * max(0.0, log(self.peak / best)) ** 2 + _context(told))
@@ -206,18 +112,10 @@ class Loss:
         return np.asarray((answered * change).sum(axis=1))
 
     def thrown(self, step: Steps) -> tuple[Floats, float]:
-        """How far Adam's first steps at the full rate threw the weights off (share), and the loss there, nats.
-
-        Where the warm-up has 2 / (1 - beta2) steps they do not.
-        """
-        told, start = self.plan.settings, self.floor + self.fall
-        if self.plan.known:
-            return np.zeros(len(step)), start
-        enough = min(ADAM / (1 - told["beta2"]), 0.1 * self.plan.steps)
-        lacking = max(0.0, 1 - told["warmup_steps"] / enough) ** 2 * self.plan.moved
+        """How far the weights are still off from where the first steps threw them (share), and the loss there, nats."""
         width = max(2.0, THROWN * self.plan.steps)
-        height = start + self.plan.rng("start").uniform(*WORSE)
-        return np.asarray(lacking * (step > 0) * np.exp(-step / width)), float(height)
+        height = self.floor + self.fall + self.plan.rng("start").uniform(*WORSE)
+        return np.asarray(self.plan.thrown * (step > 0) * np.exp(-step / width)), float(height)
 
     def passes(self, step: Steps) -> Floats:
         unique = self.plan.data.get("unique_tokens") or float("inf")
@@ -242,6 +140,15 @@ class Loss:
             if name in change.names:
                 value = change.f(step, value)
         return np.asarray(value)
+
+
+def density(vocab: int) -> float:
+    """Nats, or bytes, of a token of that vocabulary over those of one of GPT-2's.
+
+    >>> round(density(50_304), 2), round(4.4 * density(86), 1)
+    (1.0, 1.2)
+    """
+    return float((log(vocab) / log(GPT2)) ** DENSE)
 
 
 def _context(told: Mapping[str, Any]) -> float:
@@ -292,12 +199,3 @@ def final_loss(plan: Plan) -> float | None:
     """The noiseless val loss at the last step, nats; None where it is no number."""
     value = float(Loss(plan)("val_loss", np.array([plan.steps]))[0])
     return value if np.isfinite(value) else None
-
-
-def geometric(start: float, end: float, share: float) -> float:
-    """From ``start`` to ``end`` by equal factors.
-
-    >>> round(geometric(1.0, 100.0, 0.5), 6)
-    10.0
-    """
-    return start * exp(share * log(end / start))
