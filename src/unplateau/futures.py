@@ -33,6 +33,7 @@ class Future:
     """What one run will have come to at ``step``."""
 
     name: str
+    run: Run  # the counterfactual
     kind: Kind
     patch: Mapping[str, tuple[Any, Any]]
     step: int
@@ -135,7 +136,7 @@ def _futures(
     if not asks and at is None and (cooldown := _cooldown_now(ahead)):
         variants.append(variant(run, cooldown, None))
     found = [_future(ahead, made, until) for made in variants]
-    return found, _best(ahead, variants, found)
+    return found, _best(ahead, found)
 
 
 def _cooldown_now(ahead: Outlook) -> Ask | None:
@@ -152,11 +153,15 @@ def _cooldown_now(ahead: Outlook) -> Ask | None:
 
 def _future(ahead: Outlook, made: Variant, until: float | None) -> Future:
     run, unit, last = ahead.run, unit_of(ahead.run), last_step(ahead.run)
-    loss, cost = losses(ahead, made), cost_of(run, made.run, 0 if made.kind == "fresh" else last, made.step)
+    loss, cost = (
+        losses(ahead, made.run, made.step),
+        cost_of(run, made.run, 0 if made.kind == "fresh" else last, made.step),
+    )
     gain = ahead.loss(run, last) - loss
     found = Estimate.of(loss, unit)
     return Future(
         name=made.name,
+        run=made.run,
         kind=made.kind,
         patch=made.patch,
         step=made.step,
@@ -176,21 +181,30 @@ def _doubts(loss: Estimate) -> tuple[str, ...]:
     return tuple(said)
 
 
-def losses(ahead: Outlook, made: Variant) -> Draws:
-    """Draws of what a variant comes to; no loss is below zero."""
-    return np.maximum(ahead.loss(made.run, made.step), 0.0)
+def losses(ahead: Outlook, other: Run, step: int) -> Draws:
+    """Draws of what ``other`` comes to; no loss is below zero."""
+    return np.maximum(ahead.loss(other, step), 0.0)
 
 
-def _best(ahead: Outlook, variants: Sequence[Variant], futures: Sequence[Future]) -> tuple[str, float] | None:
+def _best(ahead: Outlook, futures: Sequence[Future]) -> tuple[str, float] | None:
     """The future that gains most for its cost, and how sure that is; None where there is nothing to choose."""
-    rated = [(v, f) for v, f in zip(variants, futures, strict=True) if f.rate is not None]
-    if len(rated) < 2 or len({f.rate.unit for _, f in rated if f.rate}) > 1:
+    rated = [future for future in futures if future.rate is not None]
+    if len(rated) < 2 or len({f.rate.unit for f in rated if f.rate}) > 1:
         return None
     now = ahead.loss(ahead.run, last_step(ahead.run))
-    price = [f.cost.hours.value if f.cost.hours else float(f.cost.tokens or 1) for _, f in rated]
-    rates = np.stack([(now - losses(ahead, v)) / p for (v, _), p in zip(rated, price, strict=True)])
+    price = [f.cost.hours.value if f.cost.hours else float(f.cost.tokens or 1) for f in rated]
+    rates = np.stack([(now - losses(ahead, f.run, f.step)) / p for f, p in zip(rated, price, strict=True)])
     wins = np.bincount(np.argmax(rates, axis=0), minlength=len(rated)) / rates.shape[1]
-    return rated[int(wins.argmax())][1].name, float(wins.max())
+    return rated[int(wins.argmax())].name, float(wins.max())
+
+
+def _moved(ahead: Outlook, futures: Sequence[Future]) -> list[str]:
+    """The laws beside the trend's that price something in one of ``futures``."""
+    return [
+        name
+        for name, law in ahead.fitted.items()
+        if name != ahead.trend and any(np.any(law.price(f.run, f.step) != 0) for f in futures)
+    ]
 
 
 def _crowded(other: Run, cost: Cost) -> tuple[str, ...]:
@@ -216,7 +230,7 @@ def _rate(gain: Draws, cost: Cost, unit: str) -> Estimate | None:
 
 def _assumes(ahead: Outlook, series: str, futures: Sequence[Future]) -> tuple[str, ...]:
     run, law = ahead.run, discover("laws")[ahead.trend]
-    said = [f"the {law.name} law, {law.formula} ({law.source}), fitted to {series}"]
+    said = [f"the {law.name} law, {law.formula}, fitted to {series}"]
     state = state_of(run)
     if state.noise is not None:
         said.append(
@@ -229,7 +243,7 @@ def _assumes(ahead: Outlook, series: str, futures: Sequence[Future]) -> tuple[st
         )
     else:
         said.append(f"no end is planned: the run goes on to {futures[0].step:,} steps")
-    said += [f"the {name} law prices what differs besides" for name in ahead.fitted if name != ahead.trend]
+    said += [f"the {name} law prices what differs besides" for name in _moved(ahead, futures)]
     said += _oddities(run)
     if run.get("step_seconds"):
         said.append(
@@ -242,7 +256,8 @@ def _schedule_said(run: Run, ahead: Outlook) -> str:
     lr = run.schedule
     if lr is None:
         return "the learning rate is not known: the interval is wider by what annealing may bring"
-    where = run.source("schedule") if lr.name != "recorded" else "the log"
+    where, peak = run.source("schedule"), run.source("peak_lr")
+    where, peak = ("the log", "the log") if lr.name == "recorded" else (where, peak)
     if run.has("schedule_before"):
         return "the learning rate as the log's settings say, part by part between resumes"
     past = (
@@ -250,7 +265,7 @@ def _schedule_said(run: Run, ahead: Outlook) -> str:
         if ahead.trend == "power"
         else ""
     )
-    return f"the learning rate is {lr.name} from a peak of {lr.peak:.3g} ({where}){past}"
+    return f"the learning rate is {lr.name} ({where}) from a peak of {lr.peak:.3g} ({peak}){past}"
 
 
 def _oddities(run: Run) -> list[str]:

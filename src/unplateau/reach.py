@@ -16,7 +16,7 @@ from .state import judged
 Verdict = Literal["already", "reached", "not-before", "never"]
 
 BEYOND = 16  # times the steps so far: a run that goes on at its last rate is looked at as far as this
-POINTS = 48  # steps looked at, evenly in log steps
+POINTS = 24  # steps looked at, evenly in log steps
 
 
 @dataclass(frozen=True, slots=True)
