@@ -148,7 +148,7 @@ def test_a_handful_of_simulated_runs_fills_the_page():
     met = {bar.what: bar.met for bar in accuracy.bars(found)}
 
     assert len(results) >= 6
-    assert met["a protocol (nats)"] is False
+    assert met["a protocol, nats"] is False
     assert met["90 % intervals that hold the truth, schedule law"] is False
     assert met["errors of the repetition law"] is None
     assert met["diagnose of the reference run, whole process, CPU s"] is False

@@ -26,6 +26,15 @@ HARDER = (
 )
 #: planted causes whose corpus gain is no cost: compared with a run of fewer steps (benchmarks/planted/README.md)
 NOT_COMPARED = {"lr-rewarmed"}
+SHARES = (
+    "set",
+    "planted",
+    "named first",
+    "first, undecided",
+    "in the first three",
+    "a reading or nothing",
+    "another first",
+)
 OUTCOMES = ("right", "right, undecided", "a reading", "abstained", "wrong")
 #: planted cause -> causes that come with it by its making, and why
 COMES_WITH = {
@@ -127,6 +136,15 @@ def confusion(results: Sequence[Judged]) -> str:
 
 def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{cause} {n}" for cause, n in counts.most_common())
+
+
+def by_severity(results: Sequence[Judged]) -> str:
+    """The shares of simulated runs, one row for each strength of the cause."""
+    groups: dict[float, list[Judged]] = defaultdict(list)
+    for result in results:
+        if result.case.recipe is not None and not result.case.healthy:
+            groups[result.case.recipe[1]].append(result)
+    return table(SHARES, ([f"{severity:g}", *shares(rows)] for severity, rows in sorted(groups.items())))
 
 
 def shares(results: Sequence[Judged]) -> list[object]:
