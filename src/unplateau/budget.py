@@ -40,7 +40,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The judged loss at its last point, as a sum: the rows and what no law explains.
+    """The judged loss at its last point, as a sum: the rows (of the trend at the last step), and the unexplained.
 
     Values are means of one joint posterior, so that they add up exactly; intervals do not add.
     ``effects``: what each cause that a law prices costs alone; ``together``: all of them removed at once;
@@ -127,10 +127,19 @@ def change(known: Outlook, other: Run) -> Draws | None:
     """Draws of the nats that ``other`` lies below the run at the run's last step; None where no law says so."""
     if unpriced(known, other):
         return None
-    step = int(known.run.get("steps_done"))
-    draws = known.loss(known.run, step) - known.loss(other, step)
+    draws = now(known) - known.loss(other, int(known.run.get("steps_done")))
     # a law that sees no difference prices nothing
     return draws if np.any(draws) and np.isfinite(draws).all() else None
+
+
+_stood: list[tuple[Outlook, Draws]] = []  # the last run asked about: every cause and remedy asks for the same
+
+
+def now(known: Outlook) -> Draws:
+    """Draws of the run's own trend at its last step."""
+    if not _stood or _stood[0][0] is not known:
+        _stood[:] = [(known, known.loss(known.run, int(known.run.get("steps_done"))))]
+    return _stood[0][1]
 
 
 def priced(finding: Finding, cause: Hypothesis, known: Outlook | None, found: Budget | None) -> Finding:
@@ -152,8 +161,7 @@ def gain(known: Outlook, plan: Plan) -> Estimate | None:
         return _gain_given(known, plan, plan.given)
     if unpriced(known, plan.run):
         return None
-    now = known.loss(known.run, int(known.run.get("steps_done")))
-    return _estimate(now - known.loss(plan.run, plan.end))
+    return _estimate(now(known) - known.loss(plan.run, plan.end))
 
 
 def _gain_given(known: Outlook, plan: Plan, given: Run) -> Estimate | None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .budget import Budget, budget, open_causes, outlook_of, priced
+from .budget import Budget, as_planned, budget, open_causes, outlook_of, priced
 from .calibration import calibrated
 from .contradictions import Contradiction, contradictions
 from .derive import derive
+from .estimate import Estimate
 from .forecast import Outlook
 from .hypotheses import Finding, Hypothesis
 from .plugins import discover
@@ -50,6 +51,7 @@ class Diagnosis:
     contradictions: tuple[Contradiction, ...]
     outlook: Outlook | None = None  # the laws that fit, where any does
     budget: Budget | None = None
+    planned: tuple[int, Estimate] | None = None  # the planned end, and the loss there
 
     @property
     def first(self) -> Finding | None:
@@ -74,7 +76,9 @@ def diagnose(run: Run, hypotheses: Iterable[Hypothesis] | None = None) -> Diagno
         known = outlook_of(run, state)
         found = budget(run, state, known, open_causes(tested, causes))
         findings = sorted((priced(f, causes[f.cause], known, found) for f in tested), key=rank)
-        return Diagnosis(run, state, tuple(findings), tuple(contradictions(run)), known, found)
+        return Diagnosis(
+            run, state, tuple(findings), tuple(contradictions(run)), known, found, as_planned(known)
+        )
 
 
 def examine(hypothesis: Hypothesis, run: Run) -> Finding:

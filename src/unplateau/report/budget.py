@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..budget import Budget, as_planned
+from ..budget import Budget
 from ..diagnose import Diagnosis, runner_up
 from ..estimate import Estimate
 from .lines import Line
@@ -14,10 +14,9 @@ PLACES = 3  # decimals of every row, so that the rows can be seen to add up; log
 
 def forecast_line(found: Diagnosis) -> Iterator[Line]:
     """The loss at the planned end, where that is still to come."""
-    planned = as_planned(found.outlook)
-    if planned is None or planned[0] <= int(found.run.get("steps_done") or 0):
+    if found.planned is None or found.planned[0] <= int(found.run.get("steps_done") or 0):
         return
-    step, loss = planned
+    step, loss = found.planned
     yield Line(f"As planned it ends at step {step:,} with {span(loss, max(2, loss.places))}.")
 
 
@@ -36,7 +35,8 @@ def budget_lines(found: Diagnosis, *, verbose: bool = False) -> Iterator[Line]:
     budget = found.budget
     if budget is None or not budget.rows:
         return
-    rows = [*((row.name, row.nats, row.note) for row in budget.rows), ("unexplained", budget.unexplained, "")]
+    seen = [row for row in budget.rows if max(abs(row.nats.low), abs(row.nats.high)) >= 0.5 * 10**-PLACES]
+    rows = [*((row.name, row.nats, row.note) for row in seen), ("unexplained", budget.unexplained, "")]
     widest = max(len(name) for name, *_ in rows)
     yield Line("BUDGET, nats", "title")
     for name, nats, note in rows:
@@ -53,14 +53,13 @@ def budget_lines(found: Diagnosis, *, verbose: bool = False) -> Iterator[Line]:
 
 
 def _together(budget: Budget) -> str:
-    """What the causes cost together, and what their effects alone count twice."""
+    """What the causes cost one by one and together; the overlap is the difference."""
     if budget.together is None or budget.overlap is None:
         return ""
-    count = len(budget.effects)
     alone = sum(effect.value for effect in budget.effects.values())
     return (
-        f"; {count} causes alone come to {alone:.{PLACES}f}, together to {budget.together.value:.{PLACES}f}: "
-        f"{budget.overlap.value:.{PLACES}f} is counted twice"
+        f"  {len(budget.effects)} causes cost {alone:.{PLACES}f} alone, "
+        f"{budget.together.value:.{PLACES}f} together"
     )
 
 
@@ -71,7 +70,7 @@ def runner_up_line(found: Diagnosis) -> Iterator[Line]:
     first, second = pair
     ours, theirs = first.expected, second.expected
     if ours is not None and theirs is not None:
-        said = f"{theirs:.{PLACES}f} against {ours:.{PLACES}f} (probability x nats)"
+        said = f"{theirs:.{PLACES}f} against {ours:.{PLACES}f} (nats to win x probability)"
     else:
         said = f"{second.probability or 0:.0%} against {first.probability or 0:.0%}; no law prices both"
-    yield Line(f"runner-up   {second.cause}: {said}", "dim", hang=12)
+    yield Line(f"runner-up   {second.cause}, {second.verdict}: {said}", "dim", hang=12)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ..budget import Budget, as_planned
+from ..budget import Budget
 from ..curve import Curve, Steps, Values
 from ..diagnose import Diagnosis
 from ..errors import printable
@@ -167,7 +167,7 @@ def _budget(budget: Budget) -> dict[str, Any]:
 
 def _forecast(found: Diagnosis) -> dict[str, Any]:
     """By the name of the future; empty where none is planned, or no law says."""
-    planned = as_planned(found.outlook)
+    planned = found.planned
     return {} if planned is None else {"as_planned": {"step": planned[0], "loss": _est(planned[1])}}
 
 
