@@ -46,6 +46,10 @@ class PowerFit:
         floor = self.theta[:, 0]
         return {FLOOR: floor, DATA: self.level - floor}
 
+    def through(self, level: float) -> PowerFit:
+        """The same law, moved so that its trend at the last step is ``level``."""
+        return replace(self, theta=self.theta + np.array([level - self.level.mean(), 0.0, 0.0]))
+
     def price(self, other: Run, step: int) -> Draws:  # noqa: ARG002
         return self.at(step) - self.level
 
