@@ -20,6 +20,8 @@ JUDGED = ("falling", "slowing", "flat", "rising")  # verdicts on curves that a l
 OPEN = ("supported", "undecided")  # verdicts that leave a cause something to cost
 #: how a step's tokens are cut into micro-batches: no loss follows from it while the step stays as large
 CUTS = ("batch_size", "gradient_accumulation_steps", "world_size")
+#: a law of the schedule reads all of it, also what held before a resume
+SCHEDULE, BEFORE = "schedule", ("schedule_before",)
 #: rows that this evidence can't split, and why
 INSEPARABLE = {FLOOR: "one run cannot split them"}
 
@@ -184,7 +186,8 @@ def unpriced(known: Outlook, other: Run) -> tuple[str, ...]:
     """The settings in which ``other`` differs that no law prices and that may cost something."""
     size = other.get("tokens_per_step")
     same = size is not None and size == known.run.get("tokens_per_step")
-    return tuple(name for name in known.unpriced(other) if not (same and name in CUTS))
+    free = (*(CUTS if same else ()), *(BEFORE if SCHEDULE in known.fitted else ()))
+    return tuple(name for name in known.unpriced(other) if name not in free)
 
 
 def why_unpriced(known: Outlook, other: Run | None, harm: str = "") -> str:

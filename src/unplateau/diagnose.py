@@ -115,8 +115,8 @@ def rank(finding: Finding) -> tuple[int, float, float, str]:
     """Nats recoverable times how sure, first; a mere reading of the curve after any cause to mend."""
     tier = VERDICTS.index(finding.verdict) * 2
     reading = finding.cause in READINGS
-    if finding.verdict == "supported":
-        tier = 2 if reading or weight(finding) < SMALL else 0
+    if finding.verdict == "supported":  # what is proved keeps its place where a law finds little in it
+        tier = 2 if reading or max(weight(finding), finding.stake) < SMALL else 0
     elif finding.verdict == "undecided":
         tier = 1 if not reading and (finding.probability or 0) >= MORE_LIKELY_THAN_NOT else 3
     if finding.verdict == "refuted":

@@ -6,6 +6,7 @@ Supported by: a gap val - train that grows, evaluation after evaluation, by at l
 falls; many passes over the unique tokens beside it.
 Refuted by: a gap that does not grow (its sign does not matter); fewer than 1.5 passes.
 Needs: train and val loss evaluated alike; the number of unique tokens makes it certain.
+What it costs: the forecast of this run less that of one pass over as many fresh tokens.
 What to do: more unique data first; else fewer steps, or the checkpoint at the lowest val loss; then
 dropout and weight decay.
 Sources: Muennighoff et al. 2023 (arXiv 2305.16264): up to 4 passes cost next to nothing; Morris et al.
