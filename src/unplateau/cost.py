@@ -22,6 +22,8 @@ DRIFT = (
 #: losses and buffers of the framework, which it does not count; assumed
 FILLS = 0.9
 GIB = 1 << 30
+LEAST_SAID = GIB / 10  # bytes; less memory than that, any machine has
+SPANS = ((1 / 30, 3600, "s"), (1.5, 60, "min"), (100.0, 1, "h"))  # up to so many hours, times, unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,21 @@ class Cost:
         """
         said = [f"{self.steps:,} steps"]
         said += [f"{count(self.tokens)} tokens"] if self.tokens is not None else []
-        said += [str(self.hours)] if self.hours is not None else []
-        if self.memory is not None:
+        said += [str(duration(self.hours))] if self.hours is not None else []
+        if self.memory is not None and (self.card or self.memory >= LEAST_SAID):
             of = f" of {self.card / GIB:.0f}" if self.card else ""
             said.append(f"{self.memory / GIB:.1f}{of} GiB")
         return ", ".join(said)
+
+
+def duration(hours: Estimate) -> Estimate:
+    """Hours in the unit that one would say.
+
+    >>> print(duration(Estimate(0.0125, 0.01, 0.015, "h")))
+    45 s (36 to 54)
+    """
+    times, unit = next(((t, u) for most, t, u in SPANS if hours.value < most), (1 / 24, "days"))
+    return Estimate(hours.value * times, hours.low * times, hours.high * times, unit)
 
 
 def cost_of(run: Run, other: Run, start: int, end: int) -> Cost:

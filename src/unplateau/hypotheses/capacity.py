@@ -87,7 +87,9 @@ def _remedy(run: Run) -> Remedy:
     patch = {key: (run.get(key), new) for key, new in settings.items() if run.get(key) != new}
     plan = Plan(changed(run, settings), int(end))
     times = settings["n_embd"] / run.get("n_embd")
-    advice = f"{times:.3g} times the width" + (", the most that the card holds" if times < DOUBLE else "")
+    advice = f"train a model {times:.3g} times as wide" + (
+        ", the most that the card holds" if times < DOUBLE else ""
+    )
     return Remedy(patch, cost_said(run, plan), RISK, advice, plan=plan)
 
 

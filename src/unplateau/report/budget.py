@@ -72,5 +72,5 @@ def runner_up_line(found: Diagnosis) -> Iterator[Line]:
     if ours is not None and theirs is not None:
         said = f"{theirs:.{PLACES}f} against {ours:.{PLACES}f} (nats to win x probability)"
     else:
-        said = f"{second.probability or 0:.0%} against {first.probability or 0:.0%}; no law prices both"
+        said = f"{second.probability or 0:.0%} against {first.probability or 0:.0%}"
     yield Line(f"runner-up   {second.cause}, {second.verdict}: {said}", "dim", hang=12)

@@ -50,6 +50,7 @@ BRIEF = (
     Limits(1, 2, 2, 3, 3, 2, 2, 1, rows=1, height=7),
     Limits(1, 2, 2, 1, 3, 2, 1, 1, rows=1, height=7),
     Limits(1, 2, 2, 1, 3, 1, 1, 1, rows=1, height=5),
+    Limits(1, 2, 0, 1, 3, 1, 1, 1, rows=1, height=5),
     Limits(1, 2, 2, 0, 3, 1, 1, 1, rows=1, height=5),
     Limits(1, 2, 2, 0, 2, 1, 1, 1, rows=1, height=5),
     Limits(1, 2, 2, 0, 1, 1, 1, 1, rows=1, height=5),
@@ -185,7 +186,7 @@ def _brief(findings: Sequence[Finding], limits: Limits, most: int) -> Iterator[L
         # a refuted cause deserves one row, an open one what there is room for
         rows = 1 if finding.verdict == "refuted" else limits.rows
         yield Line(said, INK[finding.verdict], indent=2, hang=4, most=rows)
-    if more := ", ".join(f.cause for f in findings[most:]):
+    if more := ", ".join(named(f) if f.verdict == "undecided" else f.cause for f in findings[most:]):
         verdict = findings[0].verdict
         if most:
             yield Line(f"also {more}", INK[verdict], indent=2, hang=4, most=2)
