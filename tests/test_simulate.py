@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.resources import files
 
+import jsonschema
 import numpy as np
 import pytest
 
 from unplateau.cli import main
-from unplateau.diagnose import diagnose
+from unplateau.diagnose import READINGS, diagnose
 from unplateau.errors import UnplateauError, UsageError
 from unplateau.plugins import discover
 from unplateau.reading import read_runs
@@ -201,6 +203,8 @@ def test_json_is_one_object_of_the_schema(tmp_path, capsys):
     assert main(["simulate", "--steps", "300", "--json", "--out", str(tmp_path / "out")]) == 0
     told = json.loads(capsys.readouterr().out)
 
+    schema = files("unplateau").joinpath("schemas", "simulation-1.json").read_text("utf-8")
+    jsonschema.Draft202012Validator(json.loads(schema)).validate(told)
     assert told["schema"] == "unplateau.simulation/1"
     assert told["cause"] == "healthy"
     assert set(told["paths"]) == {"run", "truth"}
@@ -265,6 +269,25 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(UnplateauError, match="can't write"):
         write(simulate(HEALTHY, 0, 0, steps=300), tmp_path / "out")
+
+
+def test_a_resume_with_a_longer_schedule_is_read_as_both_schedules(tmp_path):
+    simulation = simulate("lr-rewarmed", 1.0, 4)
+    run, plan = read_back(simulation, tmp_path / "out"), simulation.plan
+
+    assert run.get("resumed_at") == [plan.resumed_at]
+    assert run.schedule(plan.resumed_at) > 2 * run.schedule(plan.resumed_at - 1)
+    assert run.get("steps_done") == plan.steps < run.get("planned_end")
+
+
+@EACH_DIALECT
+def test_sound_runs_are_not_accused(dialect, tmp_path):
+    accused = []
+    for seed in range(7):
+        found = diagnose(read_back(simulate(HEALTHY, 0, seed, dialect=dialect), tmp_path / str(seed)))
+        accused += [f.cause for f in found.findings if f.verdict == "supported" and f.cause not in READINGS]
+
+    assert accused == []  # the contract of the causes counts a hundred more
 
 
 def test_what_cannot_be_planted_is_a_wrong_call():

@@ -294,7 +294,7 @@ def simulate(cause: str, severity: float, seed: int, out: str | None, as_json: b
     from .simulate.write import text, write
 
     made = make(cause, severity, seed, **how)
-    told = write(made, Path(out or f"simulated-{cause}-{severity:g}-{seed}"))
+    told = write(made, Path(out or f"simulated-{made.cause}-{made.severity:g}-{seed}"))
     if as_json:
         from .report import json
 
