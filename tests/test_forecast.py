@@ -564,6 +564,7 @@ class TestDamage:
             ),
             (lambda: val_only(range(100, 3100, 100), [np.nan] * 30), "nan or infinite"),
             (lambda: val_only([0], [4.0]), "no forecast"),
+            (lambda: val_only(range(9000, 9900, 10), 4 - np.arange(90) / 100), "give the log from its start"),
             (
                 lambda: val_only(range(100, 3100, 100), [*(11 - 0.3 * np.arange(20)), *([10.0] * 10)]),
                 "has diverged since",
@@ -645,6 +646,14 @@ class TestDamage:
         tiny = val_only(np.arange(1, 31) * 100, 0.01 + 3 * np.arange(1, 31) ** -1.5)
 
         assert futures(tiny)[0].loss.low >= 0
+
+    def test_a_law_below_zero_decides_nothing(self):
+        t = np.arange(1, 31) * 100
+        first = futures(val_only(t, 0.3 - 0.08 * np.log(t / 100)), at=20_000)[0]
+
+        assert first.loss.low == 0
+        assert first.loss.high >= 0.02
+        assert any("undecided" in note for note in first.notes)
 
     def test_a_loss_in_other_units_is_said_in_them(self):
         val = half_done().series["val_loss"]

@@ -23,7 +23,7 @@ ROOT = Path(unplateau.__file__).parent
 LOG = ROOT / "examples" / "reference-run" / "train.log"
 HEAVY = {"torch", "pandas", "pyarrow", "matplotlib", "sklearn"}
 
-FORECAST = ("forecast", "asked", "counterfactual", "futures", "reach", "unpriced")
+FORECAST = ("forecast", "asked", "counterfactual", "futures", "premises", "reach", "unpriced")
 #: a module, or a folder with all that is in it, and its row; a folder's name stands for its __init__ too
 ROWS = {
     5: ("cli", "__main__"),
@@ -34,12 +34,7 @@ ROWS = {
         "logs",
         "captures",
         "budget",
-        "forecast",
-        "futures",
-        "asked",
-        "counterfactual",
-        "reach",
-        "unpriced",
+        *FORECAST,
         "probe",
         "verify",
         "simulate",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .asked import AS_PLANNED, Ask
+from .asked import Ask
 from .cost import GIB, Cost, cost_of, fits, shape_of
 from .counterfactual import Kind, Variant, as_planned, check_step, last_step, planned_step, variant
 from .errors import UnreadableError, UsageError, printable
@@ -16,15 +16,17 @@ from .estimate import Estimate
 from .forecast import Outlook, outlook
 from .laws import Draws
 from .plugins import discover
+from .premises import assumptions, limits, unit_of
 from .reach import Reach, reach_of
 from .run import Run
-from .state import judged, lost_at, state_of
-from .unpriced import NEVER, refusal
+from .state import REGIME, judged, lost_at, state_of
+from .unpriced import refusal
 
 COOLDOWN = 0.15  # of the steps so far; Haegele et al. 2024 (arXiv 2405.18392) find 10 to 20 % enough
 ANNEALED = 0.12  # share of the peak; below it there is next to nothing to cool down
 BILLION = 10**9  # tokens
 STEADY = 1e-4  # nats; logs print four decimals: a loss that moves less than this has not moved
+FEW = 0.05  # of the draws; where more are below zero, the law is out of its range
 UNDECIDED = 1.0  # nats; an interval wider than this decides nothing
 
 
@@ -84,16 +86,10 @@ def forecast(
         now,
         tuple(found),
         ahead.trend,
-        _assumes(ahead, name, found),
-        _unpriced(ahead),
+        assumptions(ahead, name, [(f.run, f.step) for f in found]),
+        limits(ahead),
         best,
     )
-
-
-def unit_of(run: Run) -> str:
-    """The unit of the judged loss."""
-    _, curve = judged(run)
-    return (curve.unit if curve is not None else "") or "nats"
 
 
 def _answerable(run: Run) -> str:
@@ -116,6 +112,11 @@ def _answerable(run: Run) -> str:
         raise UnreadableError(
             f"no forecast for {shown}: {name} has diverged since step {state_of(run).since_step:,}; "
             "no law prices that: go back to a checkpoint before it (see unplateau diagnose)"
+        )
+    if curve.step[0] * 2**REGIME > curve.step[-1] >= 1:
+        raise UnreadableError(
+            f"no forecast for {shown}: its losses span steps {curve.step[0]:,} to {curve.step[-1]:,} only, less than "
+            "half a doubling; give the log from its start"
         )
     if last_step(run) < 1:
         raise UnreadableError(f"no forecast for {shown}: its log ends at step 0")
@@ -158,7 +159,7 @@ def _future(ahead: Outlook, made: Variant, until: float | None) -> Future:
         cost_of(run, made.run, 0 if made.kind == "fresh" else last, made.step),
     )
     gain = ahead.loss(run, last) - loss
-    found = Estimate.of(loss, unit)
+    found = _bounded(Estimate.of(loss, unit), ahead, loss)
     return Future(
         name=made.name,
         run=made.run,
@@ -176,9 +177,20 @@ def _future(ahead: Outlook, made: Variant, until: float | None) -> Future:
 
 def _doubts(loss: Estimate) -> tuple[str, ...]:
     said = []
+    if loss.low <= 0:
+        said.append(
+            "undecided: the law goes below zero there, where no loss is; it is one of losses that level off"
+        )
     if loss.high - loss.low > UNDECIDED:
         said.append(f"undecided: the interval is {loss.high - loss.low:.1f} {loss.unit} wide")
     return tuple(said)
+
+
+def _bounded(found: Estimate, ahead: Outlook, loss: Draws) -> Estimate:
+    """From zero to the loss of now where the law goes below zero: then it says no more than that."""
+    if float(np.mean(loss <= 0)) <= FEW:
+        return found
+    return Estimate(found.value, 0.0, max(found.high, float(ahead.level.mean())), found.unit)
 
 
 def losses(ahead: Outlook, other: Run, step: int) -> Draws:
@@ -195,16 +207,8 @@ def _best(ahead: Outlook, futures: Sequence[Future]) -> tuple[str, float] | None
     price = [f.cost.hours.value if f.cost.hours else float(f.cost.tokens or 1) for f in rated]
     rates = np.stack([(now - losses(ahead, f.run, f.step)) / p for f, p in zip(rated, price, strict=True)])
     wins = np.bincount(np.argmax(rates, axis=0), minlength=len(rated)) / rates.shape[1]
-    return rated[int(wins.argmax())].name, float(wins.max())
-
-
-def _moved(ahead: Outlook, futures: Sequence[Future]) -> list[str]:
-    """The laws beside the trend's that price something in one of ``futures``."""
-    return [
-        name
-        for name, law in ahead.fitted.items()
-        if name != ahead.trend and any(np.any(law.price(f.run, f.step) != 0) for f in futures)
-    ]
+    best = rated[int(wins.argmax())]
+    return (best.name, float(wins.max())) if best.gain.value > 0 else None
 
 
 def _crowded(other: Run, cost: Cost) -> tuple[str, ...]:
@@ -226,72 +230,3 @@ def _rate(gain: Draws, cost: Cost, unit: str) -> Estimate | None:
     if cost.hours is not None and cost.hours.value > 0:
         return Estimate.of(gain / cost.hours.value, f"{unit} per hour")
     return Estimate.of(gain * (BILLION / cost.tokens), f"{unit} per 1B tokens") if cost.tokens else None
-
-
-def _assumes(ahead: Outlook, series: str, futures: Sequence[Future]) -> tuple[str, ...]:
-    run, law = ahead.run, discover("laws")[ahead.trend]
-    said = [f"the {law.name} law, {law.formula}, fitted to {series}"]
-    state = state_of(run)
-    if state.noise is not None:
-        said.append(
-            f"the loss is the trend's: a single evaluation scatters by {state.noise:.3f} {unit_of(run)} (sd)"
-        )
-    said.append(_schedule_said(run, ahead))
-    if end := run.get("planned_end"):
-        said.append(
-            f"the planned end is step {int(end):,} ({run.source('max_steps') or run.source('planned_end')})"
-        )
-    else:
-        said.append(f"no end is planned: the run goes on to {futures[0].step:,} steps")
-    said += [f"the {name} law prices what differs besides" for name in _moved(ahead, futures)]
-    said += _oddities(run)
-    if run.get("step_seconds"):
-        said.append(
-            f"a step takes {run.get('step_seconds'):.3g} s, the median of those logged; evaluations come on top"
-        )
-    return tuple(said)
-
-
-def _schedule_said(run: Run, ahead: Outlook) -> str:
-    lr = run.schedule
-    if lr is None:
-        return "the learning rate is not known: the interval is wider by what annealing may bring"
-    where, peak = run.source("schedule"), run.source("peak_lr")
-    where, peak = ("the log", "the log") if lr.name == "recorded" else (where, peak)
-    if run.has("schedule_before"):
-        return "the learning rate as the log's settings say, part by part between resumes"
-    past = (
-        ", which the power law ignores: the interval is wider by what annealing may bring"
-        if ahead.trend == "power"
-        else ""
-    )
-    return f"the learning rate is {lr.name} ({where}) from a peak of {lr.peak:.3g} ({peak}){past}"
-
-
-def _oddities(run: Run) -> list[str]:
-    """What in a run's past the laws were not made for."""
-    said = []
-    resumed = run.get("resumed_after") or run.get("resumed_at") or []
-    if resumed:
-        said.append(f"the log is of {len(resumed) + 1} parts, taken as one run with one data order")
-    if (rise := _raised(run)) is not None:
-        said.append(
-            f"the learning rate was raised again after step {rise:,}: few curves that laws were fitted on were"
-        )
-    return said
-
-
-def _raised(run: Run) -> int | None:
-    from .hypotheses._schedule import lr_curve
-    from .hypotheses.lr_rewarmed import rise_of
-
-    lr = lr_curve(run)
-    rise = rise_of(lr) if lr is not None and len(lr) > 3 else None
-    return None if rise is None else rise.low_step
-
-
-def _unpriced(ahead: Outlook) -> tuple[str, ...]:
-    return (*(f"the {law} law does not fit: {why}" for law, why in ahead.refused.items()), NEVER)
-
-
-__all__ = ["AS_PLANNED", "Forecast", "Future", "forecast", "unit_of"]
