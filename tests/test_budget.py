@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 import unplateau
+from planted import PLANTED
 from synthetic import healthy_run, with_values
+from test_hypotheses_contract import damaged_runs
+from test_report import schema
 from unplateau.budget import (
     FLOOR,
     as_planned,
@@ -33,6 +38,8 @@ from unplateau.hypotheses._wider import wider
 from unplateau.laws import DRAWS
 from unplateau.plugins import discover
 from unplateau.reading import read_runs
+from unplateau.report.json import diagnosis, dumps
+from unplateau.report.text import text
 from unplateau.run import Fact, Run
 from unplateau.state import state_of
 
@@ -222,7 +229,49 @@ class TestRanking:
         assert sorted([priced, rough], key=rank) == [rough, priced]
 
 
+class TestNothingRaises:
+    @given(run=damaged_runs())
+    @settings(
+        max_examples=100,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    def test_on_damaged_curves_and_facts_and_what_is_said_adds_up(self, run):
+        found = diagnose(run).budget
+        if found is not None:
+            total = sum(row.nats.value for row in found.rows) + found.unexplained.value
+
+            assert total == pytest.approx(found.loss, rel=1e-6, abs=1e-6)
+
+    @pytest.mark.parametrize("way", [w for ways in PLANTED.values() for w in ways], ids=lambda w: w.__name__)
+    def test_on_planted_faults(self, way):
+        found = diagnose(way(4))
+
+        assert text(found).count("\n") <= 60
+        schema("diagnosis").validate(json.loads(dumps(diagnosis(found))))
+
+
 class TestTheReferenceRun:
+    def test_says_it_all_on_a_screen_and_a_half(self, reference):
+        said = text(reference)
+
+        assert said.count("\n") <= 60
+        assert "As planned it ends at step 20,000 with 3." in said
+        assert "runner-up   capacity" in said
+        for word in (
+            "BUDGET",
+            "irreducible + capacity",
+            "unexplained",
+            "= val_loss",
+            "n_embd = 768",
+            "of 12 GiB",
+        ):
+            assert word in said
+        first, second, third = (
+            said.index(f"\n  {n}") for n in ("lr-not-annealed:", "capacity, if", "repetition, if")
+        )
+        assert first < second < third
+
     def test_has_its_remedies_in_the_order_of_the_issue(self, reference):
         from unplateau.report.text import _once, _ordered
 

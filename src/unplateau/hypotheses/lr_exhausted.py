@@ -79,7 +79,7 @@ def test(run: Run) -> Finding:
 def _since(run: Run, spent: int) -> Evidence | None:
     """The loss before and after the rate was spent."""
     state = state_of(run)
-    if not state.series:
+    if not state.series or not len(run.series[state.series].finite):
         return None
     curve = after_start(run.series[state.series].finite)
     before, after = curve.between(0, spent), curve.between(spent, np.inf)
