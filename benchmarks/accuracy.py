@@ -63,7 +63,8 @@ def measure(*, quick: bool) -> Measured:
         (range(70_001, 70_002), range(80_001, 80_005)) if quick else (planted.SEEDS, planted.HEALTHY_SEEDS)
     )
     with tempfile.TemporaryDirectory() as scratch:
-        cases = [*planted.given(), *planted.corpus(Path(scratch)), *planted.simulated(*seeds)]
+        cases = [*planted.given(), *planted.corpus(Path(scratch))]
+        cases += [*planted.told(cases), *planted.simulated(*seeds)]
         results = [*each(judged, cases), *public.judged()]
     laws = [] if quick else forecasts.rows()
     answers, fits, processes = real.answers(), seconds.fits(), seconds.processes()
@@ -132,7 +133,9 @@ def _titled(row: forecasts.Row) -> str:
 
 def _priced(found: Measured) -> list[Bar]:
     """Of real runs; the simulated ones come from laws themselves."""
-    rows = [r for r in effects.effects(found.results) if r.predicted is not None and r.set in SETS[:2]]
+    rows = [
+        r for r in effects.effects(found.results) if r.predicted is not None and r.set != "simulated runs"
+    ]
     if not rows:
         return [
             Bar(

@@ -44,6 +44,8 @@ class Case:
     cause: str
     log: Path | None = None
     config: Path | None = None
+    train_tokens: int | None = None  # in the train split
+    unique_tokens: int | None = None  # told to the diagnosis, where that is wanted
     gain: float | None = None  # nats that mending returned; None where nobody measured it
     noise: float = 0.0  # nats, sd of ``gain``
     unseen: bool = True  # no constant was chosen with this run in sight
@@ -100,7 +102,9 @@ def judged(case: Case) -> Judged:
     """Read, diagnose, compare with the truth."""
     if case.recipe is not None:
         return _simulated(case, *case.recipe)
-    return verdict(case, diagnose(read_runs(str(case.log), config=case.config)[0]))
+    return verdict(
+        case, diagnose(read_runs(str(case.log), config=case.config, unique_tokens=case.unique_tokens)[0])
+    )
 
 
 def _simulated(case: Case, cause: str, severity: float, seed: int, dialect: str) -> Judged:

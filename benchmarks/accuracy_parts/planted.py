@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def _case(name: str, truth: dict[str, Any], folder: Path, kind: str, family: str
         cause=truth["cause"],
         log=folder / "train.log",
         config=folder / "config.py",
+        train_tokens=truth.get("train_tokens"),
         gain=None if truth["cause"] in NOT_COMPARED else truth["gain"],
         noise=2**0.5 * evaluation_noise((folder / "config.py").read_text("utf-8")),
         unseen=unseen,
@@ -97,6 +99,15 @@ def _simulated(cause: str, severity: float, seed: int) -> Case:
         also=frozenset(COMES_WITH.get(cause, ())),
         recipe=(cause, severity, seed, names[seed % len(names)]),
     )
+
+
+def told(cases: Sequence[Case]) -> list[Case]:
+    """The repeated ones again, with the size of their data told: without it, no law can say what repeating cost."""
+    return [
+        replace(case, set=f"{case.set}, tokens told", unique_tokens=case.train_tokens)
+        for case in cases
+        if case.cause == "repetition" and case.train_tokens
+    ]
 
 
 def also(truth: dict[str, Any]) -> Iterator[str]:
