@@ -19,7 +19,7 @@ from .plugins import discover
 from .premises import assumptions, limits, unit_of
 from .reach import Reach, reach_of
 from .run import Run
-from .state import REGIME, judged, lost_at, state_of
+from .state import LEAST, REGIME, judged, lost_at, state_of
 from .unpriced import refusal
 
 COOLDOWN = 0.15  # of the steps so far; Haegele et al. 2024 (arXiv 2405.18392) find 10 to 20 % enough
@@ -78,7 +78,7 @@ def forecast(
             found, best = _futures(ahead, asks, at, until)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             raise UnreadableError(f"no forecast for {printable(run.name)}: {error}") from None
-        now = Estimate.of(ahead.loss(run, last_step(run)), unit_of(run))
+        now = Estimate.of(losses(ahead, run, last_step(run)), unit_of(run))
     return Forecast(
         run,
         name,
@@ -113,7 +113,7 @@ def _answerable(run: Run) -> str:
             f"no forecast for {shown}: {name} has diverged since step {state_of(run).since_step:,}; "
             "no law prices that: go back to a checkpoint before it (see unplateau diagnose)"
         )
-    if curve.step[0] * 2**REGIME > curve.step[-1] >= 1:
+    if len(curve) >= LEAST and curve.step[0] * 2**REGIME > curve.step[-1]:
         raise UnreadableError(
             f"no forecast for {shown}: its losses span steps {curve.step[0]:,} to {curve.step[-1]:,} only, less than "
             "half a doubling; give the log from its start"
