@@ -345,7 +345,7 @@ class TestAnything:
         except UsageError as error:
             one_line(error)
 
-    @settings(max_examples=150)
+    @settings(max_examples=80)
     @given(
         st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES), min_size=1, max_size=3),
         st.sampled_from(RUNS),
