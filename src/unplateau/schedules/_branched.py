@@ -9,10 +9,10 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Branched:
-    """The learning rate of ``before`` up to step ``at`` inclusive, and of ``after`` from there on.
+    """The learning rate of ``before`` up to step ``branch`` inclusive, and of ``after`` from there on.
 
     >>> from .constant import Constant
-    >>> lr = Branched(Constant(1e-3), Constant(1e-4), at=100)
+    >>> lr = Branched(Constant(1e-3), Constant(1e-4), branch=100)
     >>> lr(100), lr(101), lr.peak
     (0.001, 0.0001, 0.001)
     """
@@ -20,7 +20,7 @@ class Branched:
     name: ClassVar[str] = "branched"
     before: Callable[[int], float]
     after: Callable[[int], float]
-    at: int
+    branch: int  # the last step of the first
 
     @property
     def peak(self) -> float:
@@ -28,4 +28,4 @@ class Branched:
         return float(self.before.peak)  # type: ignore[attr-defined]
 
     def __call__(self, step: int) -> float:
-        return self.before(step) if step <= self.at else self.after(step)
+        return self.before(step) if step <= self.branch else self.after(step)
