@@ -21,6 +21,7 @@ __all__ = [
     "SURE",
     "Trend",
     "against",
+    "anew",
     "batches_between",
     "both_losses",
     "chance_below",
@@ -85,6 +86,12 @@ def cost_said(run: Run, plan: Plan) -> str:
     return said + (f", from the checkpoint of step {plan.start:,}" if plan.start else ", a fresh run")
 
 
+def anew(run: Run, other: Run | None = None) -> str:
+    """What the steps so far cost when they are run again, as ``other`` where it takes longer; a fresh run."""
+    steps = run.get("steps_done")
+    return cost_said(run, Plan(other or run, int(steps))) if steps else "a fresh run"
+
+
 def untestable_on(cause: str, asks: tuple[str, ...]) -> Callable[[Run], Finding]:
     """The test of a cause that log and config can't show: it says what would settle it."""
     return lambda run: Finding(cause, "untestable", missing=asks)  # noqa: ARG005
@@ -107,7 +114,8 @@ class Trend:
         spread = float(x @ x)
         slope = float(x @ gap) / spread
         residual = gap - self.mean - slope * x
-        self.sd = float(np.sqrt(residual @ residual / max(1, len(x) - 2)))
+        largest = float(np.abs(residual).max()) or 1.0  # squares of damaged numbers overflow
+        self.sd = largest * sqrt(float((residual / largest) @ (residual / largest)) / max(1, len(x) - 2))
         self.change = slope * float(x[-1] - x[0])
         self.change_error = max(self.sd, 1e-4) / sqrt(spread) * float(x[-1] - x[0])
         self.freedom = max(1, len(x) - 2)  # few points know their own scatter badly: see ``surely``

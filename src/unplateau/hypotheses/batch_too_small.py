@@ -15,11 +15,12 @@ times smaller batch at the same rate plateaus and blows up).
 
 from __future__ import annotations
 
+from ..derive import changed
 from ..run import Run
 from ..units import count
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._batch import ASKS, critical, tokens_per_step
-from ._say import against, finding, pro
+from ._say import against, anew, finding, pro
 from ._spikes import FEWEST, noise_of
 from ._start import tamed
 
@@ -79,13 +80,14 @@ def _noise(run: Run) -> float | None:
 def _remedy(run: Run) -> Remedy:
     now = run.get("gradient_accumulation_steps")
     patch = {"gradient_accumulation_steps": (now, int((now or 1) * TIMES))}
-    return Remedy(patch, f"{TIMES} times the time per step", "fewer steps for the same tokens")
+    larger = changed(run, {key: new for key, (_, new) in patch.items()})
+    return Remedy(
+        patch, f"{TIMES} times the time per step: {anew(run, larger)}", "fewer steps for the same tokens"
+    )
 
 
 def without(run: Run) -> Run | None:
     """The same run with its accumulation multiplied by four until no noise is left to speak of."""
-    from ..derive import changed
-
     size = tokens_per_step(run)
     if size is None or size >= ENOUGH:
         return None

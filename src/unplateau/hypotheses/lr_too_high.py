@@ -22,7 +22,7 @@ from ..run import Fact, Run
 from ..state import after_start
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._rates import Rates, rates_of
-from ._say import against, finding, pro, state_of
+from ._say import against, anew, finding, pro, state_of
 from ._schedule import lr_curve, rescheduled
 
 NAME = "lr-too-high"
@@ -49,7 +49,7 @@ def test(run: Run) -> Finding:
     probability = _probability(rates, held)
     old = rates.peak
     new = float(f"{min(old / 3, rates.high):.1g}")
-    remedy = Remedy({"peak_lr": (old, new)}, "a fresh run", "low: slower at first if the cause is another")
+    remedy = Remedy({"peak_lr": (old, new)}, anew(run), "low: slower at first if the cause is another")
     return finding(NAME, probability, evidence, stake=STAKE, remedy=remedy, missing=PROBE)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from ..run import Run
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._rates import Rates, rates_of
-from ._say import against, finding, pro, state_of
+from ._say import against, anew, finding, pro, state_of
 from .lr_too_high import PROBE as _PROBE
 from .lr_too_high import without as at_the_rules
 
@@ -44,7 +44,7 @@ def test(run: Run) -> Finding:
         evidence.append(slow)
     remedy = Remedy(
         {"peak_lr": (rates.peak, float(f"{rates.low:.1g}"))},
-        "a fresh run",
+        anew(run),
         "some: may be unstable without warm-up",
     )
     probability = _probability(rates, slow, steady=state_of(run).verdict not in ("rising", "diverged"))

@@ -21,7 +21,7 @@ import numpy as np
 from ..run import Fact, Run
 from ..units import count
 from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import against, finding, pro
+from ._say import against, anew, finding, pro
 from ._spikes import noise_of
 from ._start import FRESH, losses, resumes, scratch, tamed
 
@@ -118,7 +118,9 @@ def _length(run: Run) -> int:
 def _remedy(run: Run) -> Remedy:
     steps = _length(run)
     patch = {"warmup_steps": (run.get("warmup_steps"), steps)}
-    return Remedy(patch, f"a new run; {steps:,} steps are slower", "none", "or lower the peak rate")
+    return Remedy(
+        patch, f"{anew(run)}; its first {steps:,} steps are slower", "none", "or lower the peak rate"
+    )
 
 
 def without(run: Run) -> Run | None:

@@ -95,7 +95,11 @@ def _remedy(dropout: float, decay: float, smoothing: float) -> Remedy:
         patch["weight_decay"] = (decay, 0.1)
     if smoothing > 0:
         patch["label_smoothing"] = (smoothing, 0.0)
-    return Remedy(patch, "can branch from a checkpoint", "watch val - train: bring it back if the gap grows")
+    return Remedy(
+        patch,
+        "none per step; can branch from a checkpoint",
+        "watch val - train: bring it back if the gap grows",
+    )
 
 
 def without(run: Run) -> Run | None:
