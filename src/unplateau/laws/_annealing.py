@@ -24,6 +24,7 @@ DROPS = 64  # groups that the drops of the rate are gathered in
 AGE = 0.5  # tau: the time scale of letting go grows with its root (benchmarks/laws/schedule.py)
 START = 1e4  # s0: full-rate steps at which C is meant
 TINY = 1e-30
+JUMP = 0.005  # share of the peak
 FLAT = 1e-9  # share of the peak; a rate that moves less is constant
 
 
@@ -46,7 +47,7 @@ class Path:
         corners = [v for f in fields(schedule) if isinstance(v := getattr(schedule, f.name), int)]  # type: ignore[arg-type]
         if hasattr(schedule, "decay"):
             corners.append(schedule.steps - schedule.decay)  # type: ignore[attr-defined]
-        sharp = [c + d for c in corners for d in (-1, 0, 1)]
+        sharp = [c + d for c in corners for d in (-1, 0, 1)] + jumps_of(schedule)
         places = np.concatenate([np.linspace(0, last, NODES), np.geomspace(1, max(last, 2), EARLY), sharp])
         t = np.unique(np.clip(places, 0, last).astype(np.int64)).astype(float)
         eta = np.array([schedule(int(step)) for step in t]) / (peak or schedule.peak)
@@ -82,6 +83,13 @@ class Path:
         at = np.bincount(place, size * middle) / np.bincount(place, size)
         freed = [np.bincount(place, self.eta[moved] ** p - self.eta[moved + 1] ** p) for p in powers]
         return at, np.stack(freed)
+
+
+def jumps_of(schedule: Schedule) -> list[int]:
+    """Both ends of each place where a recorded rate changes at once."""
+    at, rate = getattr(schedule, "at", ()), getattr(schedule, "lr", ())
+    moved = np.flatnonzero(np.abs(np.diff(rate)) > JUMP * schedule.peak) if len(at) > 1 else []
+    return [int(at[i + side]) for i in moved for side in (0, 1)]
 
 
 def released(path: Path, step: ArrayLike, kappa: float, rates: Floats, powers: Floats) -> Floats:

@@ -32,6 +32,7 @@ LEAST = 8  # points after the start; seven parameters and a scatter
 EARLY = 0.08  # share of the steps that is left out: the law is one of the end (docs/LOG.md)
 WARM = 1.5  # warm-ups; before that the rate has done nothing yet
 POINTS = 110  # that the curve is averaged into
+JUMP = 0.05  # share of the peak between two points: no mean is taken across it
 SPIKE = 6.0  # sd above the median of its neighbours: a spike is no part of the trend
 NEIGHBOURS = 5
 SAME = 0.01  # share of the peak; two histories of the rate that differ by less are one
@@ -154,7 +155,8 @@ def averaged(curve: Curve, noise: float, path: Path) -> Observed:
     """At most ``POINTS`` means of neighbouring points, as many in each."""
     if len(curve) <= POINTS:
         return Observed(path, curve.step.astype(float), curve.value, noise)
-    first = np.linspace(0, len(curve), POINTS, endpoint=False).astype(int)
+    jumps = np.flatnonzero(np.abs(np.diff(path.eta_at(curve.step))) > JUMP) + 1
+    first = np.unique(np.append(np.linspace(0, len(curve), POINTS, endpoint=False).astype(int), jumps))
     count = np.diff(np.append(first, len(curve)))
     step, loss = (np.add.reduceat(x.astype(float), first) / count for x in (curve.step, curve.value))
     return Observed(path, step, loss, noise / float(np.sqrt(count.mean())))
@@ -174,7 +176,11 @@ def prior(peak: float, optimizer: str | None = None) -> Prior:
     The noise that annealing lets go grows with Adam's peak, within the range of peaks that was seen; the peak of
     another optimiser says nothing.
     """
-    told = known()
+    return prior_of(known(), peak, optimizer)
+
+
+def prior_of(told: Mapping[str, Sequence[float]], peak: float, optimizer: str | None = None) -> Prior:
+    """``prior`` from the numbers of ``schedule.json``, or of another fit of them."""
     size, power, spread, lowest, highest = told["B"]
     if optimizer is None or optimizer.lower() in ADAM:
         size *= (min(max(peak, lowest), highest) / 1e-3) ** power
