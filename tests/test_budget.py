@@ -146,6 +146,14 @@ class TestTheBudget:
         assert as_planned(found.outlook) is None
         assert all(f.effect is None for f in found.findings)
 
+    def test_is_unexplained_where_the_law_would_have_a_floor_below_zero(self):
+        step = np.arange(1, 41) * 500
+        straight = Curve(step, 10.0 - 1.5 * np.log(step / 500), "nats")  # no power law levels off like this
+        found = diagnose(Run("straight", "table", {"val_loss": straight}).with_facts(max_steps=Fact(10**6)))
+
+        assert found.budget.rows == ()
+        assert found.planned is None
+
     def test_states_none_for_a_loss_of_an_unknown_unit(self):
         run = healthy_run(0)
         run = replace(run, series={n: replace_unit(c) for n, c in run.series.items()})

@@ -17,6 +17,7 @@ from .state import State, judged
 
 NATS = "nats"
 JUDGED = ("falling", "slowing", "flat", "rising")  # verdicts on curves that a law can be asked about
+HALF, FEW = 0.5, 0.05  # shares of draws below zero: the law is out of its range, its forecast is
 OPEN = ("supported", "undecided")  # verdicts that leave a cause something to cost
 #: how a step's tokens are cut into micro-batches: no loss follows from it while the step stays as large
 CUTS = ("batch_size", "gradient_accumulation_steps", "world_size")
@@ -65,7 +66,14 @@ def outlook_of(run: Run, state: State) -> Outlook | None:
         known = outlook(run)
     except ValueError:
         return None
-    return known if np.isfinite(known.level).all() else None
+    return known if np.isfinite(known.level).all() and _in_range(known) else None
+
+
+def _in_range(known: Outlook) -> bool:
+    """False where the floor more likely than not lies below zero: no loss does, so the law is not one of this curve."""
+    trend = known.fitted[known.trend]
+    floor = trend.parts(known.run)[FLOOR] if isinstance(trend, Parted) else known.level
+    return bool(np.mean(floor < 0) < HALF)
 
 
 def budget(run: Run, state: State, known: Outlook | None, causes: Mapping[str, Hypothesis]) -> Budget | None:
@@ -212,5 +220,6 @@ def as_planned(known: Outlook | None) -> tuple[int, Estimate] | None:
     end = None if known is None else known.run.get("planned_end")
     if known is None or not end or int(end) < int(known.run.get("steps_done") or 0):
         return None
-    loss = _estimate(known.loss(known.run, int(end)))
+    draws = known.loss(known.run, int(end))
+    loss = _estimate(draws) if np.mean(draws < 0) < FEW else None
     return None if loss is None else (int(end), loss)
