@@ -334,7 +334,8 @@ def moments(
         prior = believed(origin, peak)
         found = fit(list(curves), prior)
         values = parameters(found)
-        values["G"] = values["G"] / prior.B[0]
+        values["G"] = values["G"] / values["B"]
+        values["B"] = np.log(np.maximum(values["B"], 1e-3))
         told[origin].append({n: (float(v.mean()), float(v.var())) for n, v in values.items()})
         sizes.append((origin, peak, float(values["B"].mean()), float(values["B"].var())))
     new = {}
@@ -369,37 +370,14 @@ def sized(sizes: Sequence[tuple[str, float, float, float]]) -> list[float]:
     The power is that of the law of Luo et al. for how B grows, .3 to .6 in their fits and in SCIENCE.md section 2 (.303),
     fitted here where two origins of Adam's are there, else .4.
     """
-    origins = {origin for origin, *_ in sizes}
-    x = {(o, p): [] for o, p, *_ in sizes}
-    for origin, peak, mean, _ in sizes:
-        x[origin, peak].append(mean)
-    adam = [(np.log(p / 1e-3), np.log(np.mean(v))) for (o, p), v in x.items() if o in ADAM]
-    power = POWER
-    if len({o for o in origins if o in ADAM}) > 1:
-        power = float(np.polyfit(*np.array(adam).T, 1)[0])
-    base = [
-        np.mean(
-            [
-                np.log(np.mean(v)) - (power * np.log(p / 1e-3) if o in ADAM else 0.0)
-                for (o, p), v in x.items()
-                if o == name
-            ]
-        )
-        for name in origins
-    ]
-    middle = float(np.mean(base))
-    off = [
-        np.mean(
-            [
-                (mean / np.exp(middle + (power * np.log(p / 1e-3) if o in ADAM else 0.0)) - 1) ** 2
-                + var / np.exp(2 * middle)
-                for o, p, mean, var in sizes
-                if o == name
-            ]
-        )
-        for name in origins
-    ]
-    return [float(np.exp(middle)), power, float(np.sqrt(np.mean(off))), *RANGE]
+    origins = sorted({origin for origin, *_ in sizes})
+    rates = {(o, p): np.mean([m for a, b, m, _ in sizes if (a, b) == (o, p)]) for o, p, *_ in sizes}
+    adam = np.array([(np.log(p / 1e-3), mean) for (o, p), mean in rates.items() if o in ADAM])
+    power = float(np.polyfit(*adam.T, 1)[0]) if len(set(origins) & set(ADAM)) > 1 else POWER
+    above = [(o, mean - (power * np.log(p / 1e-3) if o in ADAM else 0.0), var) for o, p, mean, var in sizes]
+    middle = float(np.mean([np.mean([m for a, m, _ in above if a == o]) for o in origins]))
+    spread = [np.mean([(m - middle) ** 2 + var for a, m, var in above if a == o]) for o in origins]
+    return [float(np.exp(middle)), power, float(np.sqrt(np.mean(spread))), *RANGE]
 
 
 POWER = 0.4
@@ -426,7 +404,14 @@ def learnt(origins: tuple[str, ...]) -> dict[str, list[float]]:
     )
     for _ in range(ROUNDS):
         told = trusted(moments(groups, believed(told)))
-    return told
+    return widened(told, len(origins))
+
+
+def widened(told: dict[str, list[float]], origins: int) -> dict[str, list[float]]:
+    """For a run of an origin that was not seen: spreads known from few origins are themselves in doubt (Student's t)."""
+    wider = float(np.sqrt((origins + 1) / (origins - 1)))
+    told = told | {n: [told[n][0], told[n][1] * wider] for n in ("a", "A", "G", "C", "p", "kappa")}
+    return told | {"B": [*told["B"][:2], told["B"][2] * wider, *told["B"][3:]]}
 
 
 def main() -> None:

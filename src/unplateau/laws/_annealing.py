@@ -88,7 +88,7 @@ class Path:
 def jumps_of(schedule: Schedule) -> list[int]:
     """Both ends of each place where a recorded rate changes at once."""
     at, rate = getattr(schedule, "at", ()), getattr(schedule, "lr", ())
-    moved = np.flatnonzero(np.abs(np.diff(rate)) > JUMP * schedule.peak) if len(at) > 1 else []
+    moved = np.flatnonzero(np.abs(np.diff(rate)) > JUMP * schedule.peak)
     return [int(at[i + side]) for i in moved for side in (0, 1)]
 
 

@@ -25,6 +25,7 @@ LINEAR = 4  # parameters that the loss is linear in: L0, A, B, G
 POSITIVE = (1, 2)  # of them: A and B
 PROBIT = 1.702  # the logistic curve of this slope is the normal's, to .01
 TRIES = 8
+PIECE = 0.6  # of the gap between pieces: their sum is then log-normal to some percent
 KAPPA = 0.7  # of the clock that the drift and the strays run on
 #: places of the grid, in sd of the prior
 PLACES = {
@@ -32,6 +33,7 @@ PLACES = {
     "C": np.linspace(-2.0, 2.0, 7),
     "p": np.linspace(-1.5, 1.5, 4),
     "kappa": np.linspace(-1.8, 1.8, 7),
+    "B": np.linspace(-2.0, 2.0, 5),
 }
 POWERS = (0.2, 1.5)  # of a rate: nothing in between is out of question
 AHEAD = 4.0  # natural logs of S beyond the data that the drift has knots for
@@ -45,7 +47,9 @@ class Prior:
 
     a: tuple[float, float]  # ln of the exponent: mean, sd
     A: tuple[float, float]  # nats that endless data would win at the end of the curve: mean, sd
-    B: tuple[float, float]  # nats that annealing from the full rate lets go in the end: mean, sd
+    B: tuple[
+        float, float
+    ]  # nats that annealing from the full rate lets go in the end: median, sd of its logarithm
     G: tuple[float, float]  # how much more of it there is an e-fold of S later: share of B's mean
     C: tuple[float, float]  # ln of the rate of letting go
     p: tuple[float, float]  # the power of the rate that its noise goes with
@@ -79,21 +83,18 @@ class Grid:
     a: Floats
     C: Floats
     p: Floats
-    log_weight: Floats  # shape (kappa, a, C, p)
+    B: Floats  # medians of the pieces that its log-normal prior is made of
+    log_weight: Floats  # shape (kappa, a, C, p, B)
 
     @classmethod
     def of(cls, prior: Prior) -> Grid:
         at = {name: mean + sd * PLACES[name] for name, (mean, sd) in prior.shapes.items()}
-        order = ("kappa", "a", "C", "p")
+        order = ("kappa", "a", "C", "p", "B")
         weight = sum(-(x**2) / 2 for x in np.meshgrid(*(PLACES[name] for name in order), indexing="ij"))
         powers = {name: np.clip(at[name], *POWERS) for name in ("kappa", "p")}
-        return cls(
-            powers["kappa"],
-            np.exp(at["a"]),
-            np.exp(at["C"]),
-            powers["p"],
-            weight - np.log(np.exp(weight).sum()),
-        )
+        sizes = prior.B[0] * np.exp(prior.B[1] * PLACES["B"])
+        weight = weight - np.log(np.exp(weight).sum())
+        return cls(powers["kappa"], np.exp(at["a"]), np.exp(at["C"]), powers["p"], sizes, weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class Posterior:
     first: Observed
     ends: Floats  # S at the end of the first curve, one for each value of kappa
     grid: Grid
-    cell: NDArray[np.int64]  # shape (DRAWS, 4): places in the grid
+    cell: NDArray[np.int64]  # shape (DRAWS, 5): places in the grid
     knots: Floats
     coef: Floats
     strays: Floats  # shape (n of the first curve, DRAWS): weights of its ``own`` process
@@ -183,9 +184,8 @@ def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
     root = np.linalg.cholesky(base + ramps @ ramps.T)
     ends = np.array([float(first.path.progress_at(first.step[-1], k)) for k in grid.kappa])
     powers, gone, later = _features(curves, grid, ends)
-    mean = np.array([first.loss[-1] - prior.A[0], prior.A[0], prior.B[0], prior.G[0] * prior.B[0]])
-    precision = np.array([prior.L0, prior.A[1], prior.B[1], prior.G[1] * prior.B[0]]) ** -2.0
-    fits = _fits(root, y, (powers, gone, later), (mean, precision))
+    pieces = believed(prior, grid, float(first.loss[-1]))
+    fits = _fits(root, y, (powers, gone, later), pieces)
     log_weight = fits + grid.log_weight
     if not np.isfinite(top := float(log_weight.max())):
         raise ValueError("no law of a falling loss fits")
@@ -198,8 +198,9 @@ def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
     rr, ry = ramps.T @ inverse @ ramps, ramps.T @ (inverse @ y)
     mine = np.linalg.inv(base[: len(first.loss), : len(first.loss)])
     cells, which = np.unique(cell, axis=0, return_inverse=True)
-    for i, (k, a, c, b) in enumerate(cells):
-        x = np.column_stack([np.ones(len(y)), powers[k, a], -gone[k, c, b], -later[k, c, b]])
+    for i, (k, a, c, p, b) in enumerate(cells):
+        mean, precision = pieces[b]
+        x = np.column_stack([np.ones(len(y)), powers[k, a], -gone[k, c, p], -later[k, c, p]])
         weighted = x.T @ inverse
         h = np.block(
             [
@@ -217,6 +218,17 @@ def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
     return Posterior(prior, first, ends, grid, cell, knots, coef, strays, mine, evidence)
 
 
+def believed(prior: Prior, grid: Grid, loss: float) -> list[tuple[Floats, Floats]]:
+    """Means and precisions of L0, A, B and G for each piece of B's log-normal; ``loss``: where the curve ends."""
+    gap = float(PLACES["B"][1] - PLACES["B"][0])
+    pieces = []
+    for size in grid.B:
+        sd = PIECE * gap * prior.B[1] * size
+        mean = np.array([loss - prior.A[0], prior.A[0], size, prior.G[0] * size])
+        pieces.append((mean, np.array([prior.L0, prior.A[1], sd, prior.G[1] * size]) ** -2.0))
+    return pieces
+
+
 def _features(curves: Sequence[Observed], grid: Grid, ends: Floats) -> tuple[Floats, Floats, Floats]:
     """(S/S_end)^-a, shape (kappa, a, n), and R and R log(S/S_end), shape (kappa, C, p, n), of all points."""
     powers, gone, later = [], [], []
@@ -229,14 +241,14 @@ def _features(curves: Sequence[Observed], grid: Grid, ends: Floats) -> tuple[Flo
 
 
 def _fits(
-    root: Floats, y: Floats, features: tuple[Floats, Floats, Floats], believed: tuple[Floats, Floats]
+    root: Floats, y: Floats, features: tuple[Floats, Floats, Floats], pieces: Sequence[tuple[Floats, Floats]]
 ) -> Floats:
-    """Log evidence of the data in each cell, shape (kappa, a, C, p), times the chance that A and B are positive.
+    """Log evidence of the data in each cell, shape (kappa, a, C, p, B), times the chance that A and B are positive.
 
     Least squares for the four linear parameters in every cell at once: the Gram matrix of each cell is put together
     from inner products that many cells share.
     """
-    (powers, *gone), (mean, precision) = features, believed
+    powers, *gone = features
     n, (k, a), (c, p) = len(y), powers.shape[:2], gone[0].shape[1:3]
     flat = [powers.reshape(-1, n).T, *(-g.reshape(-1, n).T for g in gone)]
     white = np.linalg.solve(root, np.column_stack([np.ones(n), y, *flat]))
@@ -250,16 +262,20 @@ def _fits(
         right[..., i] = np.einsum("n,nkar->kar", wy, left)
         for j, other in enumerate(columns[: i + 1]):
             gram[..., i, j] = gram[..., j, i] = _inner(left, other)
-    gram += np.diag(precision)
-    right += precision * mean
-    spread = np.linalg.inv(gram)
-    best = np.einsum("...ij,...j->...i", spread, right)
-    found = 0.5 * (right * best).sum(-1) - 0.5 * np.linalg.slogdet(gram)[1]
-    constant = 0.5 * (wy @ wy + (mean * precision * mean).sum() - np.log(precision).sum())
-    constant += float(np.log(np.diag(root)).sum()) + n / 2 * np.log(2 * np.pi)
+    told = np.stack([_evidence(gram, right, *piece) for piece in pieces], axis=-1)
+    told -= 0.5 * (wy @ wy) + float(np.log(np.diag(root)).sum()) + n / 2 * np.log(2 * np.pi)
+    return np.asarray(told.reshape(k, a, c, p, len(pieces)))
+
+
+def _evidence(gram: Floats, right: Floats, mean: Floats, precision: Floats) -> Floats:
+    """Log of the integral over the linear parameters under a normal prior, but for what all cells share."""
+    spread = np.linalg.inv(gram + np.diag(precision))
+    side = right + precision * mean
+    best = np.einsum("...ij,...j->...i", spread, side)
+    found = 0.5 * (side * best).sum(-1) + 0.5 * np.linalg.slogdet(spread)[1]
     for i in POSITIVE:
         found = found - np.log1p(np.exp(-PROBIT * best[..., i] / np.sqrt(spread[..., i, i])))
-    return np.asarray((found - constant).reshape(k, a, c, p))
+    return np.asarray(found - 0.5 * ((mean * precision * mean).sum() - np.log(precision).sum()))
 
 
 def _positive(mean: Floats, low: Floats, rng: np.random.Generator, count: int) -> Floats:
@@ -282,7 +298,7 @@ def _inner(left: Floats, right: Floats) -> Floats:
 
 
 def _pick(log_weight: Floats) -> NDArray[np.int64]:
-    """Cells by their weight, evenly drawn, in random order; shape (DRAWS, 4)."""
+    """Cells by their weight, evenly drawn, in random order; shape (DRAWS, 5)."""
     rng = np.random.default_rng(0)
     weight = np.exp(log_weight - log_weight.max()).ravel()
     places = (np.arange(DRAWS) + rng.random()) / DRAWS
@@ -299,10 +315,10 @@ def drawn(
     weight = np.exp(grid.log_weight).ravel()
     cell = np.unravel_index(rng.choice(weight.size, p=weight / weight.sum()), grid.log_weight.shape)
     kappa, a, c, power = (
-        float(values[i]) for values, i in zip((grid.kappa, grid.a, grid.C, grid.p), cell, strict=True)
+        float(values[i]) for values, i in zip((grid.kappa, grid.a, grid.C, grid.p), cell[:4], strict=True)
     )
-    data, noise = (abs(rng.normal(*pair)) for pair in (prior.A, prior.B))
-    growth = rng.normal(*prior.G) * prior.B[0]
+    data, noise = abs(rng.normal(*prior.A)), float(np.exp(rng.normal(np.log(prior.B[0]), prior.B[1])))
+    growth = rng.normal(*prior.G) * noise
     s = path.progress_at(step, kappa) / path.progress_at(end, kappa)
     gone = released(path, step, kappa, np.array([c]), np.array([power]))[0, 0]
     u = np.log(path.progress_at(step, KAPPA) / path.progress_at(end, KAPPA))

@@ -186,7 +186,7 @@ def prior_of(told: Mapping[str, Sequence[float]], peak: float, optimizer: str | 
         size *= (min(max(peak, lowest), highest) / 1e-3) ** power
     pairs = {n: (told[n][0], told[n][1]) for n in ("a", "A", "G", "C", "p", "kappa", "stray")}
     scalars = {n: told[n][0] for n in ("L0", "bend", "memory")}
-    return Prior(**pairs, B=(size, spread * size), **scalars)  # type: ignore[arg-type]
+    return Prior(**pairs, B=(size, spread), **scalars)  # type: ignore[arg-type]
 
 
 def world(seed: int) -> World:
