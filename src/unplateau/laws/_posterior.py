@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import DRAWS
-from ._annealing import Path, released
+from ._annealing import START, Path, released
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +46,8 @@ class Prior:
     """What is believed of a run before its curve is seen; benchmarks/laws/schedule.py fits it. Nats, or logs."""
 
     a: tuple[float, float]  # ln of the exponent: mean, sd
-    A: tuple[float, float]  # nats that endless data would win at the end of the curve: mean, sd
+    A: tuple[float, float]  # nats that endless data would win after ``START`` full-rate steps: mean, sd
+    fade: float  # the power of S that they fall with, from run to run
     B: tuple[
         float, float
     ]  # nats that annealing from the full rate lets go in the end: median, sd of its logarithm
@@ -166,6 +167,11 @@ def stray(prior: Prior, eta: Floats) -> Floats:
     return np.asarray(np.hypot(prior.stray[0], prior.stray[1] * (1.0 - np.minimum(eta, 1.0))))
 
 
+def faded(prior: Prior, end: float) -> float:
+    """How much more than after ``START`` full-rate steps endless data would win after ``end``: runs of few steps have more to learn."""
+    return float((end / START) ** -prior.fade)
+
+
 def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
     """The posterior given the curves of one or more runs of one model; ``curves[0]`` is the one to go on with."""
     first, grid = curves[0], Grid.of(prior)
@@ -184,7 +190,7 @@ def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
     root = np.linalg.cholesky(base + ramps @ ramps.T)
     ends = np.array([float(first.path.progress_at(first.step[-1], k)) for k in grid.kappa])
     powers, gone, later = _features(curves, grid, ends)
-    pieces = believed(prior, grid, float(first.loss[-1]))
+    pieces = believed(prior, grid, float(first.loss[-1]), end)
     fits = _fits(root, y, (powers, gone, later), pieces)
     log_weight = fits + grid.log_weight
     if not np.isfinite(top := float(log_weight.max())):
@@ -218,14 +224,15 @@ def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
     return Posterior(prior, first, ends, grid, cell, knots, coef, strays, mine, evidence)
 
 
-def believed(prior: Prior, grid: Grid, loss: float) -> list[tuple[Floats, Floats]]:
-    """Means and precisions of L0, A, B and G for each piece of B's log-normal; ``loss``: where the curve ends."""
+def believed(prior: Prior, grid: Grid, loss: float, end: float) -> list[tuple[Floats, Floats]]:
+    """Means and precisions of L0, A, B and G for each piece of B's log-normal; ``loss``, ``end``: where the curve ends."""
+    data, spread = (value * faded(prior, end) for value in prior.A)
     gap = float(PLACES["B"][1] - PLACES["B"][0])
     pieces = []
     for size in grid.B:
         sd = PIECE * gap * prior.B[1] * size
-        mean = np.array([loss - prior.A[0], prior.A[0], size, prior.G[0] * size])
-        pieces.append((mean, np.array([prior.L0, prior.A[1], sd, prior.G[1] * size]) ** -2.0))
+        mean = np.array([loss - data, data, size, prior.G[0] * size])
+        pieces.append((mean, np.array([prior.L0, spread, sd, prior.G[1] * size]) ** -2.0))
     return pieces
 
 
@@ -317,7 +324,8 @@ def drawn(
     kappa, a, c, power = (
         float(values[i]) for values, i in zip((grid.kappa, grid.a, grid.C, grid.p), cell[:4], strict=True)
     )
-    data, noise = abs(rng.normal(*prior.A)), float(np.exp(rng.normal(np.log(prior.B[0]), prior.B[1])))
+    more = faded(prior, float(path.progress_at(end, KAPPA)))
+    data, noise = abs(rng.normal(*prior.A)) * more, float(np.exp(rng.normal(np.log(prior.B[0]), prior.B[1])))
     growth = rng.normal(*prior.G) * noise
     s = path.progress_at(step, kappa) / path.progress_at(end, kappa)
     gone = released(path, step, kappa, np.array([c]), np.array([power]))[0, 0]
