@@ -501,10 +501,11 @@ def table() -> list[dict]:
                 "left_out": "origin",
             }
         )
-    for known, words in WORDS.items():
-        for origin in ORIGINS:
-            if found := [r for r in results() if r.trial.known == known and r.trial.origin == origin]:
-                lines.append(_line(words, known, origin, found))
+    grouped: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for one in results():
+        grouped[one.trial.known, one.trial.origin].append(one)
+    places = [(known, origin) for known in WORDS for origin in ORIGINS if grouped[known, origin]]
+    lines += [_line(WORDS[known], known, origin, grouped[known, origin]) for known, origin in places]
     every = results()
     covered = float(np.mean([r.hit for r in every]))
     error = float(np.mean([abs(r.error) for r in every]))
