@@ -117,13 +117,9 @@ def _laws(found: Measured) -> list[Bar]:
         Bar(f"errors of the {law} law", "", "not measured", None) for law in WITH_BARS if law not in measured
     ]
     for law in sorted(measured):
-        scored = [r for r in found.laws if r.law == law and r.coverage is not None]
-        if n := sum(r.n for r in scored):
-            share = sum(r.n * (r.coverage or 0.0) for r in scored) / n
-            title = f"90 % intervals that hold the truth, {law} law"
-            rows.append(
-                Bar(title, "80 to 97 %", percent(round(share * n), n), COVERS[0] <= share <= COVERS[1])
-            )
+        if (told := forecasts.covered([r for r in found.laws if r.law == law])) is not None:
+            met = COVERS[0] <= told[0] <= COVERS[1]
+            rows.append(Bar(f"90 % intervals that hold the truth, {law} law", "80 to 97 %", told[1], met))
     return rows
 
 

@@ -158,6 +158,18 @@ def test_a_handful_of_simulated_runs_fills_the_page():
     assert accuracy.reliability_plot(found).startswith("<svg")
 
 
+def test_predictions_that_a_row_pools_are_not_counted_twice():
+    given = [("50 %", 4, 0.5), ("75 %", 4, 1.0), (forecasts.POOLED, 8, 0.75)]
+    found = [
+        forecasts.row("schedule", {"what": w, "ours": 0.02, "bar": None, "n": n, "coverage": c})
+        for w, n, c in given
+    ]
+
+    assert forecasts.covered(found) == (0.75, "75 % (6 of 8); by row 50 to 100 %")
+    assert forecasts.covered(found[:2]) == (0.75, "75 % (6 of 8); by row 50 to 100 %")
+    assert forecasts.covered([]) is None
+
+
 def test_a_row_of_a_law_that_lacks_a_key_is_refused():
     with pytest.raises(KeyError):
         forecasts.row("schedule", {"what": "a protocol", "ours": 0.02, "n": 3})

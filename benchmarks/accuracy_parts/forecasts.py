@@ -13,6 +13,7 @@ from .judge import ROOT, each
 from .page import number, percent, table
 
 FOLDER = ROOT / "benchmarks" / "laws"
+POOLED = "all of these"  # what a row is called that pools those before it
 COVERS = (0.80, 0.97)  # the bar: share of curves that lie in their 90 % intervals
 
 
@@ -71,6 +72,23 @@ def row(law: str, given: dict[str, Any]) -> Row:
         coverage=given.get("coverage"),
         left_out=given.get("left_out", ""),
     )
+
+
+def covered(found: Sequence[Row]) -> tuple[float, str] | None:
+    """Share of one law's predictions in their intervals, and that in words; None where none was scored.
+
+    By the pooled row, where there is one; the words tell the lowest and highest row, since families differ.
+    """
+    scored = [r for r in found if r.coverage is not None and r.n]
+    apart = [r for r in scored if r.what != POOLED]
+    pool = [r for r in scored if r.what == POOLED] or apart
+    if not pool:
+        return None
+    n = sum(r.n for r in pool)
+    share = sum(r.n * (r.coverage or 0.0) for r in pool) / n
+    rows = [r.coverage or 0.0 for r in apart] or [share]
+    low, high = 100 * min(rows), 100 * max(rows)
+    return share, f"{percent(round(share * n), n)}; by row {low:.0f} to {high:.0f} %"
 
 
 def shown(found: Sequence[Row]) -> str:
