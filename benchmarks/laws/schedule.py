@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from unplateau.curve import Curve
 from unplateau.laws import schedule as law
+from unplateau.laws._annealing import START
 from unplateau.laws._annealing import Path as RatePath
-from unplateau.laws._posterior import KAPPA, Observed, Posterior, Prior, faded, fit
+from unplateau.laws._posterior import Observed, Posterior, Prior, fit
 from unplateau.run import Fact, Run, Schedule
 from unplateau.schedules.constant import Constant
 from unplateau.schedules.cosine import Cosine
@@ -51,7 +52,7 @@ ROUNDS = 3
 #: what every round starts from: wide, so that the runs speak
 WIDE = Prior(
     a=(-0.6, 0.4), A=(0.3, 0.3), B=(0.2, 0.12), G=(0.0, 0.1), C=(-4.0, 1.0), p=(0.85, 0.2), kappa=(0.75, 0.2),
-    fade=0.2, L0=1.0, bend=0.02, stray=(0.002, 0.006), memory=0.5,
+    L0=1.0, bend=0.02, stray=(0.002, 0.006), memory=0.5,
 )  # fmt: skip
 
 
@@ -335,7 +336,7 @@ def moments(
         found = fit(list(curves), prior)
         values = parameters(found)
         values["G"] = values["G"] / values["B"]
-        values["A"] = values["A"] / faded(prior, float(curves[0].path.progress_at(curves[0].step[-1], KAPPA)))
+        values["A"] = values["A"] * (found.ends[found.cell[:, 0]] / START) ** np.exp(values["a"])
         values["B"] = np.log(np.maximum(values["B"], 1e-3))
         told[origin].append({n: (float(v.mean()), float(v.var())) for n, v in values.items()})
         sizes.append((origin, peak, float(values["B"].mean()), float(values["B"].var())))
@@ -392,7 +393,6 @@ def trusted(told: dict[str, list[float]]) -> dict[str, list[float]]:
         "L0": [WIDE.L0],
         "bend": [WIDE.bend],
         "memory": [WIDE.memory],
-        "fade": [WIDE.fade],
     }
 
 

@@ -47,7 +47,6 @@ class Prior:
 
     a: tuple[float, float]  # ln of the exponent: mean, sd
     A: tuple[float, float]  # nats that endless data would win after ``START`` full-rate steps: mean, sd
-    fade: float  # the power of S that they fall with, from run to run
     B: tuple[
         float, float
     ]  # nats that annealing from the full rate lets go in the end: median, sd of its logarithm
@@ -167,11 +166,6 @@ def stray(prior: Prior, eta: Floats) -> Floats:
     return np.asarray(np.hypot(prior.stray[0], prior.stray[1] * (1.0 - np.minimum(eta, 1.0))))
 
 
-def faded(prior: Prior, end: float) -> float:
-    """How much more than after ``START`` full-rate steps endless data would win after ``end``: runs of few steps have more to learn."""
-    return float((end / START) ** -prior.fade)
-
-
 def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
     """The posterior given the curves of one or more runs of one model; ``curves[0]`` is the one to go on with."""
     first, grid = curves[0], Grid.of(prior)
@@ -190,7 +184,7 @@ def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
     root = np.linalg.cholesky(base + ramps @ ramps.T)
     ends = np.array([float(first.path.progress_at(first.step[-1], k)) for k in grid.kappa])
     powers, gone, later = _features(curves, grid, ends)
-    pieces = believed(prior, grid, float(first.loss[-1]), end)
+    pieces = believed(prior, grid, float(first.loss[-1]), ends)
     fits = _fits(root, y, (powers, gone, later), pieces)
     log_weight = fits + grid.log_weight
     if not np.isfinite(top := float(log_weight.max())):
@@ -205,7 +199,7 @@ def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
     mine = np.linalg.inv(base[: len(first.loss), : len(first.loss)])
     cells, which = np.unique(cell, axis=0, return_inverse=True)
     for i, (k, a, c, p, b) in enumerate(cells):
-        mean, precision = pieces[b]
+        mean, precision = (side[k, a, 0] for side in pieces[b])
         x = np.column_stack([np.ones(len(y)), powers[k, a], -gone[k, c, p], -later[k, c, p]])
         weighted = x.T @ inverse
         h = np.block(
@@ -224,15 +218,21 @@ def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
     return Posterior(prior, first, ends, grid, cell, knots, coef, strays, mine, evidence)
 
 
-def believed(prior: Prior, grid: Grid, loss: float, end: float) -> list[tuple[Floats, Floats]]:
-    """Means and precisions of L0, A, B and G for each piece of B's log-normal; ``loss``, ``end``: where the curve ends."""
-    data, spread = (value * faded(prior, end) for value in prior.A)
+def believed(prior: Prior, grid: Grid, loss: float, ends: Floats) -> list[tuple[Floats, Floats]]:
+    """Means and precisions of L0, A, B and G for each piece of B's log-normal, each of shape (kappa, a, 1, 4).
+
+    ``loss``: where the curve ends; ``ends``: S there, by kappa. A run that has come less far has more to learn, as
+    the law itself says.
+    """
+    more = (ends[:, None] / START) ** -grid.a[None, :]
     gap = float(PLACES["B"][1] - PLACES["B"][0])
     pieces = []
     for size in grid.B:
         sd = PIECE * gap * prior.B[1] * size
-        mean = np.array([loss - data, data, size, prior.G[0] * size])
-        pieces.append((mean, np.array([prior.L0, spread, sd, prior.G[1] * size]) ** -2.0))
+        still = np.full_like(more, 1.0)
+        mean = [loss - prior.A[0] * more, prior.A[0] * more, size * still, prior.G[0] * size * still]
+        spread = [prior.L0 * still, prior.A[1] * more, sd * still, prior.G[1] * size * still]
+        pieces.append((np.stack(mean, axis=-1)[:, :, None], np.stack(spread, axis=-1)[:, :, None] ** -2.0))
     return pieces
 
 
@@ -276,13 +276,13 @@ def _fits(
 
 def _evidence(gram: Floats, right: Floats, mean: Floats, precision: Floats) -> Floats:
     """Log of the integral over the linear parameters under a normal prior, but for what all cells share."""
-    spread = np.linalg.inv(gram + np.diag(precision))
+    spread = np.linalg.inv(gram + precision[..., None] * np.eye(LINEAR))
     side = right + precision * mean
     best = np.einsum("...ij,...j->...i", spread, side)
     found = 0.5 * (side * best).sum(-1) + 0.5 * np.linalg.slogdet(spread)[1]
     for i in POSITIVE:
         found = found - np.log1p(np.exp(-PROBIT * best[..., i] / np.sqrt(spread[..., i, i])))
-    return np.asarray(found - 0.5 * ((mean * precision * mean).sum() - np.log(precision).sum()))
+    return np.asarray(found - 0.5 * (mean * precision * mean - np.log(precision)).sum(axis=-1))
 
 
 def _positive(mean: Floats, low: Floats, rng: np.random.Generator, count: int) -> Floats:
@@ -324,7 +324,7 @@ def drawn(
     kappa, a, c, power = (
         float(values[i]) for values, i in zip((grid.kappa, grid.a, grid.C, grid.p), cell[:4], strict=True)
     )
-    more = faded(prior, float(path.progress_at(end, KAPPA)))
+    more = float(path.progress_at(end, kappa) / START) ** -a
     data, noise = abs(rng.normal(*prior.A)) * more, float(np.exp(rng.normal(np.log(prior.B[0]), prior.B[1])))
     growth = rng.normal(*prior.G) * noise
     s = path.progress_at(step, kappa) / path.progress_at(end, kappa)

@@ -185,7 +185,7 @@ def prior_of(told: Mapping[str, Sequence[float]], peak: float, optimizer: str | 
     if optimizer is None or optimizer.lower() in ADAM:
         size *= (min(max(peak, lowest), highest) / 1e-3) ** power
     pairs = {n: (told[n][0], told[n][1]) for n in ("a", "A", "G", "C", "p", "kappa", "stray")}
-    scalars = {n: told[n][0] for n in ("fade", "L0", "bend", "memory")}
+    scalars = {n: told[n][0] for n in ("L0", "bend", "memory")}
     return Prior(**pairs, B=(size, spread), **scalars)  # type: ignore[arg-type]
 
 
