@@ -132,6 +132,12 @@ def test_runs_that_thresholds_were_chosen_with_are_known_by_name(tmp_path):
     assert len(seen) == len(planted.SEEN.read_text("utf-8").split()) == 95
 
 
+def missing(found):
+    """With a bar missed of which it is known why."""
+    what = {"what": "twice the parameters", "ours": 0.02, "bar": None, "n": 3, "coverage": 1.0}
+    return replace(found, laws=[forecasts.row("size", what)])
+
+
 def test_a_handful_of_simulated_runs_fills_the_page():
     cases = planted.simulated(range(70_001, 70_002), range(80_001, 80_002))
     chosen = [c for c in cases if c.cause in ("lr-not-annealed", "capacity", "still-learning")]
@@ -153,6 +159,7 @@ def test_a_handful_of_simulated_runs_fills_the_page():
     assert met["errors of the repetition law"] is None
     assert met["diagnose of the reference run, whole process, CPU s"] is False
     assert met["fit of all laws to the reference run, CPU s"] is True
+    assert "size law: The pairs share their runs" in accuracy.page(missing(found))
     assert "Not measured: ../shared" in text
     assert not re.search(r"(?<!\w)/(work|tmp|home|root)/", text)
     assert accuracy.reliability_plot(found).startswith("<svg")
