@@ -245,7 +245,8 @@ def _real(found: Measured) -> list[str]:
 
 
 REAL = """Of 64 labelled cases those that carry a log or loss points; benchmarks/accuracy_parts/real_cases.toml says which causes are a right
-answer to each, and why. No threshold was moved for them. Two loss points rarely tell a cause: saying nothing counts as abstained, a
+answer to each, and why. This is no set that was left out: some causes were
+written with the very faults in mind. Two loss points rarely tell a cause: saying nothing counts as abstained, a
 reading of the curve too where a cause was to be named. "Accused wrongly": any supported cause that is no right answer, first or not."""
 
 
