@@ -55,7 +55,7 @@ class Prior:
     p: tuple[float, float]  # the power of the rate that its noise goes with
     kappa: tuple[float, float]  # the power of the rate that progress goes with
     L0: float  # sd of the floor around (last loss - A)
-    bend: float  # nats per (log S)^1.5: sd of the drift
+    bend: float  # nats per (log S)^1.5: sd of the drift, after ``START`` full-rate steps
     stray: tuple[float, float]  # nats: sd of ``own`` at the full rate, and added by annealing
     memory: float  # log S over which ``own`` is forgotten
 
@@ -166,6 +166,11 @@ def stray(prior: Prior, eta: Floats) -> Floats:
     return np.asarray(np.hypot(prior.stray[0], prior.stray[1] * (1.0 - np.minimum(eta, 1.0))))
 
 
+def bend(prior: Prior, end: float) -> float:
+    """Sd of the drift for a curve that has come to progress ``end``: as much of what is left to learn, wherever it stands."""
+    return float(prior.bend * (end / START) ** -np.exp(prior.a[0]))
+
+
 def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
     """The posterior given the curves of one or more runs of one model; ``curves[0]`` is the one to go on with."""
     first, grid = curves[0], Grid.of(prior)
@@ -179,7 +184,7 @@ def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
     base = np.where(own[:, None] == own, np.outer(sd, sd) * near, 0.0) + np.diag(noise**2 + WOBBLE**2)
     gap = AHEAD / 20
     knots = np.arange(u.min(), AHEAD, gap)
-    scale = prior.bend * np.sqrt(gap)
+    scale = bend(prior, end) * np.sqrt(gap)
     ramps = np.maximum(u[:, None] - knots[None, :], 0.0) * scale  # (n, knots), unit prior
     root = np.linalg.cholesky(base + ramps @ ramps.T)
     ends = np.array([float(first.path.progress_at(first.step[-1], k)) for k in grid.kappa])
@@ -331,7 +336,8 @@ def drawn(
     gone = released(path, step, kappa, np.array([c]), np.array([power]))[0, 0]
     u = np.log(path.progress_at(step, KAPPA) / path.progress_at(end, KAPPA))
     knots = np.arange(u.min(), AHEAD, AHEAD / 20)
-    bends = rng.normal(0.0, prior.bend * np.sqrt(AHEAD / 20), len(knots))
+    sway = bend(prior, float(path.progress_at(end, KAPPA)))
+    bends = rng.normal(0.0, sway * np.sqrt(AHEAD / 20), len(knots))
     drift = bends @ np.maximum(u[None, :] - knots[:, None], 0.0)
     sd = stray(prior, path.eta_at(step))
     between = np.outer(sd, sd) * np.exp(-np.abs(u[:, None] - u[None, :]) / prior.memory)

@@ -18,6 +18,8 @@ from . import DATA, DRAWS, FLOOR, Draws, Law, World
 Floats = NDArray[np.float64]
 
 EXPONENTS = np.geomspace(0.05, 2.0, 400)  # published exponents in steps or tokens are .05 to .8
+IDLE = 0.3  # share of the steps
+NOTHING = 0.02  # share of the peak; a fifth of the usual floor
 LEAST = 4  # points; the law has three parameters
 
 
@@ -63,8 +65,17 @@ def fit(runs: Sequence[Run]) -> PowerFit:
     name, curve = judged(runs[0])
     if curve is None or len(good := curve.finite.between(1, np.inf)) < LEAST:
         raise ValueError(f"a power law has 3 parameters; fewer than {LEAST} points cannot test it")
+    if spent(runs[0], float(good.step[-1])):
+        raise ValueError("the learning rate was spent long before the end: what follows is no curve of learning")
     found = posterior(*binned_curve(good, noise_of(runs[0], name, good)))
     return replace(found, last=float(good.step[-1]))  # bins end before it
+
+
+def spent(run: Run, last: float) -> bool:
+    """True where the rate, if it is known, is as good as zero over the last ``IDLE`` of the log: its floor is no floor."""
+    if run.schedule is None:
+        return False
+    return max(run.schedule(int(last * share)) for share in (1 - IDLE, 1.0)) < NOTHING * run.schedule.peak
 
 
 def posterior(good: Curve, error: Floats | float) -> PowerFit:

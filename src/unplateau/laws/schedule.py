@@ -23,13 +23,14 @@ from ..schedules.cosine import Cosine
 from ..state import judged, noise_of
 from . import ANNEALING, DATA, FLOOR, Draws, Law, World
 from ._annealing import Path
-from ._posterior import Observed, Posterior, Prior, drawn
+from ._posterior import KAPPA, Observed, Posterior, Prior, drawn
 from ._posterior import fit as posterior
 
 Floats = NDArray[np.float64]
 
 LEAST = 8  # points after the start; seven parameters and a scatter
 EARLY = 0.08  # share of the steps that is left out: the law is one of the end (docs/LOG.md)
+GROWN = 2.72  # times the progress: over less, what is learnt and what is let go look alike
 WARM = 1.5  # warm-ups; before that the rate has done nothing yet
 POINTS = 110  # that the curve is averaged into
 JUMP = 0.05  # share of the peak between two points: no mean is taken across it
@@ -103,6 +104,10 @@ class ScheduleFit:
 def fit(runs: Sequence[Run]) -> ScheduleFit:
     """The posterior for the judged loss of ``runs[0]``; more runs of the same model and data share its parameters."""
     seen = [observed(run) for run in runs]
+    if (grown := progress(seen[0])) < GROWN:
+        raise ValueError(
+            f"the rate let the run come only {grown:.1f} times as far since its start; a law wants {GROWN:g} times"
+        )
     run = runs[0]
     assert run.schedule is not None
     found = posterior(seen, prior(run.schedule.peak, run.get("optimizer")))
@@ -110,6 +115,12 @@ def fit(runs: Sequence[Run]) -> ScheduleFit:
     assert curve is not None
     last = max(int(run.get("steps_done") or 0), int(curve.step[-1]))
     return ScheduleFit(run, replace_path(found, Path.of(run.schedule, last)), last)
+
+
+def progress(seen: Observed) -> float:
+    """How many times as far as at its first point the run had come at its last."""
+    first, last = seen.path.progress_at(seen.step[[0, -1]], KAPPA)
+    return float(last / first)
 
 
 def replace_path(found: Posterior, path: Path) -> Posterior:
