@@ -9,7 +9,8 @@ of one model share their parameters, which kappa = p = 1 does not (benchmarks/la
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,10 +45,7 @@ class Path:
         >>> round(float(path.progress(1.0)[-1]))
         500
         """
-        corners = [v for f in fields(schedule) if isinstance(v := getattr(schedule, f.name), int)]  # type: ignore[arg-type]
-        if hasattr(schedule, "decay"):
-            corners.append(schedule.steps - schedule.decay)  # type: ignore[attr-defined]
-        sharp = [c + d for c in corners for d in (-1, 0, 1)] + jumps_of(schedule)
+        sharp = [corner + d for corner in corners_of(schedule) for d in (-1, 0, 1)]
         places = np.concatenate([np.linspace(0, last, NODES), np.geomspace(1, max(last, 2), EARLY), sharp])
         t = np.unique(np.clip(places, 0, last).astype(np.int64)).astype(float)
         eta = np.array([schedule(int(step)) for step in t]) / (peak or schedule.peak)
@@ -85,11 +83,21 @@ class Path:
         return at, np.stack(freed)
 
 
-def jumps_of(schedule: Schedule) -> list[int]:
-    """Both ends of each place where a recorded rate changes at once."""
+def corners_of(schedule: Any) -> list[int]:
+    """Steps at which a schedule may turn or jump: its whole numbers, both ends of jumps of a recorded one, and those of
+    the schedules that it is made of."""
+    corners: list[int] = []
+    for field in fields(schedule):
+        value = getattr(schedule, field.name)
+        if isinstance(value, int):
+            corners.append(value)
+        elif is_dataclass(value):
+            corners += corners_of(value)
+    if hasattr(schedule, "decay"):
+        corners.append(schedule.steps - schedule.decay)
     at, rate = getattr(schedule, "at", ()), getattr(schedule, "lr", ())
-    moved = np.flatnonzero(np.abs(np.diff(rate)) > JUMP * schedule.peak)
-    return [int(at[i + side]) for i in moved for side in (0, 1)]
+    moved = np.flatnonzero(np.abs(np.diff(rate)) > JUMP * schedule.peak) if len(at) > 1 else ()
+    return corners + [int(at[i + side]) for i in moved for side in (0, 1)]
 
 
 def released(path: Path, step: ArrayLike, kappa: float, rates: Floats, powers: Floats) -> Floats:

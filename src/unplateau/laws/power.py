@@ -66,7 +66,9 @@ def fit(runs: Sequence[Run]) -> PowerFit:
     if curve is None or len(good := curve.finite.between(1, np.inf)) < LEAST:
         raise ValueError(f"a power law has 3 parameters; fewer than {LEAST} points cannot test it")
     if spent(runs[0], float(good.step[-1])):
-        raise ValueError("the learning rate was spent long before the end: what follows is no curve of learning")
+        raise ValueError(
+            "the learning rate was spent long before the end: what follows is no curve of learning"
+        )
     found = posterior(*binned_curve(good, noise_of(runs[0], name, good)))
     return replace(found, last=float(good.step[-1]))  # bins end before it
 

@@ -1,0 +1,187 @@
+"""What the schedule law says of runs whose future we know, and of runs that no law should be sure of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from synthetic import healthy_run
+from unplateau.curve import Curve
+from unplateau.derive import changed, derive
+from unplateau.estimate import Estimate
+from unplateau.laws._annealing import Path, corners_of, released
+from unplateau.laws.schedule import LAW, known, observed, prior, without_spikes
+from unplateau.run import Fact, Run
+from unplateau.schedules._branched import Branched
+from unplateau.schedules.constant import Constant
+from unplateau.schedules.cosine import Cosine
+from unplateau.schedules.linear import Linear
+from unplateau.schedules.recorded import Recorded
+from unplateau.schedules.wsd import WSD
+
+ONE = np.array([1.0])
+
+
+def constant_run(steps=20_000, **losses):
+    """A run at a constant rate on a power law in steps, as logged so far."""
+    at = np.arange(200, steps + 1, 200)
+    loss = 2.8 + 0.35 * (at / 1e4) ** -0.5 + np.random.default_rng(0).normal(0, 0.002, len(at))
+    facts = {"warmup_steps": Fact(100), "optimizer": Fact("adamw"), "steps_done": Fact(steps)}
+    return Run(
+        "constant", "nanogpt", {"val_loss": Curve(at, loss, "nats")} | losses, facts, Constant(1e-3, 100)
+    )
+
+
+def cooled(run, share=0.2):
+    steps = int(run.get("steps_done") * (1 + share))
+    return replace(run, schedule=WSD(1e-3, 0.0, 100, int(steps - run.get("steps_done")), steps)), steps
+
+
+class TestPath:
+    def test_counts_full_rate_steps(self):
+        path = Path.of(Linear(peak=1e-3, floor=0.0, warmup=0, steps=1000), 1000)
+
+        assert path.progress(1.0)[-1] == pytest.approx(500, rel=0.01)
+        assert path.progress(0.5)[-1] == pytest.approx(667, rel=0.01)  # the integral of the root
+
+    def test_sees_a_jump_where_it_is(self):
+        path = Path.of(Recorded((0, 100, 7999, 8000, 20_000), (0.0, 1.0, 1.0, 0.1, 0.1)), 20_000)
+
+        assert path.eta_at([7999, 8000]).tolist() == [1.0, 0.1]
+
+    def test_looks_inside_a_branch(self):
+        before = Recorded((0, 10, 500, 501), (0.0, 1.0, 1.0, 0.3))
+
+        assert {500, 501, 700} <= set(corners_of(Branched(before, Constant(0.3), branch=700)))
+
+    def test_annealing_lets_go_of_all_of_it_in_the_end_and_of_nothing_at_a_constant_rate(self):
+        drop = Path.of(Recorded((0, 5000, 5001, 10**6), (1.0, 1.0, 0.0001, 0.0001)), 10**6)
+        flat = Path.of(Constant(1e-3, 100), 10_000)
+
+        assert released(drop, [10**6], 0.1, 100 * ONE, ONE)[0, 0, 0] == pytest.approx(1.0, abs=0.02)
+        assert released(flat, [10_000], 0.7, ONE, ONE)[0, 0, 0] == 0.0
+
+    def test_a_rate_that_is_raised_takes_back_what_was_let_go(self):
+        at = np.array([9_000, 20_000])
+        path = Path.of(Recorded((0, 4000, 4001, 9000, 9001, 20_000), (1.0, 1.0, 0.1, 0.1, 1.0, 1.0)), 20_000)
+        down, up = released(path, at, 0.7, ONE, ONE)[0, 0]
+
+        assert down > 0.8
+        assert up == pytest.approx(0.0, abs=0.01)
+
+
+class TestForecasts:
+    def test_more_steps_win_less_than_a_cooldown_to_the_same_step(self):
+        run = constant_run()
+        law = LAW.fit([run])
+        other, end = cooled(run)
+        more, cool = law.price(run, end).mean(), law.price(other, end).mean()
+
+        assert cool < more - 0.05
+        assert -0.4 < cool < more < 0.0
+
+    def test_a_later_step_of_one_plan_is_no_worse(self):
+        run = healthy_run(3, done=0.6)
+        law = LAW.fit([run])
+        end = run.get("planned_end")
+        prices = [law.price(run, int(end * share)).mean() for share in (0.6, 0.7, 0.8, 0.9, 1.0)]
+
+        assert prices == sorted(prices, reverse=True)
+
+    def test_an_interval_grows_with_the_distance(self):
+        run = constant_run()
+        law = LAW.fit([run])
+        spread = [
+            np.ptp(np.quantile(law.price(run, step), (0.05, 0.95)))
+            for step in (20_000, 25_000, 50_000, 200_000)
+        ]
+
+        assert spread[0] == 0.0
+        assert spread == sorted(spread)
+
+    def test_parts_add_up_to_the_level_draw_for_draw(self):
+        law = LAW.fit([healthy_run(1)])
+
+        assert sum(law.parts(law.run).values()) == pytest.approx(law.level, abs=1e-9)
+
+    def test_a_spike_moves_nothing(self):
+        run = constant_run()
+        value = run.series["val_loss"].value.copy()
+        value[50] += 2.0
+        spiked = replace(run, series={"val_loss": Curve(run.series["val_loss"].step, value, "nats")})
+
+        assert LAW.fit([spiked]).level.mean() == pytest.approx(LAW.fit([run]).level.mean(), abs=0.003)
+
+    def test_a_sibling_under_another_schedule_sharpens_the_cooldown(self):
+        run = constant_run()
+        other, end = cooled(run)
+        at = np.arange(run.get("steps_done") - 4000, end, 200)
+        truth = LAW.fit([run])
+        values = truth.level.mean() + np.array([truth.price(other, int(s)).mean() for s in at])
+        sibling = replace(
+            other,
+            series={"val_loss": Curve(at, values, "nats")},
+            facts={**run.facts, "steps_done": Fact(end)},
+        )
+        alone, together = (np.std(LAW.fit(runs).price(other, end)) for runs in ([run], [run, sibling]))
+
+        assert together < 0.6 * alone
+
+
+class TestWhatItRefuses:
+    @pytest.mark.parametrize(
+        ("run", "said"),
+        [
+            (replace(constant_run(), schedule=None), "the schedule is not known"),
+            (constant_run(val_loss=Curve([1, 2, 3], [3.0, 2.9, 2.8], "nats")), "points"),
+            (
+                constant_run(val_loss=Curve(np.arange(1, 40), np.full(39, 1.0), "bits per byte")),
+                "bits per byte",
+            ),
+            (replace(constant_run(), schedule=WSD(1e-3, 0.0, 0, 300, 1800)), "times as far"),
+        ],
+        ids=["no schedule", "three points", "another unit", "a rate that died early"],
+    )
+    def test_says_why_in_one_line(self, run, said):
+        with pytest.raises(ValueError, match=said) as error:
+            LAW.fit([run])
+
+        assert "\n" not in str(error.value)
+
+    def test_an_unfinished_warm_up_has_no_law(self):
+        with pytest.raises(ValueError, match="points"):
+            observed(healthy_run(2, done=0.03))
+
+
+class TestPrior:
+    def test_the_peak_of_another_optimiser_says_nothing(self):
+        assert prior(3e-4, "muon").B == prior(3e-2, "muon").B
+        assert prior(3e-4, "adamw").B[0] < prior(1e-3, "adamw").B[0] == pytest.approx(known()["B"][0])
+
+    def test_a_peak_outside_the_range_seen_is_no_further_extrapolated(self):
+        assert prior(1.0).B == prior(known()["B"][4]).B
+
+    def test_its_constants_hold_what_six_studies_found(self):
+        told = known()
+
+        assert 0.35 < np.exp(told["a"][0]) < 0.65  # LogNormal(ln .477, .12) in SCIENCE.md section 2
+        assert 0.1 < told["B"][0] < 0.3  # .258 there
+        assert told["B"][1] == pytest.approx(0.303, abs=0.2)
+
+
+def test_spikes_alone_are_taken_out():
+    t = np.arange(100)
+    falling = Curve(t, 4 - np.log1p(t) / 4)
+
+    assert len(without_spikes(falling, 0.01)) == 100
+
+
+def test_a_changed_floor_is_priced():
+    run = derive(healthy_run(4))
+    lower = changed(run, {"floor_lr": 0.0})
+    gain = Estimate.of(-LAW.fit([run]).price(lower, run.get("steps_done")), "nats")
+
+    assert isinstance(run.schedule, Cosine)
+    assert -0.02 < gain.value < 0.1
