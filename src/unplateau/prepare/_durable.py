@@ -1,0 +1,118 @@
+"""Files that are whole or not there: written beside their place, made durable, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ..errors import UnplateauError
+
+BLOCK = 1 << 20  # bytes hashed at once
+
+
+class DurableFile:
+    """A binary file that takes its name only when it is whole.
+
+    Until ``commit`` it is ``.NAME.tmp`` in the same folder; left without one, it is removed. Where the disk is
+    full or the folder can't be written, ``UnplateauError`` says so in one line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.size = path, 0
+        self._beside = path.with_name(f".{path.name}.tmp")
+        self._hash = hashlib.sha256()
+        self._patched = False
+        with told(path):
+            self._file = self._beside.open("w+b")
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append ``data``."""
+        with told(self.path):
+            self._file.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+
+    def patch(self, start: bytes) -> None:
+        """Put ``start`` over the file's first bytes: a header that is known at the end only."""
+        with told(self.path):
+            self._file.seek(0)
+            self._file.write(start)
+        self._patched = True
+
+    def commit(self) -> str:
+        """Make it durable under its name; the sha256 of its bytes."""
+        with told(self.path):
+            self._file.flush()
+            found = self._again() if self._patched else self._hash.hexdigest()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._beside.replace(self.path)
+            sync(self.path.parent)
+        return found
+
+    def _again(self) -> str:
+        self._file.seek(0)
+        return hashlib.file_digest(self._file, "sha256").hexdigest()
+
+    def abandon(self) -> None:
+        """Leave nothing behind, unless it was committed."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._beside.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._file.closed:
+            self.abandon()
+
+
+def write_durably(path: Path, data: bytes) -> str:
+    """Write a small file whole; its sha256.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_durably(Path(folder) / "note", b"abc") == sha256_of(Path(folder) / "note")
+    True
+    """
+    with DurableFile(path) as file:
+        file.write(data)
+        return file.commit()
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's bytes, read in bounded pieces. Raises ``OSError`` where it can't be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn what the system says of writing ``path`` into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise UnplateauError(
+            f"can't write {path.name}: {error.strerror or error}; what was finished before is kept: "
+            "make room, or give another folder, and run the same command again"
+        ) from None
+
+
+def sync(folder: Path) -> None:
+    """Make new names in ``folder`` durable, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
