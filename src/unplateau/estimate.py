@@ -23,6 +23,8 @@ class Estimate:
     0.08 nats (0.05 to 0.12)
     >>> gain.excludes(0.0)
     True
+    >>> print(Estimate(0.016, -0.00003, 0.03, "nats"))
+    0.016 nats (0.000 to 0.030)
     """
 
     value: float
@@ -50,7 +52,7 @@ class Estimate:
 
     def __str__(self) -> str:
         places = self.places
-        low, value, high = (f"{x:,.{places}f}" for x in (self.low, self.value, self.high))
+        low, value, high = (f"{round(x, places) + 0.0:,.{places}f}" for x in (self.low, self.value, self.high))
         return f"{value} {self.unit} ({low} to {high})"
 
     @property
