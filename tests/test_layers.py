@@ -69,6 +69,7 @@ ROWS = {
         "facts",
         "stored",
         "devices",
+        "secrets",
         "",
     ),
 }
