@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,21 @@ from .source import Source
 
 LIMIT = 8 << 20  # bytes of a manifest
 TOKEN_BYTES = 2  # nanoGPT's prepare.py writes uint16
+LISTED = 100_000  # sources of a manifest that are looked at
+#: place of a file -> GPT-2 tokens of a full one, and its name (SCIENCE.md section 4); the last of the 15 is not full
+FULL_FILES = (
+    (re.compile(r"fineweb/(?:.{0,200}/)?sample[/-]10BT/0(?:0\d|1[0-3])_\d{5}\.parquet$"), 727e6, "FineWeb's"),
+    (
+        re.compile(r"fineweb-edu/(?:.{0,200}/)?sample[/-]10BT/0(?:0\d|1[0-3])_\d{5}\.parquet$"),
+        750e6,
+        "FineWeb-Edu's",
+    ),
+)
 DATA = (
     *("train_tokens", "unique_tokens", "val_tokens", "bytes_per_token", "unigram_entropy", "bigram_entropy"),
     *("duplicate_share", "val_overlap", "tokenizer", "vocab_size", "char_level", "dataset"),
+    *("val_documents", "val_divergence", "val_divergence_chance", "val_contiguous"),
+    *("data_order", "order_divergence", "order_divergence_chance"),
 )
 SHARES = ("duplicate_share", "val_overlap")
 #: splits.SPLIT.KEY of a manifest -> fact
@@ -24,6 +37,7 @@ SPLITS = {
     ("train", "tokens"): "train_tokens",
     ("train", "unique_tokens"): "unique_tokens",
     ("train", "duplicate_share"): "duplicate_share",
+    ("val", "documents"): "val_documents",
     ("val", "tokens"): "val_tokens",
     ("val", "overlap"): "val_overlap",
 }
@@ -75,7 +89,35 @@ def facts_of(manifest: Mapping[str, Any], name: str) -> dict[str, Fact]:
             values[fact] = part.get(key)
     known = {n: _share(v) if n in SHARES else as_kind(n, v) for n, v in values.items()}
     order = (*manifest, *(n for n in known if n not in manifest))
-    return {n: Fact(known[n], VOCABULARY[n][0], name) for n in order if n in known and known[n] is not None}
+    facts = {n: Fact(known[n], VOCABULARY[n][0], name) for n in order if n in known and known[n] is not None}
+    counted = {"train_tokens", "unique_tokens"} & set(facts)
+    return facts if counted else {**facts, **_of_full_files(manifest)}
+
+
+def _of_full_files(manifest: Mapping[str, Any]) -> dict[str, Fact]:
+    """About how many tokens the sources hold, where nobody counted but each is one that is known."""
+    sources = manifest.get("sources")
+    paths = (
+        [s.get("path") for s in sources[:LISTED] if isinstance(s, dict)] if isinstance(sources, list) else []
+    )
+    found = [full_file(str(path)) for path in paths]
+    if not found or None in found:
+        return {}
+    tokens = sum(f[1] for f in found if f is not None)
+    name = found[0][0] if found[0] is not None else ""
+    source = f"assumed: {len(found)} full file{'s' * (len(found) > 1)} of {name} sample-10BT, GPT-2 tokens"
+    return {"train_tokens": Fact(int(tokens), "tokens", source)}
+
+
+def full_file(path: str) -> tuple[str, float] | None:
+    """Whose file ``path`` is and about how many GPT-2 tokens a full one holds, where that is known.
+
+    >>> full_file("hf://datasets/HuggingFaceFW/fineweb/sample/10BT/003_00000.parquet")
+    ("FineWeb's", 727000000.0)
+    >>> full_file("train.parquet")
+    """
+    at = path.replace("\\", "/")[-500:]
+    return next(((name, tokens) for pattern, tokens, name in FULL_FILES if pattern.search(at)), None)
 
 
 def _share(value: Any) -> float | None:

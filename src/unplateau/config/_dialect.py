@@ -39,6 +39,7 @@ COUNTS = frozenset(
         "train_tokens",
         "unique_tokens",
         "val_tokens",
+        "val_documents",
         "decay_end",
     ]
 )
@@ -58,9 +59,13 @@ AMOUNTS = frozenset(
         "bytes_per_token",
         "unigram_entropy",
         "bigram_entropy",
+        "val_divergence",
+        "val_divergence_chance",
+        "order_divergence",
+        "order_divergence_chance",
     ]
 )
-FLAGS = frozenset(["bias", "tied", "compile", "char_level", "eval_modes_equal"])
+FLAGS = frozenset(["bias", "tied", "compile", "char_level", "eval_modes_equal", "val_contiguous"])
 DTYPES = {
     **dict.fromkeys(("bf16", "bfloat16", "torch.bfloat16", "bf16-mixed", "bf16-true"), "bfloat16"),
     **dict.fromkeys(("fp16", "float16", "half", "torch.float16", "16-mixed", "16-true", "16"), "float16"),
