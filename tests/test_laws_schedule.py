@@ -12,7 +12,7 @@ from unplateau.curve import Curve
 from unplateau.derive import changed, derive
 from unplateau.estimate import Estimate
 from unplateau.laws._annealing import Path, corners_of, released
-from unplateau.laws.schedule import LAW, known, observed, prior, without_spikes
+from unplateau.laws.schedule import LAW, known, observed, pace_of, prior, without_spikes
 from unplateau.run import Fact, Run
 from unplateau.schedules._branched import Branched
 from unplateau.schedules.constant import Constant
@@ -128,6 +128,33 @@ class TestForecasts:
         alone, together = (np.std(LAW.fit(runs).price(other, end)) for runs in ([run], [run, sibling]))
 
         assert together < 0.6 * alone
+
+
+def ramped(steps=20_000):
+    """A run whose batch was a quarter of its size until half-way, and whose loss follows its tokens; and the truth at twice its steps."""
+    at = np.arange(100, steps + 1, 100)
+    tokens = np.where(at < steps / 2, at / 4, at - steps * 3 / 8) * 1e5
+    loss = 2.8 + 0.35 * (tokens / 1e9) ** -0.5
+    run = constant_run(val_loss=Curve(at, loss, "nats"), tokens=Curve(at, tokens, "tokens"))
+    return run, float(2.8 + 0.35 * ((tokens[-1] + steps * 1e5) / 1e9) ** -0.5)
+
+
+class TestBatch:
+    def test_a_batch_that_grew_is_counted_in_tokens(self):
+        run, truth = ramped()
+        blind = replace(run, series={"val_loss": run.series["val_loss"]})
+        error, without = (
+            abs(float((law.level + law.price(law.run, 40_000)).mean()) - truth)
+            for law in (LAW.fit([r]) for r in (run, blind))
+        )
+
+        assert error < 0.01
+        assert error < without / 2
+
+    def test_a_batch_that_stays_needs_no_pace(self):
+        at = np.arange(100, 5001, 100)
+
+        assert pace_of(constant_run(tokens=Curve(at, at * 524_288.0, "tokens"))) is None
 
 
 class TestWhatItRefuses:

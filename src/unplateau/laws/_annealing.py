@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..run import Schedule
 
 Floats = NDArray[np.float64]
+Pace = tuple[Floats, Floats]
 
 NODES = 1200  # places of a schedule that are looked at
 EARLY = 150  # of them in equal log steps, for the warm-up
@@ -31,14 +32,20 @@ FLAT = 1e-9  # share of the peak; a rate that moves less is constant
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A schedule up to some step, as its values at nodes: ``t`` rising steps, ``eta`` shares of the peak; shapes (n,)."""
+    """A schedule up to some step, as its values at nodes: ``t`` rising steps, ``eta`` shares of the peak; shapes (n,).
+
+    ``pace``: tokens of a step there, over those of the last logged step: a step of a batch half as large is half a step.
+    """
 
     t: Floats
     eta: Floats
+    pace: Floats | float = 1.0
 
     @classmethod
-    def of(cls, schedule: Schedule, last: float, peak: float | None = None) -> Path:
+    def of(cls, schedule: Schedule, last: float, peak: float | None = None, pace: Pace | None = None) -> Path:
         """The path of ``schedule`` up to step ``last``, in shares of ``peak`` (its own where none is given).
+
+        ``pace``: steps and the pace at each, where the batch changed.
 
         >>> from unplateau.schedules.linear import Linear
         >>> path = Path.of(Linear(peak=1e-3, floor=0.0, warmup=0, steps=1000), 1000)
@@ -49,14 +56,14 @@ class Path:
         places = np.concatenate([np.linspace(0, last, NODES), np.geomspace(1, max(last, 2), EARLY), sharp])
         t = np.unique(np.clip(places, 0, last).astype(np.int64)).astype(float)
         eta = np.array([schedule(int(step)) for step in t]) / (peak or schedule.peak)
-        return cls(t, eta)
+        return cls(t, eta, 1.0 if pace is None else np.interp(t, *pace))
 
     def eta_at(self, step: ArrayLike) -> Floats:
         return np.asarray(np.interp(np.asarray(step, float), self.t, self.eta))
 
     def progress(self, kappa: float) -> Floats:
         """S at the nodes, full-rate steps; shape (n,)."""
-        rate = self.eta**kappa
+        rate = self.eta**kappa * self.pace
         steps = np.concatenate([[rate[0] / 2], (rate[1:] + rate[:-1]) / 2 * np.diff(self.t)])
         return np.asarray(np.cumsum(steps) + TINY)
 

@@ -22,7 +22,7 @@ from ..run import Fact, Run, Schedule
 from ..schedules.cosine import Cosine
 from ..state import judged, noise_of
 from . import ANNEALING, DATA, FLOOR, Draws, Law, World
-from ._annealing import Path
+from ._annealing import Pace, Path
 from ._posterior import KAPPA, Observed, Posterior, Prior, drawn
 from ._posterior import fit as posterior
 
@@ -36,6 +36,8 @@ POINTS = 110  # that the curve is averaged into
 JUMP = 0.05  # share of the peak between two points: no mean is taken across it
 SPIKE = 6.0  # sd above the median of its neighbours: a spike is no part of the trend
 NEIGHBOURS = 5
+PACED = 5  # logged counts of tokens that the present batch is told by
+STEADY = 0.05  # share of the batch; less is rounding
 SAME = 0.01  # share of the peak; two histories of the rate that differ by less are one
 UNITS = ("", "nats")
 ADAM = (
@@ -84,7 +86,7 @@ class ScheduleFit:
         """The path of ``schedule`` in shares of the fitted run's peak."""
         assert schedule is not None
         assert self.run.schedule is not None
-        return Path.of(schedule, max(last, 2.0), self.run.schedule.peak)
+        return Path.of(schedule, max(last, 2.0), self.run.schedule.peak, pace_of(self.run))
 
     @property
     def _own(self) -> Path:
@@ -114,7 +116,7 @@ def fit(runs: Sequence[Run]) -> ScheduleFit:
     _, curve = judged(run)
     assert curve is not None
     last = max(int(run.get("steps_done") or 0), int(curve.step[-1]))
-    return ScheduleFit(run, replace_path(found, Path.of(run.schedule, last)), last)
+    return ScheduleFit(run, replace_path(found, Path.of(run.schedule, last, pace=pace_of(run))), last)
 
 
 def progress(seen: Observed) -> float:
@@ -142,7 +144,22 @@ def observed(run: Run) -> Observed:
     good = without_spikes(curve.between(start, np.inf), noise_of(run, name, curve.between(start, np.inf)))
     if len(good) < LEAST:
         raise ValueError(f"{len(good)} points after the start; a law of 7 parameters wants {LEAST}")
-    return averaged(good, noise_of(run, name, good), Path.of(run.schedule, last))
+    return averaged(good, noise_of(run, name, good), Path.of(run.schedule, last, pace=pace_of(run)))
+
+
+def pace_of(run: Run) -> Pace | None:
+    """How many tokens a step had, over the last one's, where the log says that the batch changed; None where it did not."""
+    tokens = run.series.get("tokens")
+    if tokens is None or len(seen := tokens.finite) < PACED + 1 or not (np.diff(seen.value) > 0).all():
+        return None
+    each = np.diff(seen.value) / np.diff(seen.step)
+    now = float(np.median(each[-PACED:]))
+    if (
+        float(np.median(np.abs(each / now - 1))) < STEADY
+        and np.abs(each[: len(each) // 2] / now - 1).mean() < STEADY
+    ):
+        return None
+    return (seen.step[1:] + seen.step[:-1]) / 2, each / now
 
 
 def without_spikes(curve: Curve, noise: float) -> Curve:
