@@ -1,0 +1,70 @@
+"""What byte-pair encodings share: engines that are loaded where they are first used, and which defines them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UnreadableError, UsageError, printable
+from ._engines import Encode, installed, named
+from ._plain import Encoded, ended, mended
+
+EXTRA = "pip install 'unplateau[prepare]'"
+
+
+@dataclass(frozen=True)
+class Bpe:
+    """What byte-pair encodings share: an engine that is loaded where it is first used, and its slower reference.
+
+    A subclass tells its engines, the fastest first, the one that defines the tokeniser last.
+    """
+
+    library: str
+    name: str
+    vocab_size: int
+    eot: int
+    fingerprint: str
+    ENGINES: ClassVar[tuple[str, ...]] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what was loaded is loaded again where it is needed."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def usable(cls, library: str | None) -> str:
+        """``library``, or the fastest installed; raises ``UsageError`` and ``UnreadableError``."""
+        if library and library not in cls.ENGINES:
+            raise UsageError(f"unknown engine {printable(library)}: expected {' or '.join(cls.ENGINES)}")
+        wanted = (library,) if library else cls.ENGINES
+        if found := next((e for e in wanted if installed(e)), None):
+            return found
+        raise UnreadableError(f"encoding needs {' or '.join(wanted)}, which is not installed: {EXTRA}")
+
+    @property
+    def engine(self) -> str:
+        return named(self.library)
+
+    def reference(self) -> Self | None:
+        """The same tokeniser by the library that defines it; None when this is it, or it is not installed."""
+        last = self.ENGINES[-1]
+        return None if self.library == last or not installed(last) else replace(self, library=last)
+
+    @cached_property
+    def _encode(self) -> Encode:
+        raise NotImplementedError
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        parts = [self._one(text) for text in texts]
+        joined = np.concatenate(parts) if parts else np.empty(0, dtype=np.uint32)
+        return ended(joined, [len(p) for p in parts], self.eot)
+
+    def _one(self, text: str) -> NDArray[np.uint32]:
+        try:
+            return self._encode(text)
+        except (TypeError, UnicodeError):  # how libraries refuse surrogates
+            return self._encode(mended(text))
