@@ -138,6 +138,7 @@ def test_a_token_beyond_the_vocabulary_is_never_cut_to_two_bytes(tmp_path):
 def test_the_bytes_do_not_depend_on_the_batches(tmp_path_factory, sizes, cuts, full, fmt):
     lengths = np.array(sizes)
     tokens = np.arange(lengths.sum(), dtype=np.uint32) % 50000
+    tokens[np.cumsum(lengths) - 1] = EOT
     ends = np.concatenate(([0], np.cumsum(lengths)))
     one, other = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("other")
     a = written(one, fmt, tokens, lengths, batches=1, shard_tokens=full)
@@ -149,6 +150,14 @@ def test_the_bytes_do_not_depend_on_the_batches(tmp_path_factory, sizes, cuts, f
 
     assert a == b
     assert all((one / p.name).read_bytes() == p.read_bytes() for p in other.iterdir())
+
+
+def test_no_token_is_dropped_where_a_document_has_no_end(tmp_path):
+    with (
+        Writer(tmp_path, "train", "llmc", **GPT2) as writer,
+        pytest.raises(ValueError, match="does not end with token 50256"),
+    ):
+        writer.add(np.array([5, 6], np.uint32), np.array([2]))
 
 
 class TestMeta:

@@ -14,6 +14,7 @@ from ..errors import UnreadableError, why
 from ._durable import sha256_of
 from .shards import HEAD_BYTES, LLMC, SCHEMA, Written
 
+NUMPY = b"\x93NUMPY"
 LIMIT = 1 << 20  # bytes of a shard's header
 TYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 
@@ -39,6 +40,7 @@ class Shard:
     tokens: NDArray[Any]
     ends: NDArray[np.uint64] | None = None
     vocab_size: int | None = None
+    eot: int | None = None
 
 
 def open_shard(path: Path, dtype: str = "uint16") -> Shard:
@@ -56,6 +58,8 @@ def open_shard(path: Path, dtype: str = "uint16") -> Shard:
         raise UnreadableError(f"{path.name} is empty; expected tokens")
     if len(start) == HEAD_BYTES and int(np.frombuffer(start, "<i4")[0]) in LLMC:
         return _open_llmc(path, np.frombuffer(start, "<i4"), size)
+    if start.startswith(NUMPY):
+        return _open_npy(path)
     head = _own_head(path)
     if head is not None:
         return _open_own(path, head, size)
@@ -74,6 +78,19 @@ def _open_llmc(path: Path, head: NDArray[Any], size: int) -> Shard:
             f"{path.name} says that it holds {tokens:,} tokens, but has {size:,} bytes: it is cut or damaged"
         )
     return Shard(path, "llmc", np.memmap(path, dtype, "r", offset=HEAD_BYTES, shape=(tokens,)))
+
+
+def _open_npy(path: Path) -> Shard:
+    """A numpy file of whole numbers, as build-nanogpt's fineweb.py leaves them; no pickled object is ever read."""
+    try:
+        tokens = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UnreadableError(f"{path.name} is no numpy file of tokens: {why(error)}") from None
+    if tokens.ndim != 1 or tokens.dtype not in TYPES.values():
+        raise UnreadableError(
+            f"{path.name} holds {tokens.dtype} of shape {tokens.shape}; expected uint16 tokens (n,)"
+        )
+    return Shard(path, "raw", tokens)
 
 
 def _own_head(path: Path) -> dict[str, Any] | None:
@@ -100,12 +117,14 @@ def _open_own(path: Path, head: dict[str, Any], size: int) -> Shard:
         raise UnreadableError(
             f"{path.name} or {ends.name} is not as long as its header says ({tokens:,} tokens): it is cut or damaged"
         )
-    return Shard(path, "own", np.memmap(path, dtype, "r"), np.memmap(ends, "<u8", "r"), vocab)
+    eot = head.get("eot")
+    kept = eot if isinstance(eot, int) and 0 <= eot < vocab else None
+    return Shard(path, "own", np.memmap(path, dtype, "r"), np.memmap(ends, "<u8", "r"), vocab, kept)
 
 
 def split_of(folder: Path, split: str, dtype: str = "uint16") -> list[Shard]:
-    """The shards of a split in ``folder``, in order: our own, nanoGPT's, llm.c's; empty where there are none."""
-    patterns = (f"{split}-?????.bin", f"{split}.bin", f"*_{split}_??????.bin")
+    """The shards of a split in ``folder``, in order: our own, nanoGPT's, llm.c's, build-nanogpt's; empty where there are none."""
+    patterns = (f"{split}-?????.bin", f"{split}.bin", f"*_{split}_??????.bin", f"*_{split}_??????.npy")
     for pattern in patterns:
         if found := sorted(folder.glob(pattern)):
             return [open_shard(path, dtype) for path in found]

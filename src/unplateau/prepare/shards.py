@@ -117,7 +117,7 @@ class Writer:
         """Append documents: all their tokens (n,), and how many each has (documents,), which add up to n."""
         ends = np.cumsum(lengths, dtype=np.int64)
         self._check(tokens, ends)
-        laid = self._laid(tokens)
+        laid = self._laid(tokens, ends)
         start = first = 0
         while first < len(ends):
             filled = int(np.searchsorted(ends, start + self._full - self._tokens)) + 1
@@ -141,9 +141,11 @@ class Writer:
                 "check its tokenizer.json"
             )
 
-    def _laid(self, tokens: Tokens) -> Tokens:
+    def _laid(self, tokens: Tokens, ends: NDArray[np.int64]) -> Tokens:
         if self._layout.name != "llmc" or self._eot is None or not len(tokens):
             return tokens
+        if (tokens[ends - 1] != self._eot).any():
+            raise ValueError(f"a document does not end with token {self._eot}")
         return np.concatenate((np.array([self._eot], tokens.dtype), tokens[:-1]))
 
     def _put(self, tokens: Tokens, ends: NDArray[np.int64]) -> None:
