@@ -67,15 +67,14 @@ class Gigatoken:
         self._since, self._looked, self._born = 0, 0, resident()
 
     def __call__(self, text: str) -> NDArray[np.uint32]:
-        ids: NDArray[np.uint32] = self._backend.encode(text)
+        # a copy: it gives an array of some hundred bytes in a buffer of some thousand
+        ids: NDArray[np.uint32] = self._backend.encode(text).copy()
         self._since += len(text)
         if self._since - self._looked >= LOOK:
             self._looked = self._since
             if self._full():
-                ids = ids.copy()
                 self._renew()
-        # a copy: it gives an array of some hundred bytes in a buffer of some thousand
-        return ids.copy()
+        return ids
 
     def _full(self) -> bool:
         now = resident()
