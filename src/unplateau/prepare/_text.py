@@ -47,24 +47,19 @@ def _decoded(pieces: Iterable[bytes]) -> Iterator[str]:
 
 def _cut(text: str, begin: int, length: int | None) -> tuple[int, int] | None:
     """Where the document that begins at ``begin`` ends and the next begins; None where that is not seen yet."""
-    blank = None if length is None else _blank(text, begin, length)
-    end = text.find(END, begin, None if blank is None else blank + len(END) - 1)
-    if end < 0:
-        return None if blank is None else (blank, blank)
-    after = end + len(END)
-    return (end, after + text.startswith("\n", after)) if after < len(text) else None
-
-
-def _blank(text: str, begin: int, length: int) -> int | None:
-    """The end of the first blank line after ``length`` characters; of a line or anywhere when that comes late."""
-    late = begin + PATIENCE * length
-    found = text.find(BLANK, begin + length, late)
-    if found >= 0:
-        return found + len(BLANK) if found + len(BLANK) < len(text) else None
-    if len(text) < late + len(END):
+    late = len(text) if length is None else begin + PATIENCE * length
+    end = text.find(END, begin, late + len(END) - 1)
+    blank = -1 if length is None else text.find(BLANK, begin + length, late if end < 0 else end)
+    if blank >= 0:
+        blank += len(BLANK)
+        return (blank, blank) if blank < len(text) else None
+    if end >= 0:
+        after = end + len(END)
+        return (end, after + text.startswith("\n", after)) if after < len(text) else None
+    if length is None or len(text) < late + len(END):
         return None
-    line = text.rfind("\n", begin + length, late)
-    return line + 1 if line >= 0 else late
+    line = text.rfind("\n", begin + length, late) + 1 or late
+    return line, line
 
 
 def _kept(text: str) -> Iterator[str]:
