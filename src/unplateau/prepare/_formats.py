@@ -48,8 +48,8 @@ def batches(part: Part, reading: Reading, skipped: Skipped) -> Iterator[list[Doc
     meets = where(reading.where) if reading.where else None
     held: list[Document] = []
     size = 0
-    for piece in part.slices:
-        for text, meta in READ[piece.kind](piece, reading, skipped):
+    for place, piece in enumerate(part.slices):
+        for text, meta in _read(piece, reading, skipped):
             if len(text) > LARGEST:
                 skipped(
                     f"{name_of(piece)}: a document of {len(text):,} characters; expected {LARGEST:,} at most"
@@ -57,13 +57,21 @@ def batches(part: Part, reading: Reading, skipped: Skipped) -> Iterator[list[Doc
                 continue
             if meets is not None and not meets(meta):
                 continue
-            held.append(Document(text, meta))
+            held.append(Document(text, meta, place))
             size += len(text)
             if size >= BATCH or len(held) >= ROWS:
                 yield held
                 held, size = [], 0
     if held:
         yield held
+
+
+def _read(piece: Slice, reading: Reading, skipped: Skipped) -> Iterator[Row]:
+    """The rows of a slice; a file that has gone since it was surveyed is one line."""
+    try:
+        yield from READ[piece.kind](piece, reading, skipped)
+    except OSError as error:
+        skipped(f"can't read {name_of(piece)}: {error.strerror or why(error)}")
 
 
 def name_of(piece: Slice) -> str:
@@ -174,11 +182,10 @@ def arrow() -> Any:
 def parquet(path: str) -> Iterator[Any]:
     """A parquet file, open; no more than a page at once in memory."""
     pa = arrow()
-    with (
-        nullcontext(path) if "://" not in path else binary(path) as place
-    ):  # its own reader is faster than Python's
-        with pa.parquet.ParquetFile(place, pre_buffer=False, buffer_size=PIECE) as file:
-            yield file
+    # of a local file its own reader is faster than Python's
+    place = nullcontext(path) if "://" not in path else binary(path)
+    with place as source, pa.parquet.ParquetFile(source, pre_buffer=False, buffer_size=PIECE) as file:
+        yield file
 
 
 def _table(stream: BinaryIO) -> Any:

@@ -55,10 +55,11 @@ EXTRA = "pip install 'unplateau[prepare]'"
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text and what its row said beside it."""
+    """One text, what its row said beside it, and which slice of its part it comes from."""
 
     text: str
     meta: Mapping[str, Any] = field(default_factory=dict)
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
