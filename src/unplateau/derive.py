@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .planned import MULTIPLIER, schedule_of
+from .planned import is_share, schedule_of
 from .run import Fact, Run
 from .shape import Shape
 
@@ -207,7 +207,7 @@ def _rate(run: Run) -> dict[str, Fact]:
     else:
         return {}
     peak = run.schedule.peak if run.schedule else run.get("peak_lr")
-    if logged is None and MULTIPLIER in run.series:  # a share of unknown peaks, no rate
+    if is_share(run.facts, run.series):  # of unknown peaks
         return _counted(lr_share=now / peak) if peak else {}
     facts = {"lr_now": Fact(now, "", source)}
     return {**facts, **_counted(lr_share=now / peak)} if peak else facts

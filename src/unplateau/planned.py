@@ -29,6 +29,11 @@ def schedule_of(facts: Mapping[str, Fact], series: Mapping[str, Curve]) -> Sched
     return now or recorded(series.get("lr") or series.get(MULTIPLIER))
 
 
+def is_share(facts: Mapping[str, Fact], series: Mapping[str, Curve]) -> bool:
+    """True where the schedule is known as a share of its peak alone: no number of it is a learning rate."""
+    return MULTIPLIER in series and series.get("lr") is None and configured(facts) is None
+
+
 def spliced(before: list[tuple[int, dict[str, Any]]], facts: Mapping[str, Fact], now: Schedule) -> Schedule:
     """The schedules of a run that was resumed with other settings, one after the other."""
     from .schedules.recorded import Recorded

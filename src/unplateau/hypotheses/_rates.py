@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log
 
+from ..planned import is_share
 from ..run import Run
 
 ADAMS = ("adam", "adamw", "fusedadam", "adamw_torch", "adamw_torch_fused", "")
@@ -44,6 +45,8 @@ def rates_of(run: Run) -> Rates | None:
     size = run.get("params_non_embedding") or run.get("params")
     tokens = run.get("tokens_seen")
     peak = run.schedule.peak if run.schedule is not None else run.get("peak_lr")
+    if is_share(run.facts, run.series):  # nanochat logs what multiplies its rates
+        peak = run.get("peak_lr")
     if not size or not tokens or not peak or not from_scratch(run):
         return None
     if str(run.get("optimizer", "")).lower() not in ADAMS:

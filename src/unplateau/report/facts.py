@@ -41,9 +41,10 @@ def _short(run: Run) -> Iterator[str]:
         f" ({tokens_each(ratio)} tokens each)" if _number(ratio) else ""
     )
     share = run.get("lr_share")
-    yield f"learning rate now {f'{lr:.2e}' if _number(lr) else 'unknown'}" + (
-        f", {share:.0%} of its peak" if _number(share) else ""
-    )
+    if _number(lr):
+        yield f"learning rate now {lr:.2e}" + (f", {share:.0%} of its peak" if _number(share) else "")
+    else:
+        yield "learning rate unknown" + (f", now {share:.0%} of its peak" if _number(share) else "")
     passes = run.get("passes")
     yield f"passes over the data {f'{passes:.2g}' if _number(passes) else 'unknown'}"
     hours = run.get("hours_left")
