@@ -61,6 +61,8 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     "val_documents": ("documents", "in the val split"),
     "val_divergence": ("nats", "Jensen-Shannon divergence of val's token frequencies from train's"),
     "val_divergence_chance": ("nats", "what 95 % of fair samples as large as val stay under"),
+    "val_gap": ("nats", "loss of a bigram model counted on train: on val, less on held-out train"),
+    "val_gap_error": ("nats", "its standard error"),
     "val_contiguous": ("", "true where val is one piece of the same text, not a sample of it"),
     "data_order": ("", "source: documents stand as their sources had them; shuffled"),
     "order_divergence": (

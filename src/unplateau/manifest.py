@@ -29,6 +29,7 @@ DATA = (
     *("train_tokens", "unique_tokens", "val_tokens", "bytes_per_token", "unigram_entropy", "bigram_entropy"),
     *("duplicate_share", "val_overlap", "tokenizer", "vocab_size", "char_level", "dataset"),
     *("val_documents", "val_divergence", "val_divergence_chance", "val_contiguous"),
+    *("val_gap", "val_gap_error"),
     *("data_order", "order_divergence", "order_divergence_chance"),
 )
 SHARES = ("duplicate_share", "val_overlap")
@@ -87,7 +88,7 @@ def facts_of(manifest: Mapping[str, Any], name: str) -> dict[str, Fact]:
         part = splits.get(split) if isinstance(splits, dict) else None
         if isinstance(part, dict) and values.get(fact) is None:
             values[fact] = part.get(key)
-    known = {n: _share(v) if n in SHARES else as_kind(n, v) for n, v in values.items()}
+    known = {n: _kind(n, v) for n, v in values.items()}
     order = (*manifest, *(n for n in known if n not in manifest))
     facts = {n: Fact(known[n], VOCABULARY[n][0], name) for n in order if n in known and known[n] is not None}
     counted = {"train_tokens", "unique_tokens"} & set(facts)
@@ -118,6 +119,17 @@ def full_file(path: str) -> tuple[str, float] | None:
     """
     at = path.replace("\\", "/")[-500:]
     return next(((name, tokens) for pattern, tokens, name in FULL_FILES if pattern.search(at)), None)
+
+
+def _kind(name: str, value: Any) -> Any:
+    if name == "val_gap":  # of either sign
+        size = as_kind("val_gap_error", -value if _negative(value) else value)
+        return -size if size is not None and _negative(value) else size
+    return _share(value) if name in SHARES else as_kind(name, value)
+
+
+def _negative(value: Any) -> bool:
+    return isinstance(value, int | float) and value < 0
 
 
 def _share(value: Any) -> float | None:

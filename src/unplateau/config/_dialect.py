@@ -60,6 +60,7 @@ AMOUNTS = frozenset(
         "unigram_entropy",
         "bigram_entropy",
         "val_divergence",
+        "val_gap_error",
         "val_divergence_chance",
         "order_divergence",
         "order_divergence_chance",

@@ -1,0 +1,342 @@
+"""A manifest of tokens that others prepared: nanoGPT's folder, llm.c's or build-nanogpt's shards, raw uint16.
+
+Nothing but the tokens is there, so everything is told from them: how many, their entropies, windows that stand twice,
+val windows that stand in train, and whether val is a fair sample. One pass over the files by memory map; what is
+sampled has its interval under ``estimates``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__, _pickle
+from ..errors import UnplateauError, UnreadableError
+from ..estimate import Estimate
+from ..units import count
+from ._bigram import BLOCK, Pairs, pairs_of, standard_error, unigram_entropy
+from ._durable import sha256_of, write_durably
+from ._fair import Fairness, Text, fairness
+from ._windows import Repeats, repeats
+from .mapped import Shard, open_shard, split_of
+
+SCHEMA = "unplateau.manifest/1"
+GPT2_END = 50256  # <|endoftext|>, the largest of GPT-2's tokens
+WORDS_WINDOW, LETTERS_WINDOW = 32, 128  # tokens of a window: some 25 words, in words and in letters
+LETTERS = 1024  # a vocabulary up to this is one of letters or bytes
+META = 16 << 20  # bytes of a meta.pkl
+PEEK = 1 << 16  # 16-bit words that tell uint16 from uint32
+HIGH = 4  # the upper half of a uint32 token is below this: vocabularies end at 262,144
+Z_90 = 1.645
+UNSURE = 0.01  # nats; a standard error of val's loss above it hides what most changes of a run are worth
+COPIED = 0.05  # share of train that stood before; above it no text of train is held out
+LEAKED = 0.002  # share of val that stands in train; above it val is like the place where it stands
+Progress = Callable[[int, int], None]
+Gap = tuple[float, float] | None  # nats, and the standard error
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What lies in a folder: the files of both splits, and what is known of the vocabulary."""
+
+    name: str
+    train: list[Shard]
+    val: list[Shard]
+    words: Sequence[str] = ()  # what each token stands for, where meta.pkl says it
+
+    @property
+    def shards(self) -> list[Shard]:
+        return [*self.train, *self.val]
+
+
+def make_manifest(
+    data: Path,
+    *,
+    batch_tokens: int | None = None,
+    seed: int = 0,
+    hashes: bool = True,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """The manifest of a folder of tokens, or of one file.
+
+    ``batch_tokens``: tokens of a step, for the length of one pass. ``hashes``: whether to take the sha256 of the
+    files. ``progress(done, total)`` is told tokens. Memory stays below half a gigabyte whatever the size; a core does
+    about 25 million tokens a second. Raises ``UnreadableError`` where there are no tokens.
+    """
+    found = look(data)
+    train, val = (Text([shard.tokens for shard in split]) for split in (found.train, found.val))
+    largest = max(_largest(shard.tokens) for shard in found.shards)
+    known = found.train[0].vocab_size or len(found.words)
+    vocab = max(largest + 1, known)
+    eot = found.train[0].eot if found.train[0].eot is not None else GPT2_END if largest == GPT2_END else None
+    length = LETTERS_WINDOW if vocab <= LETTERS else WORDS_WINDOW
+    twice = repeats(train.parts, val.parts, length, vocab, progress=_summed(progress, len(train)))
+    pairs = pairs_of(train, val, vocab, seed)
+    fair = fairness(train, val, twice.counts, eot, seed=seed)
+    told: dict[str, Any] = {
+        "schema": SCHEMA,
+        "schema_version": 1,
+        "how": "manifest-only",
+        "versions": versions(),
+    }
+    told["sources"] = [_source(shard, hashes=hashes) for shard in found.shards]
+    told |= _vocabulary(found, largest, twice.counts)
+    told |= _counts(train, val, twice, eot)
+    gap = pairs.gap if pairs is not None and twice.copies.value < COPIED else None
+    told |= _facts(twice, pairs, fair, gap)
+    told["estimates"] = _estimates(twice, pairs, gap)
+    told["splits"] = _splits(found, train, val, twice)
+    if batch_tokens:
+        told["one_pass"] = one_pass(told["unique_tokens"], batch_tokens)
+    told["notes"] = _notes(told, pairs, fair, val)
+    return told
+
+
+def write_manifest(manifest: Mapping[str, Any], path: Path) -> str:
+    """Write it durably; its sha256."""
+    return write_durably(path, json.dumps(manifest, indent=1, allow_nan=False).encode() + b"\n")
+
+
+def one_pass(tokens: int, batch: int) -> str:
+    """How many steps one pass takes, in words.
+
+    >>> one_pass(727_000_000, 524_288)
+    'one pass = 1,387 steps at 524,288 tokens a step'
+    """
+    steps = tokens / batch
+    return f"one pass = {round(steps, 1 if steps < 10 else None):,} steps at {batch:,} tokens a step"
+
+
+def versions() -> dict[str, str]:
+    """Of what counted: this package, Python and numpy."""
+    return {"unplateau": __version__, "python": sys.version.split()[0], "numpy": np.__version__}
+
+
+# --- what lies there
+
+
+def look(data: Path) -> Data:
+    """The tokens at ``data``: a folder, or one file; raises ``UnreadableError`` where there are none."""
+    if data.is_file() and data.stem not in ("train", "val"):
+        return Data(data.name, [_opened(data)], [])
+    folder = data if data.is_dir() else data.parent
+    train = _typed(folder, "train")
+    val = _typed(folder, "val") or _typed(folder, "valid") or _typed(folder, "validation")
+    if not train:
+        train = [_opened(path) for path in sorted(folder.glob("*.bin")) if not path.stem.startswith("val")]
+    if not train:
+        raise UnreadableError(
+            f"{data.name or data} holds no tokens; expected nanoGPT's train.bin and val.bin, llm.c's "
+            "*_train_000001.bin, or a .bin of uint16 tokens"
+        )
+    return Data(folder.resolve().name, train, val, _words(folder / "meta.pkl"))
+
+
+def _typed(folder: Path, split: str) -> list[Shard]:
+    shards = split_of(folder, split)
+    if shards and shards[0].format == "raw" and _is_wide(shards[0].tokens):
+        return split_of(folder, split, "uint32")
+    return shards
+
+
+def _opened(path: Path) -> Shard:
+    shard = open_shard(path)
+    return open_shard(path, "uint32") if shard.format == "raw" and _is_wide(shard.tokens) else shard
+
+
+def _is_wide(tokens: NDArray[Any]) -> bool:
+    """True where uint16 words are halves of uint32 tokens: every second one is next to nothing, the others not."""
+    if tokens.dtype.itemsize != 2 or len(tokens) % 2:
+        return False
+    low, high = tokens[0:PEEK:2], tokens[1:PEEK:2]
+    return bool(high.max(initial=0) < HIGH <= low.max(initial=0))
+
+
+def _largest(tokens: NDArray[Any]) -> int:
+    step = 1 << 22
+    return max(int(tokens[i : i + step].max()) for i in range(0, len(tokens), step))
+
+
+def _words(path: Path) -> list[str]:
+    """What nanoGPT's meta.pkl says that tokens stand for; read as data, never unpickled."""
+    if not path.is_file() or path.stat().st_size > META:
+        return []
+    try:
+        meta = _pickle.inert(path.read_bytes())
+        words = meta.get("itos") if isinstance(meta, dict) else None
+        return [str(words[i]) for i in range(len(words))] if isinstance(words, dict) else []
+    except (OSError, UnplateauError, KeyError):
+        return []
+
+
+# --- what the manifest says
+
+
+def _source(shard: Shard, *, hashes: bool) -> dict[str, Any]:
+    size = shard.path.stat().st_size
+    return {
+        "path": shard.path.name,
+        "size": size,
+        "sha256": sha256_of(shard.path) if hashes else None,
+        "tokens": len(shard.tokens),
+    }
+
+
+def _vocabulary(data: Data, largest: int, counts: NDArray[np.int64]) -> dict[str, Any]:
+    first = data.train[0]
+    told: dict[str, Any] = {"format": _format(data), "dtype": first.tokens.dtype.name}
+    if known := first.vocab_size or len(data.words):
+        told["vocab_size"] = known
+    if data.words:
+        told["char_level"] = all(len(word) == 1 for word in data.words)
+        sizes = np.array([len(word.encode("utf-8", "replace")) for word in data.words])
+        told["bytes_per_token"] = _mean(sizes, counts)
+    elif largest == GPT2_END:
+        from ._gpt2 import gpt2_tokens
+
+        told["tokenizer"] = "gpt2"
+        told["bytes_per_token"] = _mean(np.array([*map(len, gpt2_tokens()), 0]), counts)
+    return told
+
+
+def _mean(sizes: NDArray[Any], counts: NDArray[np.int64]) -> float:
+    n = min(len(sizes), len(counts))
+    return float(sizes[:n] @ counts[:n] / max(1, counts.sum()))
+
+
+def _format(data: Data) -> str:
+    if data.train[0].format == "raw" and data.train[0].path.name == "train.bin":
+        return "nanogpt"
+    return data.train[0].format
+
+
+def _counts(train: Text, val: Text, twice: Repeats, eot: int | None) -> dict[str, Any]:
+    told: dict[str, Any] = {"tokens": len(train) + len(val), "train_tokens": len(train)}
+    told["unique_tokens"] = max(1, round(len(train) * (1 - twice.copies.value)))
+    if len(val):
+        told["val_tokens"] = len(val)
+    if eot is not None:
+        inside = [int((part == eot).sum()) for part in val.parts]
+        told |= {"eot": eot, "documents": int(twice.counts[eot]) + sum(inside)}
+        if len(val):
+            told["val_documents"] = sum(inside)
+    return told
+
+
+def _facts(twice: Repeats, pairs: Pairs | None, fair: Fairness, gap: Gap) -> dict[str, Any]:
+    """The flat keys that the diagnosis reads."""
+    told: dict[str, Any] = {
+        "unigram_entropy": unigram_entropy(twice.counts),
+        "duplicate_share": twice.copies.value,
+        "order_divergence": float(fair.pieces.mean()),
+        "order_divergence_chance": fair.chance,
+        "data_order": "source" if fair.drifts else "shuffled",
+    }
+    if pairs is not None:
+        told["bigram_entropy"] = float(pairs.train.mean())
+    if gap is not None:
+        told["val_gap"], told["val_gap_error"] = gap
+    if twice.overlap is not None:
+        told["val_overlap"] = twice.overlap.value
+    if fair.divergence is not None:
+        told |= {"val_divergence": fair.divergence, "val_divergence_chance": fair.chance}
+    leaked = twice.overlap is not None and twice.overlap.value > LEAKED
+    if fair.contiguous is not None and not (leaked and not fair.cut):
+        told["val_contiguous"] = fair.contiguous
+    return told
+
+
+def _estimates(twice: Repeats, pairs: Pairs | None, gap: Gap) -> dict[str, Any]:
+    windows = f"windows of {twice.length} tokens, one in {twice.sampled:,} by its hash"
+    told = {"duplicate_share": _told(twice.copies, windows)}
+    if twice.overlap is not None:
+        told["val_overlap"] = _told(
+            twice.overlap, f"windows of {twice.length} tokens of val that stand in train"
+        )
+    if pairs is None:
+        return told
+    loss, error = float(pairs.train.mean()), standard_error(pairs.train)
+    method = (
+        f"from the entropy of pairs counted on {count(pairs.counted)} tokens to their loss on held-out text"
+    )
+    low = min(pairs.plugin, loss)
+    told["bigram_entropy"] = _told(Estimate(loss, low, loss + Z_90 * error, "nats"), method)
+    if gap is not None:
+        between = Estimate(gap[0], gap[0] - Z_90 * gap[1], gap[0] + Z_90 * gap[1], "nats")
+        told["val_gap"] = _told(between, "a bigram model's loss on val, less on held-out train")
+    return told
+
+
+def _told(estimate: Estimate, method: str) -> dict[str, Any]:
+    e = estimate
+    return {"value": e.value, "low": e.low, "high": e.high, "unit": e.unit, "method": method}
+
+
+def _splits(data: Data, train: Text, val: Text, twice: Repeats) -> dict[str, Any]:
+    rule = "as found; nobody told how it was drawn"
+    files = {
+        name: [shard.path.name for shard in split]
+        for name, split in (("train", data.train), ("val", data.val))
+    }
+    told: dict[str, Any] = {"train": {"tokens": len(train), "duplicate_share": twice.copies.value}}
+    if len(val) and twice.overlap is not None:
+        told["val"] = {"tokens": len(val), "overlap": twice.overlap.value}
+    elif len(val):
+        told["val"] = {"tokens": len(val)}
+    sizes = {shard.path.name: (shard.path.stat().st_size, len(shard.tokens)) for shard in data.shards}
+    for name, split in told.items():
+        split |= {"rule": rule, "seed": None}
+        split["files"] = [{"path": f, "size": sizes[f][0], "tokens": sizes[f][1]} for f in files[name]]
+    return told
+
+
+def _notes(told: Mapping[str, Any], pairs: Pairs | None, fair: Fairness, val: Text) -> list[str]:
+    found = []
+    if not len(val):
+        found.append("there is no val split: nothing can be said of it")
+    if pairs is not None and len(val) and (size := _val_error(pairs, val)) is not None and size > UNSURE:
+        found.append(
+            f"val holds {len(val):,} tokens: its loss is known to +- {size:.3f} nats (one standard error) at best"
+        )
+    if fair.cut:
+        found.append(
+            "train ends within a document: the split was cut by position, val goes on where train ends"
+        )
+    elif told.get("val_contiguous"):
+        found.append("val is more like the end of train than like the rest: it is one piece of the same text")
+    if fair.drifts:
+        found.append("the text changes from the start of train to its end: it is not shuffled")
+    if told["duplicate_share"] > COPIED:
+        found.append(
+            f"{told['duplicate_share']:.1%} of train's windows stood before: {told['unique_tokens']:,} tokens are unique"
+        )
+    if told.get("val_overlap", 0) > LEAKED:
+        found.append(f"{told['val_overlap']:.2%} of val's windows stand in train")
+    return found
+
+
+def _val_error(pairs: Pairs, val: Text) -> float | None:
+    """The standard error of val's loss, as a bigram model's loss spreads from block to block; None for one block."""
+    used, blocks = pairs.val if len(pairs.val) > 1 else pairs.train, max(1, len(val) // BLOCK)
+    return standard_error(used) * sqrt(len(used) / blocks) if len(used) > 1 else None
+
+
+def _summed(progress: Progress | None, total: int) -> Callable[[int], None] | None:
+    if progress is None:
+        return None
+    done = 0
+
+    def more(tokens: int) -> None:
+        nonlocal done
+        done += tokens
+        progress(done, total)
+
+    return more
