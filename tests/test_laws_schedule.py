@@ -34,6 +34,10 @@ def constant_run(steps=20_000, **losses):
     )
 
 
+def told(step, value, unit="nats"):
+    return constant_run(val_loss=Curve(step, value, unit))
+
+
 def cooled(run, share=0.2):
     steps = int(run.get("steps_done") * (1 + share))
     return replace(run, schedule=WSD(1e-3, 0.0, 100, int(steps - run.get("steps_done")), steps)), steps
@@ -157,19 +161,41 @@ class TestBatch:
         assert pace_of(constant_run(tokens=Curve(at, at * 524_288.0, "tokens"))) is None
 
 
+class TestARunThatLeavesTheLaw:
+    def test_stands_where_it_was_logged_and_goes_nobody_knows_where(self):
+        run = constant_run()
+        step, value = run.series["val_loss"].step, run.series["val_loss"].value
+        rising = replace(
+            run, series={"val_loss": Curve(step, value + np.maximum(0, step - 12_000) / 5e4, "nats")}
+        )
+        law, sound = LAW.fit([rising]), LAW.fit([run])
+        ends = [Estimate.of(f.level + f.price(f.run, 30_000), "nats") for f in (law, sound)]
+
+        assert law.level.mean() == pytest.approx(rising.series["val_loss"].value[-4:].mean(), abs=0.03)
+        assert sound.lost == 0.0
+        assert law.lost > 0.02
+        assert ends[0].high - ends[0].low > 5 * (ends[1].high - ends[1].low)
+
+
 class TestWhatItRefuses:
     @pytest.mark.parametrize(
         ("run", "said"),
         [
             (replace(constant_run(), schedule=None), "the schedule is not known"),
-            (constant_run(val_loss=Curve([1, 2, 3], [3.0, 2.9, 2.8], "nats")), "points"),
-            (
-                constant_run(val_loss=Curve(np.arange(1, 40), np.full(39, 1.0), "bits per byte")),
-                "bits per byte",
-            ),
+            (told([1, 2, 3], [3.0, 2.9, 2.8]), "points"),
+            (told(np.arange(1, 40), np.arange(39.0), "bits per byte"), "bits per byte"),
+            (told(np.arange(1, 4000, 40), np.full(100, 3.0)), "never moves"),
+            (told(np.arange(1, 4000, 40), 0.1 + 1 / np.arange(5, 105)), "text"),
             (replace(constant_run(), schedule=WSD(1e-3, 0.0, 0, 300, 1800)), "times as far"),
         ],
-        ids=["no schedule", "three points", "another unit", "a rate that died early"],
+        ids=[
+            "no schedule",
+            "three points",
+            "another unit",
+            "a constant curve",
+            "no text",
+            "a rate that died early",
+        ],
     )
     def test_says_why_in_one_line(self, run, said):
         with pytest.raises(ValueError, match=said) as error:

@@ -52,7 +52,9 @@ class Estimate:
 
     def __str__(self) -> str:
         places = self.places
-        low, value, high = (f"{round(x, places) + 0.0:,.{places}f}" for x in (self.low, self.value, self.high))
+        low, value, high = (
+            f"{round(x, places) + 0.0:,.{places}f}" for x in (self.low, self.value, self.high)
+        )
         return f"{value} {self.unit} ({low} to {high})"
 
     @property

@@ -12,15 +12,11 @@ from .derive import DERIVED
 from .estimate import Estimate
 from .facts import VOCABULARY
 from .laws import DRAWS, Draws, Fitted, Law
-from .laws.power import PowerFit
+from .laws.power import AHEAD, UNSEEN, PowerFit
 from .plugins import discover
 from .run import Run
 from .state import Z90, judged, state_of
 
-#: of the loss, sd: how far a trend that ignores the schedule misses the end of an endless run, times the part that is
-#: still ahead to the power ``AHEAD``. Its mean errors at 1/10, 1/4 and 1/2 ahead are .016, .030 and .047 nats on
-#: mpl_curves, .032, .041 and .071 on schaipp_val, .011, .051 and .109 on modded_val (benchmarks/curves), which end near 3
-UNSEEN, AHEAD = 0.045, 0.75
 TRENDS = (
     "schedule",
     "power",

@@ -20,8 +20,8 @@ from ..derive import derive
 from ..estimate import Estimate
 from ..run import Fact, Run, Schedule
 from ..schedules.cosine import Cosine
-from ..state import judged, noise_of
-from . import ANNEALING, DATA, FLOOR, Draws, Law, World
+from ..state import judged, noise_of, state_of
+from . import ANNEALING, DATA, DRAWS, FLOOR, Draws, Law, World
 from ._annealing import Pace, Path
 from ._posterior import KAPPA, Observed, Posterior, Prior, drawn
 from ._posterior import fit as posterior
@@ -36,6 +36,11 @@ POINTS = 110  # that the curve is averaged into
 JUMP = 0.05  # share of the peak between two points: no mean is taken across it
 SPIKE = 6.0  # sd above the median of its neighbours: a spike is no part of the trend
 NEIGHBOURS = 5
+LAST = 4  # points that the law must meet
+ERRORS, ALLOWED = 4.0, 0.01  # standard errors, and nats, by which it may miss them
+ROUNDS = 4  # of doubling what a run may stray by
+LASTING = 5.0  # log S over which such a stray is forgotten
+LOWEST = 0.42  # nats: a letter of English holds .6 to 1.3 bits (Shannon 1951); below is no modelling of text
 PACED = 5  # logged counts of tokens that the present batch is told by
 STEADY = 0.05  # share of the batch; less is rounding
 SAME = 0.01  # share of the peak; two histories of the rate that differ by less are one
@@ -56,6 +61,9 @@ class ScheduleFit:
     run: Run
     posterior: Posterior
     last: int
+    lost: float = (
+        0.0  # nats that the run had left the law by, where it did: no law tells where it goes from there
+    )
 
     @property
     def parameters(self) -> Mapping[str, Estimate]:
@@ -73,13 +81,20 @@ class ScheduleFit:
 
     def price(self, other: Run, step: int) -> Draws:
         path = self.path(other.schedule or self.run.schedule, step)
-        return self._at(path, step, own=self._same(path)) - self.level
+        return self._at(path, step, own=self._same(path)) - self.level + self._astray(step)
+
+    def _astray(self, step: float) -> Draws:
+        """What a run that has left the law may do on the way to ``step``: the same again by twice or half its steps."""
+        way = abs(float(np.log(max(step, 1.0) / self.last)) / np.log(2.0)) ** 0.5
+        return np.asarray(np.random.default_rng(3).normal(0.0, 1.0, DRAWS) * self.lost * way)
 
     def parts(self, run: Run) -> Mapping[str, Draws]:  # noqa: ARG002
         """What endless tokens and full annealing would win; the rest of the level is the floor."""
         told = self.posterior.parts(self._own, np.array([float(self.last)]))
         noise = self.posterior.coef[:, 2] + told["annealed"][:, 0]
         data = told["data"][:, 0] + told["drift"][:, 0]
+        if data.mean() <= 0:  # a curve that bends down: the law does not know what is left to learn
+            return {FLOOR: self.level - noise, ANNEALING: noise}
         return {FLOOR: self.level - data - noise, DATA: data, ANNEALING: noise}
 
     def path(self, schedule: Schedule | None, last: float) -> Path:
@@ -112,11 +127,38 @@ def fit(runs: Sequence[Run]) -> ScheduleFit:
         )
     run = runs[0]
     assert run.schedule is not None
-    found = posterior(seen, prior(run.schedule.peak, run.get("optimizer")))
+    found, lost = straying(seen, prior(run.schedule.peak, run.get("optimizer")))
     _, curve = judged(run)
     assert curve is not None
+    if state_of(run).verdict == "rising":
+        lost = max(lost, float(np.mean(seen[0].loss[-LAST:]) - seen[0].loss.min()))
     last = max(int(run.get("steps_done") or 0), int(curve.step[-1]))
-    return ScheduleFit(run, replace_path(found, Path.of(run.schedule, last, pace=pace_of(run))), last)
+    return ScheduleFit(run, replace_path(found, Path.of(run.schedule, last, pace=pace_of(run))), last, lost)
+
+
+def straying(seen: Sequence[Observed], believed: Prior) -> tuple[Posterior, float]:
+    """The posterior; where the curve ends elsewhere than any falling law, under a prior of runs that stray that far.
+
+    A run that memorises, or whose data changed, leaves the law for good: what it strays by then lasts, and no future
+    of it is known better.
+    """
+    found, lost = posterior(seen, believed), 0.0
+    for _ in range(ROUNDS):
+        off = misfit(found)
+        if off < max(ERRORS * seen[0].noise / LAST**0.5, ALLOWED):
+            break
+        believed = replace(
+            believed, stray=(max(2 * off, 2 * believed.stray[0]), believed.stray[1]), memory=LASTING
+        )
+        found = posterior(seen, believed)
+    return found, lost
+
+
+def misfit(found: Posterior) -> float:
+    """How far the last points lie from the law, in the mean, nats."""
+    first = found.first
+    told = found.loss(first.path, first.step[-LAST:]).mean(axis=0)
+    return float(abs(np.mean(first.loss[-LAST:] - told)))
 
 
 def progress(seen: Observed) -> float:
@@ -142,6 +184,12 @@ def observed(run: Run) -> Observed:
     last = float(curve.step[-1])
     start = max(WARM * (run.get("warmup_steps") or 0), EARLY * last, 1.0)
     good = without_spikes(curve.between(start, np.inf), noise_of(run, name, curve.between(start, np.inf)))
+    if len(good) and not np.ptp(good.value):
+        raise ValueError("a loss that never moves is no curve")
+    if len(good) and float(np.median(good.value[-LAST:])) < LOWEST:
+        raise ValueError(
+            f"the loss is {good.last:.2g} nats: what the law knows is text, which holds {LOWEST} a token at least"
+        )
     if len(good) < LEAST:
         raise ValueError(f"{len(good)} points after the start; a law of 7 parameters wants {LEAST}")
     return averaged(good, noise_of(run, name, good), Path.of(run.schedule, last, pace=pace_of(run)))
