@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..errors import UnplateauError
+from ..errors import UnplateauError, UnreadableError
 
 BLOCK = 1 << 20  # bytes hashed at once
 
@@ -20,15 +20,46 @@ class DurableFile:
 
     Until ``commit`` it is ``.NAME.tmp`` in the same folder; left without one, it is removed. Where the disk is
     full or the folder can't be written, ``UnplateauError`` says so in one line.
+
+    ``kept`` is a ``mark`` to go on from: what was written up to it is checked, what came after it is cut off, also
+    where the file was committed since; ``head`` is what then stood where it was patched. Raises ``UnreadableError``
+    where that is not there any more.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kept: tuple[int, str] | None = None, head: bytes = b"") -> None:
         self.path, self.size = path, 0
         self._beside = path.with_name(f".{path.name}.tmp")
         self._hash = hashlib.sha256()
         self._patched = False
-        with told(path):
-            self._file = self._beside.open("w+b")
+        if kept is None:
+            with told(path):
+                self._file = self._beside.open("w+b")
+        else:
+            self._go_on(*kept, head)
+
+    def _go_on(self, size: int, sha256: str, head: bytes) -> None:
+        try:
+            if not self._beside.exists():
+                self.path.replace(self._beside)
+            self._file = self._beside.open("r+b")
+            self._file.write(head)
+            self._file.seek(0)
+            while self.size < size and (block := self._file.read(min(BLOCK, size - self.size))):
+                self._hash.update(block)
+                self.size += len(block)
+            if self._hash.hexdigest() != sha256:
+                raise UnreadableError(f"{self.path.name} is not as it was left")
+            self._file.seek(size)
+            self._file.truncate()
+        except OSError as error:
+            raise UnreadableError(f"can't go on with {self.path.name}: {error.strerror or error}") from None
+
+    def mark(self) -> tuple[int, str]:
+        """Make what was written durable; its size and sha256, to go on from."""
+        with told(self.path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        return self.size, self._hash.hexdigest()
 
     def write(self, data: bytes | memoryview) -> None:
         """Append ``data``."""

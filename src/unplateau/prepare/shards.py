@@ -16,7 +16,7 @@ Sources: nanoGPT data/openwebtext/prepare.py; llm.c dev/data/data_common.py and 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -90,6 +90,9 @@ class Writer:
     and on ``shard_tokens`` alone, not on how they were batched. ``close`` gives the files. Left by an exception,
     what is not whole is removed; killed, it lies there as ``.NAME.tmp`` and the next writer begins it anew.
 
+    ``mark`` makes what was added durable and says where it stands; a writer made with the same words and ``state``,
+    a mark, goes on from there (``UnreadableError`` where the files are not as they were left).
+
     ``eot``: the token that ends each document. Raises ``UsageError`` for a vocabulary that the format can't hold.
     """
 
@@ -103,6 +106,7 @@ class Writer:
         eot: int | None = None,
         tokenizer: str = "",
         shard_tokens: int = SHARD_TOKENS,
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         self._layout = layout_of(format, vocab_size)
         self._folder, self._split, self._eot = folder, split, eot
@@ -112,6 +116,31 @@ class Writer:
         self._file: DurableFile | None = None
         self._ends: DurableFile | None = None
         self._tokens = self._documents = 0
+        if state is not None:
+            self._go_on(state)
+
+    def _go_on(self, state: Mapping[str, Any]) -> None:
+        self._written = [Written(**one) for one in state["written"]]
+        self._tokens, self._documents = state["tokens"], state["documents"]
+        if state["file"] is not None:
+            head = bytes(HEAD_BYTES) if self._layout.name == "llmc" else b""
+            self._file = DurableFile(self._next, tuple(state["file"]), head)
+        if state["ends"] is not None:
+            self._ends = DurableFile(self._next.with_suffix(".ends"), tuple(state["ends"]))
+
+    @property
+    def _next(self) -> Path:
+        return self._folder / self._layout.file(self._split, len(self._written))
+
+    def mark(self) -> dict[str, Any]:
+        """Where the writer stands, as JSON can hold it; all that was added up to here is durable."""
+        return {
+            "written": [one.as_dict() for one in self._written],
+            "tokens": self._tokens,
+            "documents": self._documents,
+            "file": None if self._file is None else self._file.mark(),
+            "ends": None if self._ends is None else self._ends.mark(),
+        }
 
     def add(self, tokens: Tokens, lengths: Lengths) -> None:
         """Append documents: all their tokens (n,), and how many each has (documents,), which add up to n."""
@@ -162,7 +191,7 @@ class Writer:
         self._documents += len(ends)
 
     def _begin(self) -> DurableFile:
-        self._file = file = DurableFile(self._folder / self._layout.file(self._split, len(self._written)))
+        self._file = file = DurableFile(self._next)
         if self._layout.name == "llmc":
             file.write(bytes(HEAD_BYTES))
         if self._layout.name == "own":
