@@ -7,12 +7,18 @@ from dataclasses import replace
 import numpy as np
 
 from synthetic import healthy_run, without_series
+from unplateau.budget import happened, weighed
 from unplateau.curve import Curve
 from unplateau.derive import derive
 from unplateau.diagnose import diagnose, examine
+from unplateau.estimate import Estimate
+from unplateau.hypotheses import Evidence, Finding, Remedy
 from unplateau.plugins import discover
+from unplateau.reading import read_runs
 from unplateau.report.text import text
 from unplateau.run import Fact
+from unplateau.simulate import simulate
+from unplateau.simulate.write import write
 
 CAUSES = discover("hypotheses")
 SHAPE_OF_RATE = ("schedule", "peak_lr", "floor_lr", "warmup_steps", "decay_start", "decay_end")
@@ -47,3 +53,54 @@ class TestAMultiplierIsNoRate:
 
         assert "learning rate unknown, now" in said
         assert "learning rate now unknown" not in said
+
+
+def a_cause(effect, verdict="supported", chance=0.92):
+    return Finding(
+        "lr-rewarmed",
+        verdict,
+        (Evidence("the rate rose again", "for", "lr"),),
+        probability=chance,
+        effect=Estimate(*effect, "nats"),
+        remedy=Remedy({}, "10 steps", "none", "resume from before"),
+    )
+
+
+class TestWhatCostsNothingIsNoCause:
+    def test_it_is_said_that_it_happened_and_cost_nothing(self):
+        finding = weighed(a_cause((-0.019, -0.032, -0.005)))
+
+        assert happened(finding)
+        assert finding.verdict == "undecided"
+        assert finding.probability < 0.05
+        assert finding.remedy is None
+        assert "-0.019 nats (-0.032 to -0.005)" in finding.evidence[0].fact
+
+    def test_no_cause_is_likelier_than_its_price_says_that_it_matters(self):
+        finding = weighed(a_cause((0.017, 0.0, 0.034)))
+
+        assert 0.5 < finding.probability < 0.75
+        assert finding.verdict == "supported"
+
+    def test_a_cause_that_costs_a_lot_stays_as_likely_as_it_was(self):
+        assert weighed(a_cause((0.3, 0.2, 0.4))).probability == 0.92
+
+    def test_what_hardly_matters_is_not_called_proved(self):
+        finding = weighed(a_cause((0.005, -0.02, 0.03)))
+
+        assert finding.verdict == "undecided"
+        assert not happened(finding)
+
+    def test_the_report_of_such_a_run_names_no_remedy_that_makes_it_worse(self, tmp_path):
+        found = diagnosed(tmp_path, "lr-rewarmed", 0.3, 5, "hf")
+        said = " ".join(text(found).split())
+
+        assert "lr-rewarmed (1%): it happened; it cost nothing that a law can see" in said
+        assert "gain: -" not in said
+        assert found.first is None or found.first.cause != "lr-rewarmed"
+
+
+def diagnosed(folder, cause, severity, seed, dialect="nanogpt"):
+    """A simulated run, written and read as a user would."""
+    write(simulate(cause, severity, seed, dialect=dialect), folder / "made")
+    return diagnose(read_runs(folder / "made" / "run")[0])

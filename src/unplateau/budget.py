@@ -9,7 +9,8 @@ import numpy as np
 
 from .estimate import Estimate
 from .forecast import Outlook, outlook
-from .hypotheses import Finding, Hypothesis, Plan
+from .hypotheses import SMALL, Evidence, Finding, Hypothesis, Plan
+from .hypotheses._say import chance_below
 from .laws import FLOOR, Draws, Parted
 from .plugins import discover
 from .run import Run
@@ -18,6 +19,8 @@ from .state import State, judged
 NATS = "nats"
 JUDGED = ("falling", "slowing", "flat", "rising")  # verdicts on curves that a law can be asked about
 HALF, FEW = 0.5, 0.05  # shares of draws below zero: the law is out of its range, its forecast is
+LEAST = 0.01  # no law can show 0
+HAPPENED = "it happened; it cost nothing that a law can see"
 OPEN = ("supported", "undecided")  # verdicts that leave a cause something to cost
 #: how a step's tokens are cut into micro-batches: no loss follows from it while the step stays as large
 CUTS = ("batch_size", "gradient_accumulation_steps", "world_size")
@@ -159,10 +162,37 @@ def priced(finding: Finding, cause: Hypothesis, known: Outlook | None, found: Bu
     effect = found.effects.get(finding.cause)
     if finding.remedy is not None and finding.remedy.plan is not None:
         remedy = replace(finding.remedy, gain=gain(known, finding.remedy.plan))
-        finding = replace(finding, remedy=remedy)
-    if effect is not None or finding.verdict not in OPEN:
+        idle = finding.verdict in OPEN and remedy.gain is not None and remedy.gain.value <= 0
+        finding = replace(finding, remedy=None if idle else remedy)
+    if finding.verdict not in OPEN:
         return replace(finding, effect=effect)
+    if effect is not None:
+        return weighed(replace(finding, effect=effect))
     return replace(finding, unpriced=why_unpriced(known, cause.without(known.run), cause.unpriced))
+
+
+def weighed(finding: Finding) -> Finding:
+    """``finding`` no likelier than its price says that it matters, and without a remedy where it does not.
+
+    What happened and cost nothing is no cause of the loss, however plain it is to see.
+    """
+    if finding.effect is None or finding.probability is None:
+        return finding
+    chance = min(finding.probability, max(LEAST, 1 - chance_below(finding.effect, SMALL)))
+    if not finding.costless:
+        held = finding.verdict if chance >= HALF else "undecided"
+        return replace(finding, probability=chance, verdict=held)
+    if finding.verdict != "supported":
+        return replace(finding, probability=chance, remedy=None)
+    said = Evidence(f"{HAPPENED}: {finding.effect}", "against", "the laws")
+    return replace(
+        finding, probability=chance, verdict="undecided", evidence=(said, *finding.evidence), remedy=None
+    )
+
+
+def happened(finding: Finding) -> bool:
+    """True for what is plain to see in the log and cost nothing."""
+    return bool(finding.evidence) and finding.evidence[0].fact.startswith(HAPPENED)
 
 
 def gain(known: Outlook, plan: Plan) -> Estimate | None:

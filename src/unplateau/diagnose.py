@@ -13,13 +13,12 @@ from .contradictions import Contradiction, contradictions
 from .derive import derive
 from .estimate import Estimate
 from .forecast import Outlook
-from .hypotheses import Finding, Hypothesis
+from .hypotheses import SMALL, Finding, Hypothesis
 from .plugins import discover
 from .run import Run
 from .state import State, state_of
 
 READINGS = ("still-learning", "converged")  # not a plateau: a reading of the curve, nothing to mend
-SMALL = 0.012  # nats; a cause that costs less is told after what the curve says
 MORE_LIKELY_THAN_NOT = 0.5
 #: what people suspect, most often first (SCIENCE.md section 7): the refuted ones are told in this order
 SUSPECTED = (

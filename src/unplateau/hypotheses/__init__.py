@@ -13,6 +13,7 @@ from typing import Any, Literal
 from ..estimate import Estimate
 from ..run import Run
 
+SMALL = 0.012  # nats; a cause that costs less is not told from none (docs/accuracy.md)
 Verdict = Literal["supported", "refuted", "undecided", "untestable"]
 
 
@@ -75,6 +76,11 @@ class Finding:
     remedy: Remedy | None = None
     stake: float = 0.0
     unpriced: str = ""
+
+    @property
+    def costless(self) -> bool:
+        """True where the laws price the cause, and all of the interval lies below what counts."""
+        return self.effect is not None and self.effect.high < SMALL
 
     @property
     def recoverable(self) -> float | None:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..diagnose import SMALL, Diagnosis, weight
+from ..budget import happened
+from ..diagnose import Diagnosis, weight
 from ..errors import printable
-from ..hypotheses import Finding, Remedy
+from ..hypotheses import SMALL, Finding, Remedy
 from ..run import Run
 from ..state import State
 from .budget import budget_lines, forecast_line, runner_up_line
@@ -148,7 +149,8 @@ def _causes(found: Diagnosis, claims: Mapping[str, str], limits: Limits) -> Iter
         if finding is found.first:
             yield from runner_up_line(found)
     yield from _brief(sure[limits.causes - len(front) :], limits, 0)
-    yield from _brief(unsure, limits, limits.undecided)
+    # what is plain to see and cost nothing is told before what only may be
+    yield from _brief(sorted(unsure, key=lambda f: not happened(f)), limits, limits.undecided)
     yield from _brief(against, limits, limits.refuted)
     if unknown:
         names = ", ".join(f.cause for f in unknown)
@@ -181,6 +183,8 @@ def _brief(findings: Sequence[Finding], limits: Limits, most: int) -> Iterator[L
     for finding in findings[:most]:
         way = "against" if finding.verdict == "refuted" else "for"
         decisive = sorted(finding.evidence, key=lambda e: e.points != way)
+        if happened(finding):
+            decisive = list(finding.evidence[:1])
         name = named(finding) if finding.verdict == "undecided" else finding.cause
         said = f"{name}: {redacted(decisive[0].fact)}" if decisive else name
         # a refuted cause deserves one row, an open one what there is room for
