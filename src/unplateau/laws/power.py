@@ -24,6 +24,8 @@ UNSEEN, AHEAD = 0.045, 0.75
 EXPONENTS = np.geomspace(0.05, 2.0, 400)  # published exponents in steps or tokens are .05 to .8
 IDLE = 0.3  # share of the steps
 NOTHING = 0.02  # share of the peak; a fifth of the usual floor
+TRIES = 8
+LIKELY = 0.75  # share of draws with a floor above zero; with fewer the law is not one of this curve
 LEAST = 4  # points; the law has three parameters
 
 
@@ -51,7 +53,7 @@ class PowerFit:
     def parts(self, run: Run) -> Mapping[str, Draws]:  # noqa: ARG002
         """The floor is as far off as the end of an endless run can be where the schedule is not seen."""
         off = UNSEEN * abs(float(self.level.mean()))
-        floor = self.theta[:, 0] + np.random.default_rng(1).normal(0.0, off, DRAWS)
+        floor = np.clip(self.theta[:, 0] + np.random.default_rng(1).normal(0.0, off, DRAWS), 0.0, self.level)
         return {FLOOR: floor, DATA: self.level - floor}
 
     def through(self, level: float) -> PowerFit:
@@ -93,7 +95,7 @@ def posterior(good: Curve, error: Floats | float) -> PowerFit:
 
     >>> t = np.arange(1, 21) * 500
     >>> print(Estimate.of(posterior(Curve(t, 3.0 + 0.7 * (t / 500) ** -0.5), 0.001).at(20_000), "nats"))
-    3.1107 nats (3.1096 to 3.1118)
+    3.1107 nats (3.1095 to 3.1118)
     """
     errors = np.broadcast_to(np.asarray(error, dtype=float), len(good))
     noise = float(errors.min())
@@ -120,7 +122,12 @@ def _draws(weight: Floats, mean: Floats, cov: Floats) -> Floats:
     cell = np.minimum(np.searchsorted(np.cumsum(weight) / weight.sum(), places), len(weight) - 1)
     rng.shuffle(cell)
     root = np.linalg.cholesky(cov[cell])
-    linear = mean[cell] + np.einsum("dij,dj->di", root, rng.standard_normal((DRAWS, 2)))
+    tries = mean[cell, None] + np.einsum("dij,dtj->dti", root, rng.standard_normal((DRAWS, TRIES, 2)))
+    good = (tries > 0).all(axis=2)  # no loss ends below zero, none rises
+    if good.mean() < LIKELY:
+        raise ValueError("the loss is not levelling off: its floor may well lie below zero")
+    sane = np.argmax(good, axis=1)
+    linear = np.maximum(tries[np.arange(DRAWS), sane], 0.0)
     return np.column_stack([linear, EXPONENTS[cell]])
 
 
