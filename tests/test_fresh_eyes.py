@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from synthetic import healthy_run, without_series
-from unplateau.budget import happened, weighed
+from unplateau.budget import Budget, happened, weighed
 from unplateau.curve import Curve
 from unplateau.derive import derive
 from unplateau.diagnose import diagnose, examine
@@ -15,6 +16,8 @@ from unplateau.estimate import Estimate
 from unplateau.hypotheses import Evidence, Finding, Remedy
 from unplateau.plugins import discover
 from unplateau.reading import read_runs
+from unplateau.report.headline import headline
+from unplateau.report.json import diagnosis
 from unplateau.report.text import text
 from unplateau.run import Fact
 from unplateau.simulate import simulate
@@ -104,3 +107,36 @@ def diagnosed(folder, cause, severity, seed, dialect="nanogpt"):
     """A simulated run, written and read as a user would."""
     write(simulate(cause, severity, seed, dialect=dialect), folder / "made")
     return diagnose(read_runs(folder / "made" / "run")[0])
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return diagnosed(tmp_path_factory.mktemp("unit"), "metric-unit", 0.9, 7)
+
+
+class TestANumberOfAnotherUnit:
+    def test_the_unit_comes_before_anything_that_is_said_of_the_run(self, found):
+        assert found.first.cause == "metric-unit"
+        assert "Read it again with --unit perplexity" in headline(found)
+
+    def test_there_is_no_budget_and_no_forecast_of_it(self, found):
+        said = text(found)
+
+        assert found.planned is None
+        assert "BUDGET" not in said
+        assert diagnosis(found)["budget"] is None
+        assert "gain:" not in said
+
+    def test_nothing_of_it_is_said_in_nats(self, found):
+        first = " ".join(text(found).split("CAUSES")[0].split())
+
+        assert "perplexity at step" in first
+        assert "nats at step" not in first
+
+
+def test_the_budget_of_the_json_is_the_one_that_the_text_prints():
+    without_law = Budget(3.5, (), Estimate(3.5, 3.4, 3.6, "nats"), {})
+    found = replace(diagnose(healthy_run(0)), budget=without_law)
+
+    assert "BUDGET" not in text(found)
+    assert diagnosis(found)["budget"] is None

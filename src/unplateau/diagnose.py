@@ -14,10 +14,12 @@ from .derive import derive
 from .estimate import Estimate
 from .forecast import Outlook
 from .hypotheses import SMALL, Finding, Hypothesis
+from .hypotheses.metric_unit import as_measured
 from .plugins import discover
 from .run import Run
 from .state import State, state_of
 
+FIRST = "metric-unit"  # what is wrong with the number comes before what is wrong with the run
 READINGS = ("still-learning", "converged")  # not a plateau: a reading of the curve, nothing to mend
 MORE_LIKELY_THAN_NOT = 0.5
 #: what people suspect, most often first (SCIENCE.md section 7): the refuted ones are told in this order
@@ -71,7 +73,11 @@ def diagnose(run: Run, hypotheses: Iterable[Hypothesis] | None = None) -> Diagno
         hypotheses = discover("hypotheses").values()
     causes = {h.name: h for h in hypotheses}
     with np.errstate(over="ignore"):  # the square of a loss of 1e308 is infinite, and no news
-        tested, state = [examine(h, run) for h in causes.values()], state_of(run)
+        of_unit = examine(causes[FIRST], run) if FIRST in causes else None
+        if of_unit is not None and of_unit.verdict == "supported":
+            run = as_measured(run)
+        others = [examine(h, run) for h in causes.values() if h.name != FIRST]
+        tested, state = [*others, *([of_unit] if of_unit else [])], state_of(run)
         known = outlook_of(run, state)
         found = budget(run, state, known, open_causes(tested, causes))
         findings = sorted((priced(f, causes[f.cause], known, found) for f in tested), key=rank)
@@ -115,7 +121,13 @@ def rank(finding: Finding) -> tuple[int, float, float, str]:
     tier = VERDICTS.index(finding.verdict) * 2
     reading = finding.cause in READINGS
     if finding.verdict == "supported":  # what is proved keeps its place where a law finds little in it
-        tier = 2 if reading or max(weight(finding), finding.stake) < SMALL else 0
+        tier = (
+            -1
+            if finding.cause == FIRST
+            else 2
+            if reading or max(weight(finding), finding.stake) < SMALL
+            else 0
+        )
     elif finding.verdict == "undecided":
         tier = 1 if not reading and (finding.probability or 0) >= MORE_LIKELY_THAN_NOT else 3
     if finding.verdict == "refuted":

@@ -65,6 +65,19 @@ def unit_of(start: Start) -> str | None:
     return "perplexity" if near and start.loss > TOO_LARGE else None
 
 
+def as_measured(run: Run) -> Run:
+    """``run`` with its losses under the unit that their first value proves; ``run`` itself where it proves none.
+
+    No law knows such numbers, and nothing that is said of them is in nats.
+    """
+    start = start_of(run)
+    unit = None if start is None or run.series[start.series].unit not in ("nats", "") else unit_of(start)
+    if unit is None:
+        return run
+    told = {name: Curve(curve.step, curve.value, unit) for name, curve in losses(run)}
+    return replace(run, series={**run.series, **told})
+
+
 def _other(start: Start) -> float:
     return 0.5 if start.loss > TOO_LARGE else 0.15
 

@@ -149,7 +149,7 @@ def _diagnosis(found: Diagnosis) -> dict[str, Any]:
         "findings": [_finding(f, found.run) for f in found.findings],
         "contradictions": [{"fact": c.fact, "source": c.source} for c in found.contradictions],
         "warnings": list(found.run.warnings),
-        "budget": None if found.budget is None else _budget(found.budget),
+        "budget": _budget(found.budget) if found.budget is not None and found.budget.rows else None,
         "forecast": _forecast(found),
     }
 
