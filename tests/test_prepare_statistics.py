@@ -17,12 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unplateau.errors import UnreadableError
-from unplateau.prepare import fair
+from unplateau.prepare import fair, statistics
 from unplateau.prepare.split import VAL, assign, cluster_keys, sampled
 from unplateau.prepare.statistics import (
     BINS,
     PAIRS,
-    RUN,
     Pairs,
     bins_of,
     count,
@@ -115,13 +114,14 @@ def test_pairs_are_those_of_a_simple_loop(texts):
     assert (np.diff(found.keys.astype(np.int64)) > 0).all()
 
 
-def test_pairs_of_more_than_one_run_are_counted_once():
-    tokens = np.random.default_rng(0).integers(0, 300, int(2.5 * RUN)).astype(np.uint16)
-    found = pairs_of(tokens, np.array([len(tokens)]), 300)
+@pytest.mark.parametrize("vocab", [300, 65_536, 65_537, 200_000])
+def test_pairs_of_more_than_one_run_are_counted_once(vocab, monkeypatch):
+    monkeypatch.setattr(statistics, "RUN", 1000)
+    tokens = (vocab - 1 - np.random.default_rng(0).zipf(1.3, 5500) % vocab).astype(np.uint32)
+    found = pairs_of(tokens, np.array([len(tokens)]), vocab)
 
-    keys, counts = np.unique(
-        np.roll(tokens, 1).astype(np.uint64) * np.uint64(300) + tokens, return_counts=True
-    )
+    codes = np.roll(tokens, 1).astype(np.uint64) * np.uint64(vocab) + tokens
+    keys, counts = np.unique(codes, return_counts=True)
     assert np.array_equal(found.keys, keys)
     assert np.array_equal(found.counts, counts)
 

@@ -32,8 +32,8 @@ Floats = NDArray[np.float64]
 
 OCTAVE = 4  # bins of document lengths for each doubling
 BINS = 44 * OCTAVE  # up to 2^44 tokens
-PAIRS = 1 << 24  # tokens whose pairs are counted; those of English take some 50 MB and .5 CPU-seconds
-RUN = 1 << 20  # pairs sorted at once
+PAIRS = 1 << 23  # tokens whose pairs are counted; those of English take some 30 MB and .3 CPU-seconds
+RUN = 1 << 21  # pairs sorted at once
 EULER = 0.5772156649015329
 SERIES = 1024  # counts above it: G(c) = ln c to seven digits
 
@@ -61,13 +61,13 @@ class Pairs:
         return int(self.counts.sum())
 
 
-def _summed(keys: U64, counts: I64 | None = None) -> Pairs:
+def _summed(keys: NDArray[Any], counts: I64 | None = None) -> Pairs:
     """Each of the ascending ``keys`` once, with the sum of its counts (1 each, where none are given)."""
     if not len(keys):
         return Pairs(np.empty(0, np.uint64), np.empty(0, np.int64))
     start = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
     sums = np.diff(np.append(start, len(keys))) if counts is None else np.add.reduceat(counts, start)
-    return Pairs(keys[start], sums)
+    return Pairs(keys[start].astype(np.uint64), sums)
 
 
 def pairs_of(tokens: NDArray[Any], lengths: I64, vocab: int) -> Pairs:
@@ -81,10 +81,12 @@ def pairs_of(tokens: NDArray[Any], lengths: I64, vocab: int) -> Pairs:
     """
     end = np.cumsum(lengths)
     start, end = (end - lengths)[lengths > 0], end[lengths > 0]
-    before = np.empty(len(tokens), np.uint64)
-    before[1:] = tokens[:-1]
-    before[start] = tokens[end - 1]
-    keys = before * np.uint64(vocab) + tokens.astype(np.uint64)
+    narrow = np.dtype(np.uint32 if vocab <= 1 << 16 else np.uint64)  # half as wide is sorted twice as fast
+    keys = np.empty(len(tokens), narrow)
+    keys[1:] = tokens[:-1]
+    keys[start] = tokens[end - 1]
+    keys *= narrow.type(vocab)
+    keys += tokens.astype(narrow)
     runs = [_summed(np.sort(keys[i : i + RUN])) for i in range(0, len(keys), RUN)]
     while len(runs) > 1:  # two by two, so that each pair is moved a few times only
         runs = [a + b for a, b in zip(runs[::2], [*runs[1::2], _summed(keys[:0])], strict=False)]
@@ -256,7 +258,7 @@ def share_of_pairs(tokens: int) -> float:
     """The share of documents whose pairs are counted, so that about ``PAIRS`` tokens are.
 
     >>> share_of_pairs(1_000_000), share_of_pairs(1 << 30)
-    (1.0, 0.015625)
+    (1.0, 0.0078125)
     """
     return min(1.0, PAIRS / max(1, tokens))
 
