@@ -25,6 +25,7 @@ EXPONENTS = np.geomspace(0.05, 2.0, 400)  # published exponents in steps or toke
 IDLE = 0.3  # share of the steps
 NOTHING = 0.02  # share of the peak; a fifth of the usual floor
 TRIES = 8
+BELOW = "the loss is not levelling off: its floor may well lie below zero"
 LIKELY = 0.75  # share of draws with a floor above zero; with fewer the law is not one of this curve
 LEAST = 4  # points; the law has three parameters
 
@@ -110,8 +111,11 @@ def posterior(good: Curve, error: Floats | float) -> PowerFit:
     if not allowed.any():
         raise ValueError("no power law with a floor above zero fits: the loss is not levelling off")
     sigma2 = max(noise**2, float(rss[allowed].min()) / max(1, len(y) - 3))
-    log_weight = np.where(allowed, -rss / (2 * sigma2) - 0.5 * np.linalg.slogdet(gram)[1], -np.inf)
-    likely = np.exp(log_weight - log_weight.max())
+    log_weight = -rss / (2 * sigma2) - 0.5 * np.linalg.slogdet(gram)[1]
+    weight_of_all = np.exp(log_weight - log_weight.max())
+    if weight_of_all[allowed].sum() < (1 - LIKELY) * weight_of_all.sum():
+        raise ValueError(BELOW)
+    likely = np.where(allowed, np.exp(np.minimum(log_weight - log_weight[allowed].max(), 0.0)), 0.0)
     return PowerFit(unit, float(good.step[-1]), _draws(likely, mean, sigma2 * np.linalg.inv(gram)))
 
 
@@ -125,7 +129,7 @@ def _draws(weight: Floats, mean: Floats, cov: Floats) -> Floats:
     tries = mean[cell, None] + np.einsum("dij,dtj->dti", root, rng.standard_normal((DRAWS, TRIES, 2)))
     good = (tries > 0).all(axis=2)  # no loss ends below zero, none rises
     if good.mean() < LIKELY:
-        raise ValueError("the loss is not levelling off: its floor may well lie below zero")
+        raise ValueError(BELOW)
     sane = np.argmax(good, axis=1)
     linear = np.maximum(tries[np.arange(DRAWS), sane], 0.0)
     return np.column_stack([linear, EXPONENTS[cell]])
