@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -54,17 +54,23 @@ class Bpe:
         last = self.ENGINES[-1]
         return None if self.library == last or not installed(last) else replace(self, library=last)
 
-    @cached_property
-    def _encode(self) -> Encode:
+    def load(self) -> Encode:
+        """The engine, made anew."""
         raise NotImplementedError
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        parts = [self._one(text) for text in texts]
-        joined = np.concatenate(parts) if parts else np.empty(0, dtype=np.uint32)
-        return ended(joined, [len(p) for p in parts], self.eot)
+        one = loaded(self)
+        return ended([_whole(one, text) for text in texts], self.eot)
 
-    def _one(self, text: str) -> NDArray[np.uint32]:
-        try:
-            return self._encode(text)
-        except (TypeError, UnicodeError):  # how libraries refuse surrogates
-            return self._encode(mended(text))
+
+@lru_cache(maxsize=4)
+def loaded(tokenizer: Bpe) -> Encode:
+    """The tokeniser's engine, loaded once in a process, though each part of the work brings its own copy."""
+    return tokenizer.load()
+
+
+def _whole(one: Encode, text: str) -> NDArray[np.uint32]:
+    try:
+        return one(text)
+    except (TypeError, UnicodeError):  # how libraries refuse surrogates
+        return one(mended(text))

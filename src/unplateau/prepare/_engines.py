@@ -51,12 +51,12 @@ def resident() -> int | None:
 class Gigatoken:
     """gigatoken from the text of a ``tokenizer.json``, made anew when what it remembers has grown too large.
 
-    Its special tokens are left out, so that a text that holds ``<|endoftext|>`` is text. It works in the
-    calling thread alone. Raises ``RuntimeError`` for a kind of tokenizer that gigatoken does not know.
+    It would find special tokens within a text, so ``definition`` is to have none (``without_specials``). It works
+    in the calling thread alone. Raises ``RuntimeError`` for a kind of tokenizer that gigatoken does not know.
     """
 
-    def __init__(self, definition: str) -> None:
-        self._definition = _without_specials(definition)
+    def __init__(self, definition: str | bytes) -> None:
+        self._definition = definition
         self._renew()
 
     def _renew(self) -> None:
@@ -83,7 +83,8 @@ class Gigatoken:
         return now - self._born > GROWN
 
 
-def _without_specials(definition: str) -> str:
+def without_specials(definition: str) -> str:
+    """The text of a ``tokenizer.json`` whose special tokens are text like any other."""
     import json
 
     told = json.loads(definition)

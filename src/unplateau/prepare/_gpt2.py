@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,8 +32,7 @@ class Gpt2(Bpe):
     def of(cls, library: str | None = None) -> Gpt2:
         return cls(cls.usable(library), "gpt2", GPT2_END + 1, GPT2_END, MERGES_SHA256)
 
-    @cached_property
-    def _encode(self) -> Encode:
+    def load(self) -> Encode:
         if self.library == "gigatoken":
             return Gigatoken(gpt2_definition())
         return tiktoken_of(self.name, PATTERN, {token: rank for rank, token in enumerate(gpt2_tokens())})
@@ -75,24 +73,25 @@ def gpt2_tokens() -> list[bytes]:
     >>> len(tokens), tokens[15496]
     (50256, b'Hello')
     """
-    of = byte_characters()
-    return [bytes(of[c] for c in name) for name in gpt2_vocabulary()]
+    byte = str.maketrans({character: chr(b) for character, b in byte_characters().items()})
+    return [name.translate(byte).encode("latin-1") for name in vocabulary(merges())]
 
 
-def gpt2_vocabulary() -> dict[str, int]:
-    """What OpenAI's ``encoder.json`` holds, but for the end of text: the bytes, then what each merge gives."""
-    names = [*byte_characters(), *(first + second for first, second in merges())]
+def vocabulary(merged: list[tuple[str, str]]) -> dict[str, int]:
+    """Ids by name: the bytes, then what each merge gives; for GPT-2 what OpenAI's ``encoder.json`` holds.
+
+    Its end of text, which is no merge, is left out.
+    """
+    names = [*byte_characters(), *(first + second for first, second in merged)]
     return {name: token for token, name in enumerate(names)}
 
 
-def gpt2_definition() -> str:
+def gpt2_definition() -> bytes:
     """GPT-2 as the text of a ``tokenizer.json``, without its end of text."""
-    return definition(gpt2_vocabulary(), merges())
+    import msgspec
 
-
-def definition(vocabulary: dict[str, int], merged: list[tuple[str, str]]) -> str:
-    """A byte-level BPE as the text of a ``tokenizer.json`` without special tokens."""
+    merged = merges()
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    model = {"type": "BPE", "vocab": vocabulary, "merges": merged}
+    model = {"type": "BPE", "vocab": vocabulary(merged), "merges": merged}
     told = {"version": "1.0", "added_tokens": [], "pre_tokenizer": level, "decoder": level, "model": model}
-    return json.dumps(told, ensure_ascii=False)
+    return msgspec.json.encode(told)

@@ -17,7 +17,7 @@ from ..errors import UnreadableError, UsageError, printable, why
 from ..source import Source
 from ._bpe import EXTRA, Bpe
 from ._durable import write_durably
-from ._engines import Encode, Gigatoken, installed, tokenizers_of
+from ._engines import Encode, Gigatoken, installed, tokenizers_of, without_specials
 from ._gpt2 import byte_characters
 from ._plain import END, mended, within
 
@@ -37,7 +37,7 @@ class HuggingFace(Bpe):
     @classmethod
     def of(cls, path: Path, library: str | None = None, eot: str | None = None) -> HuggingFace:
         text, name = _read(path), path.name
-        vocabulary = loaded(text, name)[0].get_vocab(with_added_tokens=True)
+        vocabulary = parsed(text, name)[0].get_vocab(with_added_tokens=True)
         end, print_of = end_of(json.loads(text), name, eot), sha256(text.encode()).hexdigest()
         found = cls(cls.usable(library), name, max(vocabulary.values()) + 1, end, print_of, path)
         return (
@@ -53,13 +53,12 @@ class HuggingFace(Bpe):
             raise UnreadableError(f"{self.name} has changed since the work began; put the old one back")
         return text
 
-    @cached_property
-    def _encode(self) -> Encode:
-        return Gigatoken(self._text) if self.library == "gigatoken" else self._defined[1]
+    def load(self) -> Encode:
+        return Gigatoken(without_specials(self._text)) if self.library == "gigatoken" else self._defined[1]
 
     @cached_property
     def _defined(self) -> tuple[Any, Encode]:
-        return loaded(self._text, self.name)
+        return parsed(self._text, self.name)
 
     def decode(self, tokens: NDArray[np.integer] | Sequence[int]) -> str:
         ids = within(tokens, self.vocab_size, self.name)
@@ -70,7 +69,7 @@ def _read(path: Path) -> str:
     return Source(path).text(LIMIT)
 
 
-def loaded(text: str, name: str) -> tuple[Any, Encode]:
+def parsed(text: str, name: str) -> tuple[Any, Encode]:
     """The tokeniser of the library that defines such files; one line for what it can't read."""
     if not installed("tokenizers"):
         raise UnreadableError(f"{name} needs tokenizers: {EXTRA}")
@@ -83,7 +82,7 @@ def loaded(text: str, name: str) -> tuple[Any, Encode]:
 def _knows(text: str) -> bool:
     """Whether gigatoken has this kind of tokeniser; it raises RuntimeError, or panics, for others."""
     try:
-        Gigatoken(text)
+        Gigatoken(without_specials(text))
     except (RuntimeError, ValueError, TypeError):
         return False
     return True

@@ -35,18 +35,16 @@ def mended(text: str) -> str:
     return text
 
 
-def ended(tokens: NDArray[np.uint32], lengths: Sequence[int], eot: int) -> Encoded:
-    """``tokens`` of documents of the given ``lengths`` with ``eot`` after each, and the lengths with it.
+def ended(parts: Sequence[NDArray[np.uint32]], eot: int) -> Encoded:
+    """The tokens of documents, one document after the other with ``eot`` after each; and their numbers with it.
 
-    >>> ended(np.array([5, 6, 7], np.uint32), [2, 0, 1], 9)
-    (array([5, 6, 9, 9, 7, 9], dtype=uint32), array([3, 1, 2]))
+    >>> ended([np.array([5, 6], np.uint32), np.array([], np.uint32)], 9)
+    (array([5, 6, 9, 9], dtype=uint32), array([3, 1]))
     """
-    counts = np.asarray(lengths, dtype=np.int64) + 1
-    out = np.full(len(tokens) + len(counts), eot, dtype=np.uint32)
-    text = np.ones(len(out), dtype=bool)
-    text[np.cumsum(counts) - 1] = False
-    out[text] = tokens
-    return out, counts
+    counts = np.array([len(part) + 1 for part in parts], dtype=np.int64)
+    spread = [np.array([eot], dtype=np.uint32)] * (2 * len(parts))
+    spread[::2] = parts
+    return np.concatenate(spread) if spread else np.empty(0, dtype=np.uint32), counts
 
 
 def within(tokens: NDArray[np.integer] | Sequence[int], size: int, name: str) -> NDArray[np.int64]:
@@ -73,9 +71,8 @@ class Bytes:
     fingerprint: ClassVar[str] = sha256(b"bytes 0 to 255, 256 ends").hexdigest()
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        raw = [mended(text).encode() for text in texts]
-        joined = np.frombuffer(b"".join(raw), dtype=np.uint8).astype(np.uint32)
-        return ended(joined, [len(r) for r in raw], self.eot)
+        raw = (mended(text).encode() for text in texts)
+        return ended([np.frombuffer(r, dtype=np.uint8).astype(np.uint32) for r in raw], self.eot)
 
     def decode(self, tokens: NDArray[np.integer] | Sequence[int]) -> str:
         ids = within(tokens, self.vocab_size, self.name)
@@ -133,15 +130,16 @@ class Characters:
         return table
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        whole = [mended(text) for text in texts]
-        points = _points("".join(whole))
-        ids = self._table[points]
+        return ended([self._ids(_points(mended(text))) for text in texts], self.eot)
+
+    def _ids(self, points: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        ids: NDArray[np.uint32] = self._table[points]
         if len(unknown := points[ids == UNKNOWN]):
             raise UnreadableError(
                 f"the character U+{unknown[0]:04X} is not in the alphabet of {len(self.alphabet):,} characters: "
                 "count the alphabet from all the text, or use --tokenizer bytes"
             )
-        return ended(ids, [len(text) for text in whole], self.eot)
+        return ids
 
     def decode(self, tokens: NDArray[np.integer] | Sequence[int]) -> str:
         ids = within(tokens, self.vocab_size, self.name)
