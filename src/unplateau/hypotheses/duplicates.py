@@ -22,7 +22,7 @@ from ._say import against, finding, pro
 
 NAME = "duplicates"
 MANY, FEW = 0.3, 0.05  # share of the tokens that are copies; C4 and RefinedWeb lie between before MinHash
-ASKS = ("a manifest (docs/manifest.md)",)
+ASKS = ("a manifest: unplateau prepare --manifest-only DATA (docs/manifest.md)",)
 FIX = Remedy(
     {},
     "preparing the data again; no training",
@@ -46,7 +46,7 @@ def counted(run: Run) -> tuple[float, str, str] | None:
     """The share of the training tokens that are copies, in words, and its source."""
     share = _number(run, "duplicate_share")
     if share is not None and share <= 1:
-        said = f"{share:.1%} of the training tokens stand in near-duplicates"
+        said = f"{share:.1%} of the training tokens stand in copies"
         return share, said, run.source("duplicate_share")
     total, unique = _number(run, "train_tokens"), _number(run, "unique_tokens")
     if not total or not unique or unique > total:

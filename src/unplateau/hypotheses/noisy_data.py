@@ -5,10 +5,11 @@ Mechanism: characters damaged by a bad decoder, shuffled or random tokens, boile
 entropy that no model gets under; the loss falls to it and stays.
 Supported by: a manifest whose unigram and bigram entropy lie close together and close to the loss: context
 tells nothing.
-Refuted by: a loss well below the bigram entropy of the data, or (characters) of natural text.
+Refuted by: a loss well below the bigram entropy of the data, or (characters) of natural text; a loss well
+above a bigram entropy that lies under the unigram one: then the model has not learnt what the data allows.
 Needs: a manifest with entropies. Without one, a loss of characters can be held against natural text.
 What to do: look at ten random training windows; measure the entropies
-(docs/manifest.md says what to count); filter, or decode again.
+(unplateau prepare --manifest-only DATA); filter, or decode again.
 Sources: Shannon 1951 (Prediction and entropy of printed English); metaseq's OPT chronicle (escaped
 JSON in the data).
 """
@@ -32,7 +33,7 @@ CONTEXT = 0.25  # nats between unigram and bigram entropy; natural text has .6 t
 LEARNT = 2e5  # tokens; by then a small model has passed the bigram level at any sane learning rate
 SANE = 4.0  # times the published rules
 ASKS = (
-    "a manifest with the entropies of the data (docs/manifest.md)",
+    "a manifest with the entropies of the data: unplateau prepare --manifest-only DATA (docs/manifest.md)",
     "ten random training windows",
 )
 REMEDY = Remedy(
@@ -71,6 +72,12 @@ def _against_entropies(run: Run, loss: float, unigram: float, bigram: float) -> 
             [against(f"the loss {loss:.2f} lies {bigram - loss:.2f} nats under the bigram entropy", source)],
         )
     empty = unigram - bigram < CONTEXT
+    if not empty and loss > bigram + CONTEXT:
+        said = (
+            f"the loss {loss:.2f} lies {loss - bigram:.2f} nats over what one token of context gives: "
+            "the data allows less, the model has not learnt its pairs"
+        )
+        return finding(NAME, 0.1, [against(fact, source), against(said, source)])
     evidence = [
         (pro if empty else against)(fact, source),
         pro(f"the loss stands at {loss:.2f} nats", state_of(run).series),

@@ -35,7 +35,9 @@ HALF, ALL = 0.45, 0.9  # of train's fall that the gap grows by: val gains half a
 SUPPOSED = 10.0  # passes; what a gain is told for where their number is not known
 FEW, MANY = 1.5, 4.0  # passes; up to 4 are as good as new (Muennighoff 2023)
 BITS = 3.6  # per parameter that a GPT can store (Morris et al. 2025)
-ASKS = ("the number of unique training tokens: --unique-tokens N, or a manifest (docs/manifest.md)",)
+ASKS = (
+    "the number of unique training tokens: --unique-tokens N, or a manifest (unplateau prepare --manifest-only DATA)",
+)
 
 
 def test(run: Run) -> Finding:
@@ -94,9 +96,21 @@ def _passes(run: Run, passes: float | None) -> list[Evidence]:
     if passes is None or not unique or not run.has("tokens_seen"):
         return []
     said = f"{count(run.get('tokens_seen'))} tokens seen of {count(unique)}: {passes:.1f} passes"
+    said += _when(run, float(unique), passes)
     return [
         (pro if passes >= MANY else against)(said, run.source("unique_tokens") or run.source("train_tokens"))
     ]
+
+
+def _when(run: Run, unique: float, passes: float) -> str:
+    """The steps at which the first pass ended, and the fourth: up to there repeating cost next to nothing."""
+    per_step = run.get("tokens_per_step")
+    ended = [n for n in (1, int(MANY)) if n < passes] if per_step else []
+    steps = [
+        f"{'the first' if n == 1 else 'pass ' + str(n)} ended at step {unique * n / per_step:,.0f}"
+        for n in ended
+    ]
+    return f" ({', '.join(steps)})" if steps else ""
 
 
 def _memory(run: Run) -> list[Evidence]:

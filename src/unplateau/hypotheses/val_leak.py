@@ -15,6 +15,7 @@ ai-forever/ru-gpts issue 23 (perplexity 3 to 8 with val inside train, 13 to 18 w
 from __future__ import annotations
 
 from ..run import Fact, Run
+from ..units import count
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._say import against, finding, gap_trend, pro
 
@@ -29,7 +30,7 @@ FIX = Remedy(
     "losses before and after are not comparable",
     "deduplicate, then split by hash of the document",
 )
-ASKS = ("a manifest of both splits (docs/manifest.md)",)
+ASKS = ("a manifest of both splits: unplateau prepare --manifest-only DATA (docs/manifest.md)",)
 
 
 def test(run: Run) -> Finding:
@@ -54,7 +55,9 @@ def test(run: Run) -> Finding:
 
 def _counted(run: Run, overlap: float) -> Finding:
     """The finding where the splits were compared."""
+    size = run.get("val_tokens")
     fact = f"{overlap:.2%} of the val split also stands in the train split"
+    fact += f": {count(overlap * size)} of {count(size)} tokens" if size else ""
     source = run.source("val_overlap")
     if overlap < LITTLE:
         return finding(NAME, 0.02, [against(fact, source)])

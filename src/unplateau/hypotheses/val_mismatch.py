@@ -4,15 +4,19 @@ Claim: val and train differ in kind, so val loss measures the difference between
 Mechanism: val is another source, another time, a short contiguous slice, or was cleaned otherwise.
 Supported by: a val loss below train by several standard errors, both evaluated alike; or a gap that
 stands from the first evaluations, while the model knows only letter and word frequencies and can have
-memorised nothing, and then stops growing while train falls on.
-Refuted by: val and train within noise of each other.
-Needs: train and val loss, both evaluated with dropout off.
+memorised nothing, and then stops growing while train falls on; or a manifest in which a model of token
+pairs, counted on train, loses more on val than on held-out train.
+Refuted by: val and train within noise of each other; a manifest that finds val as like train as fair
+samples are.
+Needs: train and val loss, both evaluated with dropout off; or a manifest.
 What to do: draw val by hash of the document, at random over all of the data, at least 1M tokens;
-a manifest (docs/manifest.md) says how it was drawn.
+unplateau prepare draws it so, and --manifest-only measures the one that you have.
 Sources: SCIENCE.md section 5; nanoGPT's estimate_loss evaluates both splits alike.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,19 +31,63 @@ AT_ONCE = 0.5  # of the final gap at the first evaluation
 BELOW, ABOVE = 0.05, 0.2  # nats; a fair sample of few documents strays by less, see docs/LOG.md
 FOLLOWS = 0.7  # of train's fall that the gap may grow by while val still follows train; see docs/LOG.md
 EARLY = 0.25  # of the final gap that must stand at the first evaluation; memorising has none there
+UNFAIR = 0.05  # nats that a model of pairs finds val harder or easier by; splits at random by document stay under it
+SURELY = 3.0  # standard errors of that; 1 in 400 by chance
 FIX = Remedy(
     {},
     "preparing the data again; no training",
     "losses before and after are not comparable",
     "draw val at random by document over all of the data, 1M tokens or more",
 )
-ASKS = ("how val was drawn: a manifest (docs/manifest.md)",)
+ASKS = ("how val was drawn: unplateau prepare --manifest-only DATA (docs/manifest.md)",)
 
 
 def test(run: Run) -> Finding:
+    told = sampled(run)
     gap = gap_trend(run)
-    if gap is None:
-        return Finding(NAME, "untestable", missing=("four evaluations of both train and val loss",))
+    if gap is not None:
+        found = _by_losses(run, gap)
+        return found if told is None else _weighed(found, told, gap)
+    if told is None:
+        return Finding(NAME, "untestable", missing=("four evaluations of both train and val loss", *ASKS))
+    unfair, size, evidence = told
+    chance = 0.4 if unfair is None else 0.8 if unfair else 0.05
+    return finding(NAME, chance, evidence, stake=min(abs(size), 1.0), missing=ASKS, remedy=FIX)
+
+
+def sampled(run: Run) -> tuple[bool | None, float, list[Evidence]] | None:
+    """What a manifest says of val: unfair, fair or neither; nats that it is harder by; None where it says nothing."""
+    size, error = run.get("val_gap"), run.get("val_gap_error")
+    strays, chance = run.get("val_divergence"), run.get("val_divergence_chance")
+    if strays is None or chance is None:
+        return None
+    said = f"val's token frequencies stray {strays:.4f} nats from train's; 95 % of fair samples stay under {chance:.4f}"
+    evidence = [(pro if strays > chance else against)(said, run.source("val_divergence"))]
+    if size is None or not error:
+        return (None if strays > chance else False), 0.0, evidence
+    harder = abs(size) > UNFAIR and abs(size) > SURELY * error
+    said = f"a model of token pairs loses {size:+.3f} +- {error:.3f} nats on val against held-out train"
+    evidence.append((pro if harder else against)(said, run.source("val_gap")))
+    if run.get("val_contiguous"):
+        evidence.append(pro("val is 1 piece of the same text, no sample of it", run.source("val_contiguous")))
+    unfair = True if harder and strays > chance else False if not harder and strays <= chance else None
+    return unfair, float(size), evidence
+
+
+def _weighed(found: Finding, told: tuple[bool | None, float, list[Evidence]], gap: Trend) -> Finding:
+    """What the losses say, with what the manifest says of how val was drawn."""
+    unfair, size, evidence = told
+    known, both = found.probability or 0.0, (*found.evidence, *evidence)
+    if unfair is None:
+        return replace(found, evidence=both)
+    if not unfair:
+        return finding(NAME, min(known, 0.15), both, stake=found.stake, missing=ASKS)
+    agree = size * gap.mean > 0 and abs(gap.mean) > SMALL
+    chance = max(known, LIKELY + 0.1) if agree else max(known, 0.3)
+    return finding(NAME, chance, both, stake=max(found.stake, min(abs(size), 1.0)), missing=ASKS, remedy=FIX)
+
+
+def _by_losses(run: Run, gap: Trend) -> Finding:
     fact = f"val - train is {gap.mean:+.3f} +- {gap.mean_error:.3f} nats over the last {gap.n} evaluations"
     if gap.mean < -gap.surely(ERRORS) * gap.mean_error and gap.mean < -SMALL:
         return _below(run, gap, fact)
@@ -119,7 +167,7 @@ def gap_growth(run: Run, share: float = 0.5) -> float | None:
 HYPOTHESIS = Hypothesis(
     name=NAME,
     claim="Val is not a fair sample of the training text, so the level of val loss misleads.",
-    needs=("val_loss", "train_loss"),
+    needs=("val_loss|val_divergence", "train_loss|val_divergence"),
     test=test,
-    asks=("val and train loss, evaluated alike",),
+    asks=("val and train loss, evaluated alike, or a manifest (unplateau prepare --manifest-only DATA)",),
 )
