@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import unicodedata
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -25,10 +26,12 @@ from unplateau.asked import asks_of, canonical
 from unplateau.counterfactual import FARTHEST, variant
 from unplateau.curve import Curve
 from unplateau.derive import changed, derive
+from unplateau.diagnose import diagnose
 from unplateau.errors import UnreadableError, UsageError
 from unplateau.forecast import TRENDS, outlook
 from unplateau.futures import forecast
 from unplateau.plugins import discover
+from unplateau.reading import read_runs
 from unplateau.report import forecast as words
 from unplateau.report import json as as_json
 from unplateau.run import Fact, Run
@@ -130,6 +133,20 @@ class TestAsPlanned:
         assert found.futures[0].gain.value == pytest.approx(0, abs=1e-9)
         assert "at its end" in words.text(found)
 
+    def test_at_the_last_step_of_a_run_that_is_under_way_is_not_its_end(self):
+        text = words.text(forecast(half_done(), at=5_000))
+
+        assert "at its end" not in text
+        assert "5,000 steps are left to the planned end 10,000" in text
+
+    def test_a_plan_that_nobody_has_is_not_called_one(self):
+        run = healthy_run(0, done=0.5, max_steps=10_000, schedule="constant", floor_lr=None, decay_end=None)
+        endless = words.text(forecast(changed(run, {"max_steps": None})))
+        past = words.text(forecast(half_done(), at=15_000))
+
+        assert "as planned" not in endless + past
+        assert "\ngoing on as it is\n" in endless
+
     def test_is_less_sure_the_farther_it_looks(self):
         widths = [
             loss.high - loss.low
@@ -164,14 +181,34 @@ class TestCosts:
         assert futures(run)[0].rate.unit == "nats per hour"
         assert futures(hourless)[0].rate.unit == "nats per 1B tokens"
 
-    def test_what_gains_most_for_its_cost_is_told_with_how_sure_that_is(self):
+    def test_what_ends_lowest_is_told_with_how_sure_that_is_and_what_it_takes(self):
         run = half_done()
-        alone, two = forecast(run, at=7_000), forecast(run, asks_of(["longer: max_iters=20000"], run))
+        alone, two = forecast(run, at=7_000), forecast(run, asks_of(["sooner: max_iters=7000"], run))
+        (trade,) = two.lowest.trades
 
-        assert alone.best is None
-        assert two.best[0] in ("as planned", "longer")
-        assert 0.5 <= two.best[1] <= 1
-        assert "gains most per hour" in words.text(two)
+        assert alone.lowest is None
+        assert (two.lowest.name, trade.name) == ("as planned", "sooner")
+        assert trade.nats.value == pytest.approx(
+            two.futures[1].loss.value - two.futures[0].loss.value, abs=1e-6
+        )
+        assert trade.hours == pytest.approx(3_000 * 0.4 / 3600, rel=0.05)
+        assert "below sooner, for 20 min more" in words.text(two)
+
+    def test_nothing_is_surer_than_99_percent(self):
+        run = half_done()
+        found = forecast(run, asks_of(["max_iters=5001"], run))
+
+        assert 0.8 < found.lowest.probability <= 0.99
+        assert "100%" not in words.text(found)
+
+    def test_futures_that_are_the_same_are_said_to_be_and_none_of_them_is_lowest(self):
+        run = half_done()
+        found = forecast(run, asks_of(["n_embd=768", "batch_size=6,gradient_accumulation_steps=80"], run))
+
+        assert found.lowest is None
+        assert [f.kind for f in found.futures] == ["continue", "continue", "branch"]
+        assert "changes nothing" in found.futures[1].notes[0]
+        assert "no law tells its loss from that of 'as planned'" in found.futures[2].notes
 
     def test_a_micro_batch_that_does_not_fit_says_which_does(self):
         note = futures(half_done(gpu="RTX 3060", batch_size=24, gradient_accumulation_steps=20), at=7_000)[
@@ -247,6 +284,19 @@ class TestAsking:
             ("horizon=1e15", "no law holds at step 1e+15"),
             ("n_embd=770,n_head=12", "n_head = 12 does not divide n_embd = 770"),
             ("cooldown=100,max_iters=9000", "has max_steps as the run has it"),
+            ("cooldown=100,floor=1e-3", "a floor of 0.001 is no cooldown"),
+            ("floor=-1", "wants a number, 0 or above; found '-1'"),
+            ("floor=nan", "wants a finite number"),
+            ("floor=inf", "wants a finite number"),
+            ("floor=ten", "wants a number; found"),
+            ("floor=1e30", "wants a number from 0 to 1e18"),
+            ("tokens=1e30", "wants a whole number from 1 to 1e18"),
+            ("warmup_iters=-5", "wants a whole number, 0 or above"),
+            ("bias=perhaps", "wants true or false"),
+            ("floor=5", "a floor of 5 lies above the peak"),
+            ("n_embd=1e9,n_head=1", "no law holds for"),
+            ("n_layer=1e6", "no law holds for"),
+            ("unique_tokens=1", "unique_tokens = 1 is less than one step reads"),
         ],
     )
     def test_what_can_t_be_meant_is_refused_in_one_line(self, group, line):
@@ -392,6 +442,29 @@ class TestCounterfactuals:
     def test_the_floor_of_a_finished_schedule_is_a_fresh_run(self):
         assert self.made("min_lr=0", healthy_run(0, max_steps=6_000)).kind == "fresh"
 
+    def test_a_cooldown_comes_to_the_floor_that_it_is_given(self):
+        run = half_done()
+        made = self.made("cooldown=1000,floor=1e-5", run)
+
+        assert (made.kind, made.step) == ("branch", 6_000)
+        assert made.run.schedule(4_000) == run.schedule(4_000)
+        assert made.run.schedule(5_500) == pytest.approx((run.schedule(5_000) + 1e-5) / 2)
+        assert made.run.schedule(6_000) == made.run.get("floor_lr") == 1e-5
+        assert set(made.patch) == {"cooldown", "floor_lr"}
+
+    @pytest.mark.parametrize(
+        ("group", "end"),
+        [("horizon=4000", 4_000), (f"tokens={3_000 * 491_520}", 3_000), ("max_iters=300", 300)],
+    )
+    def test_an_end_that_the_log_is_past_is_one_of_a_fresh_run(self, group, end):
+        made = self.made(group)
+
+        assert (made.kind, made.step) == ("fresh", end)
+        assert "ends before the last logged step, 5,000" in made.notes
+
+    def test_an_end_before_all_losses_is_undecided(self):
+        assert any("before the losses of this log" in note for note in self.made("horizon=20").notes)
+
     def test_a_longer_horizon_is_a_fresh_run_unless_it_is_to_resume(self):
         fresh, resumed = self.made("horizon=20000"), self.made("horizon=20000,init_from=resume")
 
@@ -488,8 +561,24 @@ class TestSchedules:
     def test_a_high_rate_is_offered_a_cooldown_unasked(self):
         found = futures(half_done())
 
-        assert [f.name for f in found] == ["as planned", "cool down now"]
+        assert [f.name for f in found][:2] == ["as planned", "cool down now"]
         assert found[1].kind == "branch"
+
+    def test_a_run_that_ended_at_a_high_rate_is_offered_the_cooldown_that_diagnose_advises(self):
+        run = healthy_run(0, max_steps=6_000, schedule="constant", floor_lr=None, decay_end=None)
+        named = {f.name: f for f in futures(run)}
+        (advised,) = [f.remedy for f in diagnose(run).findings if f.cause == "lr-not-annealed"]
+
+        assert named["cool down now"].step == advised.plan.end == 6_900
+        assert named["cool down now"].gain.value == pytest.approx(advised.gain.value, abs=1e-3)
+        assert any("what diagnose advises for lr-not-annealed" in n for n in named["cool down now"].notes)
+
+    def test_what_diagnose_advises_is_said_at_the_plan_where_it_is_the_plan(self, folder):
+        (run,) = read_runs(folder / "train.log", config=folder / "config.py")
+        found = forecast(run)
+
+        assert any("what diagnose advises" in note for note in found.futures[0].notes)
+        assert found.lowest.name == "as planned"
 
     def test_futures_stand_side_by_side(self):
         found = futures(half_done(), "cool: cooldown=1000", "min_lr=0", "horizon=20000")
@@ -542,6 +631,21 @@ class TestReaching:
 
         assert "WHEN IT REACHES 0.5" in text
         assert "never under this law; the law's floor is" in text
+
+    def test_a_planned_run_that_does_not_come_there_is_said_to_end_before(self):
+        run = half_done()
+        end = forecast(run).futures[0].loss
+        text = " ".join(words.text(forecast(run, until=end.low - 0.03)).split())
+
+        assert "as planned: not by its planned end at step 10,000" in text
+        assert "if it went on at the rate it has there" in text
+
+    def test_the_end_of_the_search_is_no_finding(self):
+        reach = replace(futures(half_done(), until=1.0)[0].reaches, verdict="not-before", floor=None)
+        said = words.reached(replace(reach, earliest=None, searched=80_000), futures(half_done())[0], 10_000)
+
+        assert "not before" not in said
+        assert "not by step 80,000 either, as far as was looked" in said
 
 
 def val_only(steps, values, **facts):
@@ -642,6 +746,19 @@ class TestDamage:
         with pytest.raises(UsageError, match="no law holds at step"):
             forecast(half_done(), at=at)
 
+    @pytest.mark.parametrize("power", [0.3, 0.6, 1.5])
+    def test_the_change_is_the_loss_of_then_less_the_loss_of_now(self, power):
+        run = val_only(np.arange(1, 31) * 100, 3 * np.arange(1, 31) ** -power)
+        try:
+            found = forecast(run, at=20_000)
+        except UnreadableError:
+            return
+        first = found.futures[0]
+        shown = re.search(r"20,000 +(\S+) \S+ +([+-]\S+)", words.text(found))
+
+        assert first.gain.value == pytest.approx(found.now.value - first.loss.value, abs=1e-9)
+        assert float(shown[2]) == pytest.approx(float(shown[1]) - found.now.value, abs=0.011)
+
     def test_no_loss_is_below_zero(self):
         tiny = val_only(np.arange(1, 31) * 100, 0.01 + 3 * np.arange(1, 31) ** -1.5)
 
@@ -649,7 +766,11 @@ class TestDamage:
 
     def test_a_law_below_zero_decides_nothing(self):
         t = np.arange(1, 31) * 100
-        first = futures(val_only(t, 0.3 - 0.08 * np.log(t / 100)), at=20_000)[0]
+        try:
+            first = futures(val_only(t, 0.3 - 0.08 * np.log(t / 100)), at=20_000)[0]
+        except UnreadableError as error:
+            assert "below zero" in str(error)  # noqa: PT017
+            return
 
         assert first.loss.low == 0
         assert first.loss.high >= 0.02
@@ -685,6 +806,20 @@ class TestJson:
 
         assert not schema().is_valid(told)
 
+    def test_a_schedule_that_the_trainer_has_not_is_in_no_words_of_its_own(self):
+        run = half_done()
+        told = words.forecast(
+            forecast(run, asks_of(["schedule=linear", "decay_lr=False", "schedule=wsd"], run))
+        )
+        linear, constant, wsd = told["futures"][1:]
+
+        assert linear["patch"] == {"schedule": ["cosine", "linear"]}
+        assert constant["patch"] == {"decay_lr": [True, False]}
+        assert set(wsd["patch"]) == {"schedule", "decay_start"}
+        assert any("nanogpt has no setting for schedule = linear" in note for note in linear["notes"])
+        assert any("nanogpt has no setting for schedule = wsd, decay_start" in note for note in wsd["notes"])
+        assert not any("no setting" in note for note in constant["notes"])
+
     def test_patches_are_in_the_users_words(self):
         told = words.forecast(forecast(half_done(), asks_of(["max_iters=20000"], half_done())))
 
@@ -700,6 +835,68 @@ class TestVerb:
         assert "FUTURES" in out
         assert "its planned end" in out
         assert re.search(r"20,000 +3\.\d+ \(3\.\d+-3\.\d+\)", out)
+
+    def test_one_future_that_is_refused_leaves_the_others(self, folder, capsys):
+        code, out, err = said(
+            capsys,
+            folder,
+            "--set",
+            "longer: max_iters=30000",
+            "--set",
+            "dropout=0.3",
+            "--set",
+            "nonsense=3",
+            "--json",
+        )
+        told = json.loads(out)
+        schema().validate(told)
+
+        assert (code, err.count("\n")) == (cli.USAGE, 1)
+        assert "no law prices dropout" in err
+        assert "no setting is called 'nonsense'" in err
+        assert [f["name"] for f in told["futures"]] == ["as planned", "longer"]
+        assert len(told["refused"]) == 2
+
+    @pytest.mark.parametrize("step", ["20k", "2e4", "20_000", "20000"])
+    def test_at_takes_numbers_as_set_does(self, folder, capsys, step):
+        code, out, _ = said(capsys, folder, "--json", "--at", step, "--unique-tokens", "1.5B")
+
+        assert code == 0
+        assert json.loads(out)["futures"][0]["step"] == 20_000
+
+    @pytest.mark.parametrize("option", ["--at", "--unique-tokens"])
+    def test_a_number_that_is_none_is_refused_by_its_option(self, folder, capsys, option):
+        assert f"{option} wants a whole number above 0" in refused(capsys, cli.USAGE, folder, option, "ten")
+
+    @pytest.mark.parametrize(
+        "args",
+        [
+            ("--at", "14801"),
+            ("--set", "cooldown=1"),
+            ("--set", "n_embd=3072"),
+            ("--set", "horizon=900k"),
+            ("--set", "n_layer=2000"),
+            (
+                "--set",
+                "一二三四五六七八九十一二三四五六七八九十一二三四五六七八九十一二三四五: cooldown=2000",
+            ),
+        ],
+    )
+    def test_columns_never_touch_and_fit_the_width(self, folder, capsys, args):
+        code, out, _ = said(capsys, folder, *args)
+        rows = re.findall(r"^ +[\d,]+ +\S+ \(.*", out, re.MULTILINE)
+
+        assert (code, len(rows) > 0) == (0, True)
+        for row in rows:
+            assert re.fullmatch(
+                r" +[\d,]+ +\S+ \(\S+-\S+\) +[+-]\S+ +[\d.]+[kMBT]? +\d\S* +\S+ (s|min|h|days) +\S+ of 12",
+                row,
+            ), row
+        wide = [
+            sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line)
+            for line in out.splitlines()
+        ]
+        assert max(wide) <= 80
 
     def test_prints_json_and_nothing_else(self, folder, capsys):
         code, out, err = said(capsys, folder, "--json", "--at", "18000")

@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any
 
 from .config import DIALECTS, dialect
-from .config._dialect import COUNTS, as_kind
+from .config._dialect import AMOUNTS, COUNTS, FLAGS, LARGEST, as_kind
+from .config._dialect import STEPS as FROM_ZERO
 from .derive import DERIVED
 from .errors import UsageError, printable
 from .facts import VOCABULARY
@@ -48,14 +50,31 @@ def asks_of(groups: Sequence[str], run: Run) -> tuple[Ask, ...]:
     >>> asks_of(["longer: max_iters=40k, decay_end=40_000", "cooldown=2000"], Run("demo"))[0]
     Ask(name='longer', settings={'max_steps': 40000, 'decay_end': 40000})
     """
+    asks, refused = asked(groups, run)
+    if refused:
+        raise UsageError(refused[0])
+    return asks
+
+
+def asked(groups: Sequence[str], run: Run) -> tuple[tuple[Ask, ...], tuple[str, ...]]:
+    """The futures that ``--set`` names, and a line for each group that can't be meant.
+
+    Raises ``UsageError`` for what is wrong with all of them together: too many, or two of one name.
+    """
     if len(groups) > GROUPS:
         raise UsageError(f"--set takes at most {GROUPS} futures; found {len(groups)}")
-    asks = tuple(_ask(group, run) for group in groups)
+    asks: list[Ask] = []
+    refused: list[str] = []
+    for group in groups:
+        try:
+            asks.append(_ask(group, run))
+        except UsageError as error:
+            refused.append(str(error))
     names = [ask.name for ask in asks]
     for name in names:
         if name == AS_PLANNED or names.count(name) > 1:
             raise UsageError(f"two futures are called {name!r}; name them apart: --set 'NAME: KEY=VALUE,...'")
-    return asks
+    return tuple(asks), tuple(refused)
 
 
 def _ask(group: str, run: Run) -> Ask:
@@ -126,18 +145,45 @@ def _words(name: str) -> dict[str, str]:
 def _value(key: str, name: str, text: str, run: Run) -> Any:
     if name == "schedule":
         return _schedule(key, text, run)
-    value = as_kind("max_steps" if name in COUNTED else name, _scaled(text))
+    value = as_kind("max_steps" if name in COUNTED else name, scaled(text))
     choices = {"init_from": STARTS, "decay_form": FORMS}.get(name)
     if value is None or (choices and value not in choices):
-        whole = name in COUNTED or name in COUNTS
-        wanted = (
-            f"one of {', '.join(choices)}" if choices else "a whole number above 0" if whole else "a number"
-        )
+        wanted = f"one of {', '.join(choices)}" if choices else _wanted(name, scaled(text))
         raise UsageError(f"--set {key} wants {wanted}; found {printable(text)!r}")
     return value
 
 
-def _scaled(text: str) -> str:
+def _wanted(name: str, text: str) -> str:
+    """What a value should have been, in the words that fit what it was.
+
+    >>> _wanted("floor_lr", "-1"), _wanted("tokens", "1e30"), _wanted("n_layer", "2.5")
+    ('a number, 0 or above', 'a whole number from 1 to 1e18', 'a whole number above 0')
+    """
+    if name in FLAGS:
+        return "true or false"
+    try:
+        number = float(text.replace("_", ""))
+    except ValueError:
+        number = None
+    least = 1 if name in COUNTED or name in COUNTS else 0 if name in FROM_ZERO else None
+    if number is not None and isfinite(number) and abs(number) > LARGEST:
+        return (
+            f"a {'number' if least is None else 'whole number'} from {least or 0} to {LARGEST:.0e}".replace(
+                "+", ""
+            )
+        )
+    if least is not None:
+        return "a whole number above 0" if least else "a whole number, 0 or above"
+    finite = number is None or isfinite(number)
+    return f"a {'' if finite else 'finite '}number{', 0 or above' if name in AMOUNTS and number is not None else ''}"
+
+
+def scaled(text: str) -> str:
+    """``text`` without the letter of a thousand, a million, a billion or a trillion.
+
+    >>> scaled("20k"), scaled("1.5B"), scaled("1e9")
+    ('20000', '1500000000', '1e9')
+    """
     match = AMOUNT.fullmatch(text)
     return f"{float(match[1]) * SCALES[match[2].lower()]:.0f}" if match else text
 

@@ -92,6 +92,21 @@ def hush(stream: Any) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def amount(option: str) -> Callable[[str], int]:
+    """The type of an option that takes a whole number above 0 as people write it: 20000, 1e9, 2k, 1.5B."""
+
+    def convert(value: str) -> int:
+        from .asked import scaled
+        from .config._dialect import as_kind
+
+        found = as_kind("max_steps", scaled(value.strip()))
+        if found is None:
+            raise UsageError(f"{option} wants a whole number above 0, like 20000, 2k or 1e9; found {value!r}")
+        return int(found)
+
+    return convert
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, prog_name="unplateau")
 def group() -> None:
@@ -110,7 +125,10 @@ def log_options(verb: F) -> F:
         ),
         click.option("--data", metavar="MANIFEST", help="manifest.json of the training data."),
         click.option(
-            "--unique-tokens", type=click.IntRange(1), metavar="N", help="Tokens in the train set, once each."
+            "--unique-tokens",
+            type=amount("--unique-tokens"),
+            metavar="N",
+            help="Tokens in the train set, once each (also 1e9, 1.5B).",
         ),
         click.option(
             "--map",
@@ -176,7 +194,10 @@ def diagnose(path: str, as_json: bool, verbose: bool, fail_on: tuple[str, ...], 
 @group.command()
 @log_options
 @click.option(
-    "--at", type=click.IntRange(1), metavar="STEP", help="The step to forecast; default: the planned end."
+    "--at",
+    type=amount("--at"),
+    metavar="STEP",
+    help="The step to forecast (also 20k); default: the planned end.",
 )
 @click.option(
     "--set",
@@ -219,7 +240,8 @@ def forecast(
         say(json.dumps(words.forecasts(found)) + "\n")
     else:
         say("\n".join(words.text(one, **look()) for one in found))
-    return DONE
+    unpriced = [line for one in found for line in one.refused]
+    return complain("; ".join(dict.fromkeys(unpriced)), USAGE) if unpriced else DONE
 
 
 @group.command()
@@ -273,7 +295,11 @@ def demo(as_json: bool, verbose: bool) -> int:
     metavar="N",
     help="Draws size, data, schedule and noise.",
 )
-@click.option("--out", metavar="DIR", help="A folder that is not there yet, or empty.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    help="A folder that is not there yet, or empty.  [default: simulated-CAUSE-SEVERITY-SEED]",
+)
 @click.option(
     "--dialect",
     default="nanogpt",
@@ -282,7 +308,10 @@ def demo(as_json: bool, verbose: bool) -> int:
     help="Whose log and config: nanogpt, hf or jsonl.",
 )
 @click.option(
-    "--steps", type=int, metavar="N", help="Steps of the run; by default 12 to 40 tokens a parameter."
+    "--steps",
+    type=int,
+    metavar="N",
+    help="Steps of the run, 100 to 200,000; by default 12 to 40 tokens a parameter.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def simulate(cause: str, severity: float, seed: int, out: str | None, as_json: bool, **how: Any) -> int:
@@ -376,14 +405,15 @@ def forecasts_of(
     runs: Sequence[Run], groups: Sequence[str], *, at: int | None, until: float | None
 ) -> list[Forecast]:
     """A forecast of each run; what can't be forecast is a line on standard error where another run can be."""
-    from .asked import asks_of
+    from .asked import asked
     from .futures import forecast as ahead
 
     found: list[Forecast] = []
     refused: list[UnplateauError] = []
     for run in runs:
         try:
-            found.append(ahead(run, asks_of(groups, run), at=at, until=until))
+            asks, unmeant = asked(groups, run)
+            found.append(ahead(run, asks, at=at, until=until, refused=unmeant))
         except UnplateauError as error:
             refused.append(error)
     if not found:

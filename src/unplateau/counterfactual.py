@@ -18,12 +18,16 @@ from .errors import UsageError
 from .run import Fact, Run, Schedule
 from .schedules._branched import Branched
 from .schedules.recorded import Recorded
+from .state import REGIME, judged
+from .units import count
 
 Kind = Literal["continue", "branch", "fresh"]
 
 FARTHEST = (
     64  # times the steps so far; the curves that laws were fitted on span 4 to 50 times their first third
 )
+#: times the parameters of the run; the size law was fitted on models that span a factor of about a thousand; assumed
+LARGEST = 1000
 DECAY = 0.2  # of the steps; a WSD's decay where none is given (Haegele et al. 2024 find 10 to 20 % enough)
 RISE = 1.02  # a rate that is more than this above what the run would have had is raised, not kept
 RATES = 64  # points at which two schedules are compared
@@ -83,12 +87,31 @@ def variant(run: Run, ask: Ask, at: int | None) -> Variant:
         return _cooldown(run, ask, settings, notes)
     other = changed(run, settings)
     _valid(run, other, settings)
-    ends = {"horizon", "tokens", "max_steps"} & set(ask.settings)
-    step = planned_step(other) if ends or not at else at
+    step = _judged_at(other, ask, at)
     if step > FARTHEST * last_step(run):
         raise UsageError(_too_far(run, step))
+    if not (patch := _patch(run, settings)) and ask.settings.get("init_from") != "scratch":
+        return Variant(ask.name, run, "continue", step, {}, ("changes nothing: the run has that already",))
     other, kind, more = _start(run, other, ask, step)
-    return Variant(ask.name, other, kind, step, _patch(run, settings), (*notes, *more))
+    early = _before_the_log(run, step) if kind == "fresh" else ()
+    return Variant(ask.name, other, kind, step, patch, (*notes, *more, *early))
+
+
+def _judged_at(other: Run, ask: Ask, at: int | None) -> int:
+    """The end that is asked for, also where the log is past it; else ``at``, or the planned end."""
+    if {"horizon", "tokens", "max_steps"} & set(ask.settings) and (end := other.get("planned_end")):
+        return int(end)
+    return at or planned_step(other)
+
+
+def _before_the_log(run: Run, step: int) -> tuple[str, ...]:
+    """A doubt of a run so short that the laws, fitted to the losses of this one, saw none at its end."""
+    _, curve = judged(run)
+    logged = () if curve is None else curve.finite.step
+    first = next((int(s) for s in logged if s > 0), 0)
+    if step >= first * 2**REGIME:
+        return ()
+    return (f"undecided: ends before the losses of this log, of which the first is of step {first:,}",)
 
 
 def _too_far(run: Run, step: int) -> str:
@@ -190,6 +213,7 @@ def _valid(run: Run, other: Run, settings: Mapping[str, Any]) -> None:
     width, heads = other.get("n_embd"), other.get("n_head")
     if width and heads and width % heads and not other.get("head_dim"):
         raise UsageError(f"n_head = {heads} does not divide n_embd = {width}")
+    _in_reach(run, other, settings)
     asked = set(SCHEDULED) & set(settings)
     if not asked:
         return
@@ -204,6 +228,25 @@ def _valid(run: Run, other: Run, settings: Mapping[str, Any]) -> None:
         )
 
 
+def _in_reach(run: Run, other: Run, settings: Mapping[str, Any]) -> None:
+    """Refuse values that no law holds at, however they are priced."""
+    mine, theirs = (one.get("params_total", one.get("params")) for one in (run, other))
+    if set(SIZES) & set(settings) and mine and theirs and not mine / LARGEST <= theirs <= mine * LARGEST:
+        raise UsageError(
+            f"no law holds for {count(theirs)} parameters where the run has {count(mine)}; at most {LARGEST:,} times "
+            "more or fewer"
+        )
+    floor, peak = (
+        settings.get("floor_lr"),
+        other.get("peak_lr") or (run.schedule.peak if run.schedule else None),
+    )
+    if floor and peak and floor > peak:
+        raise UsageError(f"a floor of {floor:.3g} lies above the peak {peak:.3g} of the learning rate")
+    unique, step = settings.get("unique_tokens"), other.get("tokens_per_step")
+    if unique and step and unique < step:
+        raise UsageError(f"unique_tokens = {unique:,} is less than one step reads, {step:,} tokens")
+
+
 def _start(run: Run, other: Run, ask: Ask, step: int) -> tuple[Run, Kind, tuple[str, ...]]:
     """From where ``other`` can start, its schedule with the history that it then has, and what is to be said."""
     wanted, last = ask.settings.get("init_from"), last_step(run)
@@ -211,10 +254,11 @@ def _start(run: Run, other: Run, ask: Ask, step: int) -> tuple[Run, Kind, tuple[
     rise = _rise(run, other, step)
     if wanted == "resume" and (fresh or step <= last):
         raise UsageError(
-            f"{ask.name}: can't start from the checkpoint at step {last:,}: {fresh or 'it ends before'}"
+            f"{ask.name}: can't start from the last checkpoint: {fresh or f'it ends before step {last:,}'}"
         )
     if wanted == "scratch" or fresh or step <= last or (rise and wanted != "resume"):
         why = fresh or (f"from the checkpoint its rate would rise: {rise}" if rise else "")
+        why = why or (f"ends before the last logged step, {last:,}" if step < last else "")
         return other, "fresh", (why,) if why and wanted != "scratch" else ()
     note = (f"raises the rate again, {rise}: few curves that laws were fitted on do so",) if rise else ()
     if run.schedule is None or other.schedule is None or other.schedule == run.schedule:
@@ -233,7 +277,7 @@ def _must_be_fresh(run: Run, other: Run, ask: Ask) -> str:
         return "its batch differs from step 0 on"
     unique = min((run.get(key) for key in DATA if run.get(key)), default=None)
     if any(key in ask.settings for key in DATA) and (not unique or (run.get("tokens_seen") or 0) > unique):
-        return "what was seen more than once has been seen"
+        return "the last checkpoint has learnt repeated text already"
     return ""
 
 
@@ -249,8 +293,8 @@ def _rise(run: Run, other: Run, step: int) -> str:
 
 
 def _cooldown(run: Run, ask: Ask, settings: dict[str, Any], notes: tuple[str, ...]) -> Variant:
-    """The rate straight to zero over the next steps, from the last logged step on."""
-    if extra := set(ask.settings) & {*SCHEDULED, *SIZES, "max_steps"}:
+    """The rate straight to its floor, zero where none is given, over the next steps from the last logged one on."""
+    if extra := set(ask.settings) & {*SCHEDULED, *SIZES, "max_steps"} - {"floor_lr"}:
         raise UsageError(
             f"{ask.name}: a cooldown from the last checkpoint has {min(extra)} as the run has it"
         )
@@ -261,25 +305,30 @@ def _cooldown(run: Run, ask: Ask, settings: dict[str, Any], notes: tuple[str, ..
         )
     if (rate := run.schedule(last)) <= 0:
         raise UsageError(f"{ask.name}: the learning rate is 0 already at step {last:,}: nothing to cool down")
+    if (floor := float(settings.get("floor_lr", 0.0))) >= rate:
+        raise UsageError(
+            f"{ask.name}: a floor of {floor:.3g} is no cooldown: the learning rate is {rate:.3g} at step {last:,}"
+        )
     if (end := last + steps) > FARTHEST * last:
         raise UsageError(_too_far(run, end))
-    other = cooled(changed(run, settings) if settings else run, run.schedule, last, steps, rate)
+    kept = {key: value for key, value in settings.items() if key != "floor_lr"}
+    other = cooled(changed(run, kept) if kept else run, run.schedule, last, steps, (rate, floor))
     patch = {**_patch(run, settings), "cooldown": (None, steps)}
     fresh = _must_be_fresh(run, other, ask)
     if fresh:
-        raise UsageError(f"{ask.name}: can't start from the checkpoint at step {last:,}: {fresh}")
+        raise UsageError(f"{ask.name}: can't start from the last checkpoint: {fresh}")
     return Variant(ask.name, other, "branch", end, patch, notes)
 
 
-def cooled(run: Run, before: Schedule, last: int, steps: int, rate: float) -> Run:
-    """``run`` with its rate straight to zero over ``steps`` after ``last``, where it ends.
+def cooled(run: Run, before: Schedule, last: int, steps: int, rates: tuple[float, float]) -> Run:
+    """``run`` with its rate straight from the first of ``rates`` to the second over ``steps`` after ``last``, where it ends.
 
     >>> from .schedules.constant import Constant
-    >>> lr = cooled(Run("demo"), Constant(1e-3), 100, 50, 1e-3).schedule
+    >>> lr = cooled(Run("demo"), Constant(1e-3), 100, 50, (1e-3, 0.0)).schedule
     >>> lr(100), lr(125), lr(150)
     (0.001, 0.0005, 0.0)
     """
-    down = Branched(before, Recorded((last, last + steps), (rate, 0.0)), last)
-    facts = {"max_steps": last + steps, "planned_end": last + steps, "floor_lr": 0.0}
+    down = Branched(before, Recorded((last, last + steps), rates), last)
+    facts = {"max_steps": last + steps, "planned_end": last + steps, "floor_lr": rates[1]}
     told = {name: Fact(value, "", "changed") for name, value in facts.items()}
     return replace(run, schedule=down).with_facts(**told)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from .asked import Ask
 from .cost import GIB, Cost, cost_of, fits, shape_of
-from .counterfactual import Kind, Variant, as_planned, check_step, last_step, planned_step, variant
+from .counterfactual import FARTHEST, Kind, Variant, as_planned, check_step, last_step, planned_step, variant
+from .diagnose import READINGS, diagnose
 from .errors import UnreadableError, UsageError, printable
 from .estimate import Estimate
 from .forecast import Outlook, outlook
@@ -28,6 +29,9 @@ BILLION = 10**9  # tokens
 STEADY = 1e-4  # nats; logs print four decimals: a loss that moves less than this has not moved
 FEW = 0.05  # of the draws; where more are below zero, the law is out of its range
 UNDECIDED = 1.0  # nats; an interval wider than this decides nothing
+SUREST = 0.99  # no law is surer than that of anything, whatever its draws say
+ADVISED = 2  # remedies of the diagnosis that are set beside the plan
+COOL_DOWN, LONGER = "cool down now", "train longer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,25 @@ class Future:
 
 
 @dataclass(frozen=True, slots=True)
+class Trade:
+    """What the future that ends lowest wins against ``name``, and what it takes more; less where below zero."""
+
+    name: str
+    nats: Estimate
+    hours: float | None
+    tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lowest:
+    """The future that ends lowest, how likely it does, and what it wins against each of the others."""
+
+    name: str
+    probability: float
+    trades: tuple[Trade, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """A run's futures, the first as planned, with what they rest on."""
 
@@ -59,23 +82,32 @@ class Forecast:
     law: str
     assumes: tuple[str, ...]
     unpriced: tuple[str, ...]
-    best: tuple[str, float] | None = None  # the future that gains most for its cost, and how likely it does
+    lowest: Lowest | None = None  # None where there is nothing to choose between
+    refused: tuple[str, ...] = ()  # a line for each future that was asked for and can't be priced
 
 
 def forecast(
-    run: Run, asks: Sequence[Ask] = (), *, at: int | None = None, until: float | None = None
+    run: Run,
+    asks: Sequence[Ask] = (),
+    *,
+    at: int | None = None,
+    until: float | None = None,
+    refused: Sequence[str] = (),
 ) -> Forecast:
     """The loss of ``run`` at ``at`` or its planned end, and that of each of ``asks``.
 
-    Raises ``UnreadableError`` where the log can't carry a forecast, ``UsageError`` for what no law prices;
-    one line each.
+    ``refused``: lines on futures that were asked for and could not be meant. Raises ``UnreadableError`` where the
+    log can't carry a forecast, ``UsageError`` where none of the futures asked for can be priced; one line each.
     """
     name = _answerable(run)
     check_step(run, at)
     with np.errstate(over="ignore"):
         try:
             ahead = outlook(run)
-            found, best = _futures(ahead, asks, at, until)
+            variants, lines = _variants(ahead, asks, at)
+            if (lines := [*refused, *lines]) and len(variants) == 1:
+                raise UsageError(" | ".join(lines))
+            found, lowest = _futures(ahead, variants, until)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             raise UnreadableError(f"no forecast for {printable(run.name)}: {error}") from None
         now = Estimate.of(losses(ahead, run, last_step(run)), unit_of(run))
@@ -88,7 +120,8 @@ def forecast(
         ahead.trend,
         assumptions(ahead, name, [(f.run, f.step) for f in found]),
         limits(ahead),
-        best,
+        lowest,
+        tuple(lines),
     )
 
 
@@ -123,21 +156,71 @@ def _answerable(run: Run) -> str:
     return name
 
 
-def _futures(
-    ahead: Outlook, asks: Sequence[Ask], at: int | None, until: float | None
-) -> tuple[list[Future], tuple[str, float] | None]:
+def _variants(ahead: Outlook, asks: Sequence[Ask], at: int | None) -> tuple[list[Variant], list[str]]:
+    """The runs to forecast, the first as planned, and a line for each of ``asks`` that no law prices."""
     run, refused, variants = ahead.run, [], [as_planned(ahead.run, at)]
     for ask in asks:
-        made = variant(run, ask, at)
+        try:
+            made = variant(run, ask, at)
+        except UsageError as error:
+            refused.append(str(error) if ask.name in str(error) else f"{ask.name}: {error}")
+            continue
         if line := refusal(ahead, made.run, ask):
             refused.append(line)
-        variants.append(made)
-    if refused:
-        raise UsageError(" | ".join(refused))
-    if not asks and at is None and (cooldown := _cooldown_now(ahead)):
-        variants.append(variant(run, cooldown, None))
-    found = [_future(ahead, made, until) for made in variants]
-    return found, _best(ahead, found)
+        else:
+            variants.append(made)
+    return variants, refused
+
+
+def _futures(
+    ahead: Outlook, variants: Sequence[Variant], until: float | None
+) -> tuple[list[Future], Lowest | None]:
+    run = ahead.run
+    if len(variants) == 1 and variants[0].step == planned_step(run):
+        if cooldown := _cooldown_now(ahead):
+            variants = [*variants, variant(run, cooldown, None)]
+        variants = _with_advised(ahead, variants)
+    draws = [_at_end(ahead, made) for made in variants]
+    found = [_future(ahead, made, loss, until) for made, loss in zip(variants, draws, strict=True)]
+    found = [replace(one, notes=(*one.notes, *_twin(i, found, draws))) for i, one in enumerate(found)]
+    return found, _lowest(found, draws)
+
+
+def _with_advised(ahead: Outlook, variants: Sequence[Variant]) -> list[Variant]:
+    """``variants`` with the remedies of the diagnosis: said at the future that one already is, else another future."""
+    out, last = list(variants), last_step(ahead.run)
+    remedies = [(f.cause, f.remedy) for f in diagnose(ahead.run).findings if f.verdict == "supported"]
+    advised = [(cause, r) for cause, r in remedies if r and r.plan and r.gain and r.gain.value > 0]
+    said: set[int] = set()
+    for cause, remedy in advised[:ADVISED]:
+        plan, note = remedy.plan, f"what diagnose advises for {cause}: {remedy.advice or 'see there'}"
+        if plan is None or plan.given is not None or not last <= plan.end <= FARTHEST * last:
+            continue
+        loss = losses(ahead, plan.run, plan.end)
+        i = next(
+            (i for i, v in enumerate(out) if v.step == plan.end and _alike(loss, _at_end(ahead, v))), len(out)
+        )
+        if i == len(out):
+            name = LONGER if cause in READINGS else f"mend {cause}"
+            out.append(Variant(name, plan.run, "branch" if plan.start else "fresh", plan.end, remedy.patch))
+        if i not in said:
+            said.add(i)
+            out[i] = replace(out[i], notes=(*out[i].notes, note))
+    return out
+
+
+def _at_end(ahead: Outlook, made: Variant) -> Draws:
+    return losses(ahead, made.run, made.step)
+
+
+def _alike(one: Draws, other: Draws) -> bool:
+    return bool(np.max(np.abs(one - other)) < STEADY)
+
+
+def _twin(i: int, found: Sequence[Future], draws: Sequence[Draws]) -> tuple[str, ...]:
+    """What is to be said of a future that the laws can't tell from an earlier one."""
+    same = (found[k].name for k in range(i) if _alike(draws[k], draws[i]))
+    return tuple(f"no law tells its loss from that of {name!r}" for name in same)[:1]
 
 
 def _cooldown_now(ahead: Outlook) -> Ask | None:
@@ -147,18 +230,16 @@ def _cooldown_now(ahead: Outlook) -> Ask | None:
     priced = {name for law in ahead.fitted for name in discover("laws")[law].prices}
     if run.schedule is None or run.has("step_unit") or not {"schedule", "floor_lr"} & priced or steps < 1:
         return None
+    ends_high = run.schedule(planned_step(run)) > ANNEALED * run.schedule.peak
     high = run.schedule(last) > ANNEALED * run.schedule.peak
     sooner = not run.get("planned_end") or last + steps < planned_step(run)
-    return Ask("cool down now", {"cooldown": steps}) if high and sooner else None
+    return Ask(COOL_DOWN, {"cooldown": steps}) if high and (sooner or ends_high) else None
 
 
-def _future(ahead: Outlook, made: Variant, until: float | None) -> Future:
+def _future(ahead: Outlook, made: Variant, loss: Draws, until: float | None) -> Future:
     run, unit, last = ahead.run, unit_of(ahead.run), last_step(ahead.run)
-    loss, cost = (
-        losses(ahead, made.run, made.step),
-        cost_of(run, made.run, 0 if made.kind == "fresh" else last, made.step),
-    )
-    gain = ahead.loss(run, last) - loss
+    cost = cost_of(run, made.run, 0 if made.kind == "fresh" else last, made.step)
+    gain = losses(ahead, run, last) - loss
     found = _bounded(Estimate.of(loss, unit), ahead, loss)
     return Future(
         name=made.name,
@@ -179,7 +260,7 @@ def _doubts(loss: Estimate) -> tuple[str, ...]:
     said = []
     if loss.low <= 0:
         said.append(
-            "undecided: the law goes below zero there, where no loss is; it is one of losses that level off"
+            "undecided: the law goes on below zero, which no loss can: how far the fall goes on, this log does not tell"
         )
     if loss.high - loss.low > UNDECIDED:
         said.append(f"undecided: the interval is {loss.high - loss.low:.1f} {loss.unit} wide")
@@ -198,17 +279,24 @@ def losses(ahead: Outlook, other: Run, step: int) -> Draws:
     return np.maximum(ahead.loss(other, step), 0.0)
 
 
-def _best(ahead: Outlook, futures: Sequence[Future]) -> tuple[str, float] | None:
-    """The future that gains most for its cost, and how sure that is; None where there is nothing to choose."""
-    rated = [future for future in futures if future.rate is not None]
-    if len(rated) < 2 or len({f.rate.unit for f in rated if f.rate}) > 1:
+def _lowest(futures: Sequence[Future], draws: Sequence[Draws]) -> Lowest | None:
+    """The future that ends lowest, against each of those that end elsewhere; None where all end alike."""
+    apart = [i for i, loss in enumerate(draws) if not any(_alike(loss, draws[k]) for k in range(i))]
+    if len(apart) < 2:
         return None
-    now = ahead.loss(ahead.run, last_step(ahead.run))
-    price = [f.cost.hours.value if f.cost.hours else float(f.cost.tokens or 1) for f in rated]
-    rates = np.stack([(now - losses(ahead, f.run, f.step)) / p for f, p in zip(rated, price, strict=True)])
-    wins = np.bincount(np.argmax(rates, axis=0), minlength=len(rated)) / rates.shape[1]
-    best = rated[int(wins.argmax())]
-    return (best.name, float(wins.max())) if best.gain.value > 0 else None
+    ends = np.stack([draws[i] for i in apart])
+    wins = np.bincount(np.argmin(ends, axis=0), minlength=len(apart)) / ends.shape[1]
+    best = apart[int(ends.mean(axis=1).argmin())]
+    sure = min(SUREST, float(wins[apart.index(best)]))
+    trades = [_trade(futures[best], futures[i], draws[i] - draws[best]) for i in apart if i != best]
+    return Lowest(futures[best].name, sure, tuple(trades))
+
+
+def _trade(best: Future, other: Future, won: Draws) -> Trade:
+    mine, theirs = best.cost, other.cost
+    hours = mine.hours.value - theirs.hours.value if mine.hours and theirs.hours else None
+    tokens = mine.tokens - theirs.tokens if mine.tokens is not None and theirs.tokens is not None else None
+    return Trade(other.name, Estimate.of(won, other.loss.unit), hours, tokens)
 
 
 def _crowded(other: Run, cost: Cost) -> tuple[str, ...]:

@@ -34,17 +34,21 @@ class Reach:
     latest: int | None
     searched: int
     floor: Estimate | None = None
+    likely: float = (
+        0.0  # share of the posterior's runs that come there by the step that the future is judged at
+    )
 
 
 def reach_of(ahead: Outlook, made: Variant, target: float) -> Reach:
     """When ``made`` reaches ``target``, its learning rate staying after its end what it was there."""
     last = last_step(ahead.run)
     if (seen := _logged(ahead, target)) is not None and made.kind != "fresh":
-        return Reach(target, "already", seen, seen, seen, last)
+        return Reach(target, "already", seen, seen, seen, last, likely=1.0)
     start = max(1, made.step // POINTS) if made.kind == "fresh" else last
     steps = np.unique(np.geomspace(start, max(start + 1, _limit(made, last)), POINTS).astype(np.int64))
     losses = np.stack([ahead.loss(made.run, int(step)) for step in steps])
-    early, middle, late = _quantiles(_crossings(steps, losses, target))
+    crossings = _crossings(steps, losses, target)
+    early, middle, late = _quantiles(crossings)
     floor = _floor(ahead, made)
     if middle is not None:
         verdict: Verdict = "reached"
@@ -52,7 +56,9 @@ def reach_of(ahead: Outlook, made: Variant, target: float) -> Reach:
         verdict = "never"
     else:
         verdict = "not-before"
-    return Reach(target, verdict, middle, early, late, int(steps[-1]), floor)
+    return Reach(
+        target, verdict, middle, early, late, int(steps[-1]), floor, float(np.mean(crossings <= made.step))
+    )
 
 
 def _logged(ahead: Outlook, target: float) -> int | None:

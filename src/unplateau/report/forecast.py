@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..cost import GIB
+from ..cost import GIB, duration
 from ..estimate import Estimate
-from ..futures import Forecast, Future
+from ..futures import SUREST, Forecast, Future, Lowest, Trade
 from ..reach import Reach
 from ..units import count
 from .json import plain
 from .lines import WIDTH, Line, render
-from .patch import own_patch
+from .patch import own_patch, unsayable
 from .redact import redacted
 from .text import setting
 
 FORECAST = "unplateau.forecast/1"
 #: columns of the table: title, width; the loss has the room of an interval
 COLUMNS = (
-    *(("step", 10), ("loss (90 %)", 23), ("from now", 10), ("tokens", 8), ("FLOP", 9), ("hours", 7)),
+    *(("step", 11), ("loss (90 %)", 23), ("from now", 9), ("tokens", 7), ("FLOP", 8), ("time", 9)),
     ("GiB", 12),
 )
 STARTS = {
@@ -27,13 +27,17 @@ STARTS = {
     "branch": "from the last checkpoint",
     "fresh": "a fresh run from step 0",
 }
-SURE = 0.8  # probability above which one future is named the best for its cost
+SURE = 0.8  # probability above which one future is said to end lowest
+GOES_ON = "going on as it is"  # the first future where nobody planned it
+LEAST_GIB = 0.1
+MANY = 10_000  # GiB, days: more are said in words
 UNKNOWN = "?"
 
 
 def text(found: Forecast, *, width: int = WIDTH, colour: bool = False) -> str:
     """The report of one forecast."""
-    parts = [_title(found), _table(found), _reaches(found), _worth(found), _assumes(found), _unpriced(found)]
+    parts = [_title(found), _table(found), _reaches(found), _worth(found)]
+    parts += [_assumes(found), _unpriced(found)]
     lines: list[Line] = []
     for part in parts:
         rows = list(part)
@@ -45,13 +49,21 @@ def _title(found: Forecast) -> Iterator[Line]:
     first = found.futures[0]
     yield Line(f"{found.run.name} ({found.run.format or 'unknown format'})", "dim", most=1)
     if first.step <= found.last:
-        yield Line(f"The run is at its end: {found.series} is {found.now} at step {found.last:,}.", "title")
+        yield Line(f"{_stands(found)}: {found.series} is {found.now} at step {found.last:,}.", "title")
         return
     yield Line(
         f"{found.series} will be {first.loss} at step {first.step:,}, {_what(found)}; the trend is now {found.now} "
         f"at step {found.last:,}.",
         "title",
     )
+
+
+def _stands(found: Forecast) -> str:
+    """Where a run stands that is asked for no other step than its last."""
+    end = found.run.get("planned_end")
+    if end and int(end) > found.last:
+        return f"{int(end) - found.last:,} steps are left to the planned end {int(end):,}"
+    return "The run is at its end" if end else "The log ends here, and no end is planned"
 
 
 def _what(found: Forecast) -> str:
@@ -69,15 +81,33 @@ def _what(found: Forecast) -> str:
 
 def _table(found: Forecast) -> Iterator[Line]:
     yield Line("FUTURES", "title")
-    yield Line("".join(f"{title:>{room}}" for title, room in COLUMNS), "dim", whole=True)
+    yield Line(_row([title for title, _ in COLUMNS]), "dim", whole=True)
     for future in found.futures:
         yield Line(_named(found, future), "good" if future.kind != "continue" else "", hang=4)
-        cells = _cells(future)
-        yield Line(
-            "".join(f"{cell:>{room}}" for cell, (_, room) in zip(cells, COLUMNS, strict=True)), whole=True
-        )
-        for note in future.notes:
+        yield Line(_row(_cells(future)), whole=True)
+        for note in _notes(found, future):
             yield Line(note, "doubt", indent=4, hang=6)
+
+
+def _notes(found: Forecast, future: Future) -> list[str]:
+    return [note for note in (*future.notes, unsayable(found.run, future.patch)) if note]
+
+
+def _row(cells: Sequence[str]) -> str:
+    """Cells in their columns, a blank between any two."""
+    return "".join(f" {cell:>{room - 1}}" for cell, (_, room) in zip(cells, COLUMNS, strict=True))
+
+
+def _label(found: Forecast, future: Future) -> str:
+    """The name of a future; nobody planned the first where no end is, or where it is past."""
+    end = found.run.get("planned_end")
+    if future is found.futures[0] and (not end or future.step > int(end)):
+        return GOES_ON
+    return redacted(future.name)
+
+
+def _labelled(found: Forecast, name: str) -> str:
+    return next((_label(found, future) for future in found.futures if future.name == name), redacted(name))
 
 
 def _named(found: Forecast, future: Future) -> str:
@@ -87,7 +117,7 @@ def _named(found: Forecast, future: Future) -> str:
     )
     # a name that is the settings themselves says nothing that the changes don't
     said = [word for word in (changes, STARTS[future.kind]) if word]
-    name = [] if "=" in future.name and changes else [redacted(future.name)]
+    name = [] if "=" in future.name and changes else [_label(found, future)]
     return ": ".join([*name, "; ".join(said)] if said else name)
 
 
@@ -96,12 +126,17 @@ def _cells(future: Future) -> Sequence[str]:
     return (
         f"{future.step:,}" if future.step < 10**9 else f"{future.step:.3g}",
         _short(future.loss),
-        f"{-future.gain.value:+.{min(3, future.gain.places)}f}",
+        f"{_change(future.gain):+.{min(3, future.gain.places)}f}",
         UNKNOWN if cost.tokens is None else count(cost.tokens),
         UNKNOWN if cost.flops is None else f"{cost.flops:.2g}",
-        UNKNOWN if cost.hours is None else f"{cost.hours.value:,.3g}",
+        UNKNOWN if cost.hours is None else _time(cost.hours.value),
         _memory(future),
     )
+
+
+def _change(gain: Estimate) -> float:
+    """What a gain adds to the loss; never minus zero."""
+    return -round(gain.value, min(3, gain.places)) + 0.0
 
 
 def _short(loss: Estimate) -> str:
@@ -109,11 +144,23 @@ def _short(loss: Estimate) -> str:
     return f"{loss.value:.{places}f} ({loss.low:.{places}f}-{loss.high:.{places}f})"
 
 
+def _time(hours: float) -> str:
+    """Hours in few characters.
+
+    >>> [_time(x) for x in (0.0, 0.00109, 0.5, 5.65, 312.0, 6.26e13)]
+    ['0 s', '3.92 s', '30 min', '5.65 h', '13 days', '2.61T days']
+    """
+    time = duration(Estimate(hours, hours, hours, "h"))
+    return f"{time.value:.3g} {time.unit}" if time.value < MANY else f"{count(time.value)} {time.unit}"
+
+
 def _memory(future: Future) -> str:
     need, card = future.cost.memory, future.cost.card
     if need is None:
         return UNKNOWN
-    return f"{need / GIB:.1f}" + (f" of {card / GIB:.0f}" if card else "")
+    gib = need / GIB
+    said = count(gib) if gib >= MANY else f"{gib:.1f}" if gib >= LEAST_GIB else "<0.1"
+    return said + (f" of {card / GIB:.0f}" if card else "")
 
 
 def _reaches(found: Forecast) -> Iterator[Line]:
@@ -121,45 +168,79 @@ def _reaches(found: Forecast) -> Iterator[Line]:
     if asked:
         yield Line(f"WHEN IT REACHES {asked[0][1].loss:g}", "title")
     for future, reach in asked:
-        yield Line(f"{redacted(future.name)}: {reached(reach, future)}", indent=2, hang=4)
+        said = reached(reach, future, found.run.get("planned_end"))
+        yield Line(f"{_label(found, future)}: {said}", indent=2, hang=4)
 
 
-def reached(reach: Reach, future: Future) -> str:
-    """When, in words."""
+def reached(reach: Reach, future: Future, end: int | None = None) -> str:
+    """When, in words; ``end``: the planned one, which a run as planned does not go beyond."""
     floor = f"; the law's floor is {reach.floor}" if reach.floor else ""
     if reach.verdict == "already":
         return f"the trend is there since about step {reach.step:,}"
     if reach.verdict == "never":
         return f"never under this law{floor}"
-    if reach.verdict == "not-before" or reach.step is None:
-        early = reach.earliest or reach.searched
-        why = (
-            "where it ends"
-            if early >= future.step and reach.searched == future.step
-            else "and more likely later or never"
-        )
-        return f"not before step {early:,}, {why}{floor}"
-    late = f"to {reach.latest:,}" if reach.latest else "to never"
-    past = f", past its end {future.step:,} at the rate it has there" if reach.step > future.step else ""
-    return f"step {reach.step:,} ({reach.earliest or reach.step:,} {late}){past}"
+    ends = future.kind != "continue" or (end is not None and future.step >= int(end))
+    by = f"not by its {'planned ' if future.kind == 'continue' else ''}end at step {future.step:,}"
+    if reach.verdict == "reached" and reach.step is not None:
+        late = f"to {reach.latest:,}" if reach.latest else "to never"
+        when = f"step {reach.step:,} ({reach.earliest or reach.step:,} {late})"
+        if not ends or reach.step <= future.step:
+            return when
+        return f"{by}{_hope(reach)}; if it went on at the rate it has there, at {when}"
+    if reach.searched <= future.step:
+        return f"{by}{_hope(reach)}, where the run stops{floor}"
+    later = (
+        f"not before step {reach.earliest:,}, and more likely later or never"
+        if reach.earliest
+        else f"not by step {reach.searched:,} either, as far as was looked"
+    )
+    return (
+        f"{by}{_hope(reach)}; if it went on at the rate it has there, {later}{floor}"
+        if ends
+        else later + floor
+    )
+
+
+def _hope(reach: Reach) -> str:
+    """How likely the loss comes by the end all the same."""
+    return f" ({min(SUREST, reach.likely):.0%} likely that it does)" if reach.likely > 1 - SUREST else ""
 
 
 def _worth(found: Forecast) -> Iterator[Line]:
-    """What each future gains for what it costs from here."""
-    priced = [f for f in found.futures if f.rate is not None and f.cost.steps > 0]
+    """What each future gains from here, and what the one that ends lowest takes for what it wins."""
+    priced = [f for f in found.futures if f.cost.steps > 0]
     if priced:
         yield Line("IS IT WORTH IT?", "title")
     for future in priced:
-        doubt = "" if future.gain.excludes(0.0) else "; no gain can be told from none"
+        doubt = "" if future.gain.excludes(0.0) else "; it may gain nothing, or lose: the interval holds 0"
         gain = f"{future.gain} below now" if future.gain.value >= 0 else f"{_up(future.gain)} above now"
-        yield Line(f"{redacted(future.name)}: {gain}, {future.rate}{doubt}", indent=2, hang=4)
-    if found.best is not None:
-        name, sure = found.best
-        per = str(priced[0].rate.unit).partition(" ")[2] if priced[0].rate else ""
-        said = f"{redacted(name)} gains most {per} ({sure:.0%} sure)"
-        yield Line(
-            said if sure >= SURE else f"which gains most {per} can't be told: {said}", indent=2, hang=4
-        )
+        yield Line(f"{_label(found, future)}: {gain}{_for(future)}{doubt}", indent=2, hang=4)
+    if (lowest := found.lowest) is None:
+        return
+    name, sure = _labelled(found, lowest.name), f"{lowest.probability:.0%} sure"
+    said = f"{name} ends lowest ({sure})"
+    said = said if lowest.probability >= SURE else f"which ends lowest can't be told: perhaps {name} ({sure})"
+    yield Line(said + ":", indent=2, hang=4)
+    for trade in lowest.trades:
+        yield Line(f"{trade.nats} below {_labelled(found, trade.name)}, {_takes(trade)}", indent=4, hang=6)
+
+
+def _for(future: Future) -> str:
+    cost = future.cost
+    if cost.hours is not None:
+        return f", for {_time(cost.hours.value)}"
+    return f", for {count(cost.tokens)} tokens" if cost.tokens else f", for {cost.steps:,} steps"
+
+
+def _takes(trade: Trade) -> str:
+    """What the lowest end takes more than another, or less."""
+    if trade.hours is None and trade.tokens is None:
+        return "at a cost that is not known"
+    more = trade.hours if trade.hours is not None else trade.tokens or 0
+    size = _time(abs(more)) if trade.hours is not None else f"{count(abs(more))} tokens"
+    if not more:
+        return "for the same cost"
+    return f"for {size} more" if more > 0 else f"and {size} sooner" if trade.hours else f"for {size} fewer"
 
 
 def _up(gain: Estimate) -> Estimate:
@@ -206,13 +287,18 @@ def _forecast(found: Forecast) -> dict[str, Any]:
         "last_step": found.last,
         "now": found.now.as_dict(),
         "futures": [_future(found, one) for one in found.futures],
-        "best_for_its_cost": None
-        if found.best is None
-        else dict(zip(("name", "probability"), found.best, strict=True)),
+        "lowest": None if found.lowest is None else _lowest(found.lowest),
         "law": found.law,
         "assumes": list(found.assumes),
         "unpriced": list(found.unpriced),
-    }
+    } | ({"refused": list(found.refused)} if found.refused else {})
+
+
+def _lowest(told: Lowest) -> dict[str, Any]:
+    rows = [
+        {"name": t.name, "nats": t.nats.as_dict(), "hours": t.hours, "tokens": t.tokens} for t in told.trades
+    ]
+    return {"name": told.name, "probability": told.probability, "trades": rows}
 
 
 def _future(found: Forecast, one: Future) -> dict[str, Any]:
@@ -232,7 +318,7 @@ def _future(found: Forecast, one: Future) -> dict[str, Any]:
             "memory": one.cost.memory,
             "card_memory": one.cost.card,
         },
-        "notes": list(one.notes),
+        "notes": _notes(found, one),
     }
     return told | ({"reaches": _reach(one.reaches)} if one.reaches else {})
 
@@ -245,5 +331,6 @@ def _reach(reach: Reach) -> dict[str, Any]:
         "earliest": reach.earliest,
         "latest": reach.latest,
         "searched_to": reach.searched,
+        "probability": reach.likely,
         "floor": None if reach.floor is None else reach.floor.as_dict(),
     }

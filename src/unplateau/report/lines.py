@@ -5,12 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from unicodedata import east_asian_width
 
 from ..errors import printable
 
 WIDTH = 80  # columns; wider text is harder to read, and logs of CI are cut there
 NARROWEST = 40  # columns; below this the lines are left to the terminal
 LONGEST = 2000  # characters of one foreign sentence
+SECOND = "\0"  # stands for the second column of a wide character until lines are cut; printable text has none
 #: SGR codes (ECMA-48) by what they say
 INK = {"title": "1", "bad": "1;31", "good": "32", "doubt": "33", "dim": "2"}
 
@@ -48,17 +50,23 @@ def render(lines: Iterable[Line], width: int = WIDTH, *, colour: bool = False) -
 def _rows(line: Line, width: int) -> Sequence[str]:
     if line.whole:
         return [line.text[:width]]
-    text = printable(line.text, LONGEST)
     rows = textwrap.wrap(
-        text,
+        _spaced(printable(line.text, LONGEST)),
         width,
         initial_indent=" " * line.indent,
         subsequent_indent=" " * line.hang,
         break_on_hyphens=False,
     )
     if line.most and len(rows) > line.most:
-        return [*rows[: line.most - 1], _marked(rows[line.most - 1], width)]
-    return rows or [""]
+        rows = [*rows[: line.most - 1], _marked(rows[line.most - 1], width)]
+    return [row.replace(SECOND, "") for row in rows] or [""]
+
+
+def _spaced(text: str) -> str:
+    """``text`` with as many characters as it fills columns: those that fill two (UAX 11) get a second one."""
+    if text.isascii():
+        return text
+    return "".join(c + SECOND if east_asian_width(c) in "WF" else c for c in text)
 
 
 def _marked(row: str, width: int) -> str:
