@@ -166,6 +166,24 @@ def test_jaccard_is_that_of_the_sets_of_five_words(a, b):
     assert jaccard(" ".join(a), " ".join(b)) == expected
 
 
+@given(st.lists(st.lists(st.sampled_from("abc"), max_size=30), min_size=2, max_size=2))
+def test_comparing_hashes_is_comparing_grams(pair):
+    texts = [" ".join(split) for split in pair]
+
+    assert comparer(texts.__getitem__)(0, 1) == jaccard(*texts)
+    assert comparer(texts.__getitem__)(1, 1) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_comparing_hashes_of_long_texts_is_comparing_grams(seed):
+    rng = random.Random(seed)
+    one = text_of(rng, 3000)
+    texts = [one, changed(rng, one, 20), changed(rng, one, 200), text_of(rng, 30), ""]
+    compare = comparer(texts.__getitem__, texts=2)
+
+    assert all(compare(a, b) == jaccard(texts[a], texts[b]) for a, b in itertools.product(range(5), repeat=2))
+
+
 def bins_shared(pairs):
     """The share of the 112 bins in which the two texts of each pair agree."""
     sketches = []

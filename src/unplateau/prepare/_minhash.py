@@ -82,7 +82,7 @@ def word_hashes(data: bytes) -> U64:
     space = np.flatnonzero(text == 0x20)
     start, end = np.append(0, space + 1), np.append(space, len(text))
     total = np.zeros(len(text) + 1, np.uint64)
-    np.cumsum(OF_BYTE[text] * UP[: len(text)], out=total[1:])
+    np.cumsum(OF_BYTE.take(text) * UP[: len(text)], out=total[1:])
     return mix((total[end] - total[start]) * DOWN[start])
 
 
