@@ -265,6 +265,17 @@ class TestLook:
         assert cli.look()["width"] == 60
 
 
+class TestHelp:
+    def test_simulate_names_its_default_folder_and_its_limits(self, capsys):
+        from unplateau.simulate import LONGEST, SHORTEST
+
+        assert cli.main(["simulate", "--help"]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+
+        assert "[default: simulated-CAUSE-SEVERITY-SEED]" in said
+        assert f"{SHORTEST:,} to {LONGEST:,}" in said
+
+
 class TestALogWithoutLosses:
     """Exit 3 and one line, never an empty diagnosis."""
 

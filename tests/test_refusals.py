@@ -126,3 +126,15 @@ def test_a_short_table_shows_its_columns_too(tmp_path, capsys):
     (tmp_path / "short.csv").write_text("Schritt;Verlust\n100;8,5\n200;7,5\n")
 
     assert "Schritt, Verlust" in refusal(capsys, tmp_path / "short.csv")
+
+
+def test_a_folder_that_may_not_be_listed_is_not_one_without_logs(tmp_path, capsys, monkeypatch):
+    """Seen red without the look into the folder: "holds no log". Root may list anything, so the system is played."""
+    (tmp_path / "train.log").write_text(LOG)
+
+    def denied(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+
+    assert "Permission denied" in refusal(capsys, tmp_path)

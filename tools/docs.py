@@ -76,8 +76,8 @@ EXITS = """| code | means |
 |---|---|
 | 0 | done |
 | 1 | a `--fail-on` condition is met |
-| 2 | wrong usage |
-| 3 | the input can't be read; one line says what was found, what was expected, what to do |
+| 2 | wrong usage; also where one of several `--set` can't be priced, after the others are shown |
+| 3 | the input can't be read, or no law can forecast it; one line says what was found, what was expected, what to do |
 | 4 | interrupted |"""
 
 

@@ -76,6 +76,7 @@ def look(path: Path) -> tuple[Place, ...]:
         return (Place(path, (path,)),)
     try:
         if path.is_dir():
+            next(path.iterdir(), None)  # what may not be listed holds we don't know what, not no log
             return _folder(path)
         if not path.exists():
             raise UnreadableError(
