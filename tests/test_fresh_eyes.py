@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import unplateau
 from synthetic import healthy_run, without_series
 from unplateau.budget import Budget, happened, weighed
+from unplateau.cost import checkpoint_of
 from unplateau.curve import Curve
-from unplateau.derive import derive
+from unplateau.derive import changed, derive
 from unplateau.diagnose import diagnose, examine
 from unplateau.estimate import Estimate
-from unplateau.hypotheses import Evidence, Finding, Remedy
+from unplateau.hypotheses import Evidence, Finding, Plan, Remedy
+from unplateau.hypotheses._say import cost_said
 from unplateau.plugins import discover
 from unplateau.reading import read_runs
 from unplateau.report.headline import headline
 from unplateau.report.json import diagnosis
 from unplateau.report.text import text
-from unplateau.run import Fact
+from unplateau.run import Fact, Run
 from unplateau.simulate import simulate
 from unplateau.simulate.write import write
 
@@ -140,3 +144,71 @@ def test_the_budget_of_the_json_is_the_one_that_the_text_prints():
 
     assert "BUDGET" not in text(found)
     assert diagnosis(found)["budget"] is None
+
+
+NANOGPT = """\
+step 0: train loss 10.9, val loss 10.9
+iter 0: loss 10.9, time 100.00ms, mfu -100.00%
+step 500: train loss 5.0, val loss 5.1
+saving checkpoint to out
+iter 500: loss 5.0, time 100.00ms, mfu 40.00%
+step 1000: train loss 4.5, val loss 5.2
+iter 1000: loss 4.5, time 100.00ms, mfu 40.00%
+iter 1300: loss 4.4, time 100.00ms, mfu 40.00%
+"""
+
+
+class TestACheckpointIsOneThatWasSaved:
+    def test_where_the_log_says_so(self, tmp_path):
+        (tmp_path / "train.log").write_text(NANOGPT)
+        run = read_runs(tmp_path / "train.log")[0]
+
+        assert run.get("checkpoint_step") == 500
+        assert checkpoint_of(run, 1300) == 500
+
+    def test_else_at_the_last_evaluation_of_nanogpt(self, tmp_path):
+        (tmp_path / "train.log").write_text(NANOGPT.replace("saving checkpoint to out\n", ""))
+        run = read_runs(tmp_path / "train.log")[0]
+
+        assert checkpoint_of(run, 1300) == 1000
+        assert checkpoint_of(run, 999) == 500
+
+    def test_else_nobody_knows_where(self):
+        run = replace(healthy_run(0), format="table")
+
+        assert checkpoint_of(run, 1000) is None
+        assert cost_said(run, Plan(run, 2000, run.get("steps_done"))).endswith("from the last checkpoint")
+
+    def test_a_remedy_goes_on_from_there(self, demo):
+        said = " ".join(text(demo).split())
+
+        assert "from the checkpoint of step 14,500" in said
+        assert "from the checkpoint of step 14,800" not in said
+
+
+@pytest.fixture(scope="module")
+def demo():
+    folder = Path(unplateau.__file__).parent / "examples" / "reference-run"
+    return diagnose(read_runs(folder / "train.log", config=folder / "config.py")[0])
+
+
+def test_a_rate_that_is_warming_up_is_not_high_for_want_of_annealing():
+    step = np.arange(5)
+    series = {
+        "batch_loss": Curve(step, [0.4985, 0.507, 0.4823, 0.4619, 0.4728], "nats"),
+        "lr": Curve(step, [5.9e-07, 1.18e-06, 1.76e-06, 2.35e-06, 2.94e-06]),
+    }
+    finding = examine(CAUSES["lr-not-annealed"], derive(Run("few", "nemo", series)))
+
+    assert finding.verdict != "supported"
+    assert finding.remedy is None
+
+
+def test_the_end_of_the_schedule_and_of_the_plan_are_said_as_one():
+    run = healthy_run(0, done=0.7)
+    end = run.get("planned_end")
+    run = changed(run, {"max_steps": end + 200, "decay_end": end})
+    remedies = [examine(CAUSES[name], run).remedy for name in ("lr-not-annealed", "still-learning")]
+
+    assert "200 more at its last rate to the planned end" in remedies[0].advice
+    assert remedies[0].plan == remedies[1].plan

@@ -52,6 +52,18 @@ class Cost:
         return ", ".join(said)
 
 
+def checkpoint_of(run: Run, step: int) -> int | None:
+    """The last step up to ``step`` that a checkpoint is known of: the log says so, or nanoGPT evaluated there."""
+    saved = run.get("checkpoint_step")
+    if _counts(saved) and saved <= step:
+        return int(saved)
+    val = run.series.get("val_loss")
+    if run.format != "nanogpt" or val is None:
+        return None
+    before = val.step[(val.step > 0) & (val.step <= step)]
+    return int(before[-1]) if len(before) else None
+
+
 def duration(hours: Estimate) -> Estimate:
     """Hours in the unit that one would say.
 

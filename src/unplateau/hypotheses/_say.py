@@ -8,7 +8,7 @@ from math import erf, log, sqrt
 
 import numpy as np
 
-from ..cost import cost_of
+from ..cost import checkpoint_of, cost_of
 from ..curve import Curve, Steps, Values
 from ..estimate import Estimate
 from ..run import Run
@@ -30,6 +30,7 @@ __all__ = [
     "finding",
     "gap_trend",
     "pro",
+    "saved_at",
     "state_of",
     "untestable_on",
 ]
@@ -83,7 +84,17 @@ def cost_said(run: Run, plan: Plan) -> str:
     said = str(cost)
     if run.has("step_unit"):
         return said.replace("steps", str(run.get("step_unit")))
-    return said + (f", from the checkpoint of step {plan.start:,}" if plan.start else ", a fresh run")
+    if not plan.start:
+        return f"{said}, a fresh run"
+    if checkpoint_of(run, plan.start) == plan.start:
+        return f"{said}, from the checkpoint of step {plan.start:,}"
+    before = "" if plan.start == run.get("steps_done") else f" before step {plan.start:,}"
+    return f"{said}, from the last checkpoint{before}"
+
+
+def saved_at(run: Run, step: int) -> int:
+    """The step of the checkpoint that a branch at ``step`` goes on from; ``step`` where none is known of."""
+    return checkpoint_of(run, step) or step
 
 
 def anew(run: Run, other: Run | None = None) -> str:

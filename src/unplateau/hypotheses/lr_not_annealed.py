@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from ..curve import Curve
 from ..run import Run
 from . import Evidence, Finding, Hypothesis, Plan, Remedy
-from ._say import LIKELY, SURE, against, cost_said, finding, pro, state_of
+from ._say import LIKELY, SURE, against, cost_said, finding, pro, saved_at, state_of
 from ._schedule import at_rates, cooled, lr_curve
 from .lr_rewarmed import rise_of
 
@@ -55,7 +56,8 @@ def test(run: Run) -> Finding:
         probability = min(probability, limit)
     missing = ASKS if run.has("planned_end") else ASKS[1:]
     stake = GAIN * share
-    return finding(NAME, probability, evidence, stake=stake, remedy=_remedy(run, step, left), missing=missing)
+    remedy = None if _rising(lr_curve(run)) else _remedy(run, step, left)
+    return finding(NAME, probability, evidence, stake=stake, remedy=remedy, missing=missing)
 
 
 def _steps_left(run: Run, step: int) -> int:
@@ -80,7 +82,7 @@ def _doubts(run: Run, step: int, share: float, left: int) -> list[tuple[Evidence
     state, lr, end, found = state_of(run), lr_curve(run), run.get("planned_end"), []
     if state.verdict in ("diverged", "too-short", "rising"):
         found.append((against(f"the loss is {state.verdict} at step {step:,}", state.series or "log"), 0.4))
-    if lr is not None and len(lr) > 1 and lr.last >= lr.value.max() and lr.last > lr.value[len(lr) * 9 // 10]:
+    if _rising(lr):
         found.append((against(f"the learning rate is still rising at step {step:,}", "schedule"), 0.2))
     if lr is not None and (rise := rise_of(lr)) is not None:
         fact = f"the learning rate had come down to {rise.low:.2e} and was raised again: see lr-rewarmed"
@@ -92,6 +94,13 @@ def _doubts(run: Run, step: int, share: float, left: int) -> list[tuple[Evidence
         fact = f"another doubling brings {-state.slope.value:.2f} nats, annealing some {GAIN * share:.2f}, at the end"
         found.append((against(fact, state.series), 0.45))
     return found
+
+
+def _rising(lr: Curve | None) -> bool:
+    """True while the rate is warming up: the last one logged is the highest, and higher than a while before."""
+    if lr is None or len(lr) < 2:
+        return False
+    return bool(lr.last >= lr.value.max() and lr.last > lr.value[min(len(lr) * 9 // 10, len(lr) - 2)])
 
 
 def _now(run: Run) -> tuple[int, float, float]:
@@ -106,9 +115,12 @@ def _now(run: Run) -> tuple[int, float, float]:
 
 def _remedy(run: Run, step: int, left: int) -> Remedy:
     if left:
-        plan = Plan(run, step + left, step)
+        end = int(run.get("planned_end"))
+        plan, after = Plan(run, end, saved_at(run, step)), end - step - left
         advice = f"let the schedule finish: {left:,} steps are left"
+        advice += f", and {after:,} more at its last rate to the planned end" if after else ""
         return Remedy({}, cost_said(run, plan), "none", advice, plan=plan)
+    step = saved_at(run, step)
     cooldown = max(1, round(COOLDOWN * step))
     advice = f"cool down from the last checkpoint: the learning rate to 0 over {cooldown:,} steps"
     if run.has("step_unit"):

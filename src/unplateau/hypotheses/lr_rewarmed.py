@@ -23,7 +23,7 @@ import numpy as np
 from ..curve import Curve
 from ..run import Run
 from . import Evidence, Finding, Hypothesis, Plan, Remedy
-from ._say import against, cost_said, finding, pro
+from ._say import against, cost_said, finding, pro, saved_at
 from ._schedule import at_rates, lr_curve
 from ._start import resumes, tamed, trained
 from .resume_state import jump
@@ -156,7 +156,7 @@ def _remedy(run: Run, rise: Rise) -> Remedy:
     cured, end = without(run), run.get("steps_done")
     if cured is None or not end:
         return Remedy({}, "the steps since the rise", "none", advice)
-    plan = Plan(cured, int(end), rise.low_step)
+    plan = Plan(cured, int(end), saved_at(run, rise.low_step))
     return Remedy({}, f"the steps since the rise: {cost_said(run, plan)}", "none", advice, plan=plan)
 
 

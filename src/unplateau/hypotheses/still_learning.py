@@ -17,7 +17,7 @@ from ..derive import changed
 from ..run import Run
 from ..units import tokens_each
 from . import Evidence, Finding, Hypothesis, Plan, Remedy
-from ._say import against, chance_below, cost_said, fall_of, finding, pro, state_of
+from ._say import against, chance_below, cost_said, fall_of, finding, pro, saved_at, state_of
 from ._schedule import LATE, OPTIMAL, PAST, spent_at, stopped_learning
 
 NAME = "still-learning"
@@ -86,7 +86,7 @@ def _sight(smallest: float, series: str) -> Evidence:
 def _remedy(run: Run) -> Remedy:
     end, step = run.get("planned_end"), run.get("steps_done")
     if step and end and end > step and not stopped_learning(run):
-        rest = Plan(run, int(end), int(step))
+        rest = Plan(run, int(end), saved_at(run, int(step)))
         return Remedy({}, cost_said(run, rest), "none", "keep going to the planned end", plan=rest)
     plan = doubled(run) if step else None
     cost = cost_said(run, plan) if plan else "a doubling of the steps"
@@ -108,7 +108,9 @@ def doubled(run: Run) -> Plan | None:
     decays = bool(run.get("decay_end")) or (run.schedule is not None and run.schedule.name in ENDING)
     if not decays and stopped_learning(run):
         return None
-    return Plan(changed(run, longer) if decays else run, 2 * int(step), 0 if decays else int(step))
+    return Plan(
+        changed(run, longer) if decays else run, 2 * int(step), 0 if decays else saved_at(run, int(step))
+    )
 
 
 HYPOTHESIS = Hypothesis(

@@ -14,7 +14,7 @@ import re
 import numpy as np
 
 from ..curve import Values
-from ..run import Run
+from ..run import Fact, Run
 from ..source import Source
 from . import Options, Reader
 from ._nanogpt_header import Header
@@ -98,15 +98,31 @@ class _Log:
 
     def __init__(self, header: Header) -> None:
         self.header = header
+        self.rec: Recorder | None = None
+        self.evaluated = b""  # the step of the last evaluation, after which nanoGPT saves
 
     def records(self, text: bytes, place: Place, start: int) -> None:
         first = FIRST.search(text)
-        if first is None:
+        if first is not None:
+            self.rec = self.header.run_of(int(first[1]))
+        if self.rec is not None:
+            self._saved(self.rec, text, place, start)
+        if first is None or self.rec is None:
             return
-        rec = self.header.run_of(int(first[1]))
+        rec = self.rec
         self.header.reached(max(self._batches(rec, text), self._evaluations(rec, text)))
         if "out_dir" not in rec.facts and (saved := CHECKPOINT.search(text)):
             rec.fact("out_dir", words(saved[1]), "", place.at(start + saved.start()))
+
+    def _saved(self, rec: Recorder, text: bytes, place: Place, start: int) -> None:
+        """The step of the last checkpoint: of the evaluation before the line that says so."""
+        last = text.rfind(b"\nsaving checkpoint to ")
+        for end in (last, len(text)):
+            at = text.rfind(b"\nstep ", 0, max(end, 0))
+            if at >= 0 and (found := FIRST.match(text, at)):
+                self.evaluated = found[1]
+            if end == last >= 0 and self.evaluated:
+                rec.facts["checkpoint_step"] = Fact(int(self.evaluated), "steps", place.at(start + last))
 
     def _batches(self, rec: Recorder, text: bytes) -> int:
         lines = NOT_ITER.sub(b"", text)
