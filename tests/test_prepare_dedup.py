@@ -12,6 +12,7 @@ import itertools
 import random
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -316,6 +317,23 @@ def test_a_band_that_all_share_costs_a_bounded_number_of_pairs():
     pairs = all_candidates([crowd], exact_copies([crowd]))
 
     assert n - 1 <= len(pairs) <= 16 * n
+
+
+def test_clustering_takes_less_than_120_bytes_a_document():
+    n = 50_000
+    rng = np.random.default_rng(0)
+    exact, table = (rng.integers(1, 2**63, (k, n), dtype=np.uint64).T for k in (2, BANDS))
+    exact[::20], table[1::9, 4] = exact[0], table[::9, 4][: len(table[1::9])]
+    pieces = [Signatures(exact[i : i + 5000], table[i : i + 5000]) for i in range(0, n, 5000)]
+    tracemalloc.start()
+
+    result = clusters(pieces, lambda _a, _b: 0.9)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert result.near.sum() > 4000
+    assert result.exact.sum() == n // 20 - 1
+    assert peak < 120 * n
 
 
 def test_texts_without_spaces_have_words():

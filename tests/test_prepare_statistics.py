@@ -269,7 +269,7 @@ def test_a_fair_val_is_rarely_called_unfair(copies):
     found = [judged(np.random.default_rng(s), by_rule, 403, copies) for s in range(60)]
     shares = np.array([[d.share for d in one.values()] for one in found])
 
-    assert (shares < fair.FAIR).sum() <= 6  # 180 tests at 1 %
+    assert (shares <= fair.FAIR).sum() <= 6  # 180 tests at 1 %
     assert (shares > 0).all()
     assert (np.abs(np.median(shares, axis=0) - 0.5) < 0.2).all()  # chance is uniform
 

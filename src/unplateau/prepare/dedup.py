@@ -161,13 +161,12 @@ class Clusters:
         return ~(self.exact | self.near)
 
     def as_dict(self) -> dict[str, Any]:
-        """Counts and rates for a manifest."""
+        """Counts and rates for a manifest; not the pairs compared, which depend on how the work was shared."""
         n = max(1, len(self.cluster))
         counts = {"exact": int(self.exact.sum()), "near": int(self.near.sum())}
         rates = {f"{kind}_rate": count / n for kind, count in counts.items()}
         sizes = {str(size): number for size, number in sorted(self.histogram.items())}
-        pairs = {"pairs_compared": self.compared, "pairs_confirmed": self.confirmed}
-        return {"documents": len(self.cluster), **counts, **rates, **pairs, "cluster_sizes": sizes}
+        return {"documents": len(self.cluster), **counts, **rates, "cluster_sizes": sizes}
 
 
 def exact_copies(pieces: Sequence[Signatures]) -> I64:
