@@ -48,6 +48,7 @@ class DurableFile:
                 self._hash.update(block)
                 self.size += len(block)
             if self._hash.hexdigest() != sha256:
+                self.leave()
                 raise UnreadableError(f"{self.path.name} is not as it was left")
             self._file.seek(size)
             self._file.truncate()
@@ -89,6 +90,11 @@ class DurableFile:
     def _again(self) -> str:
         self._file.seek(0)
         return hashlib.file_digest(self._file, "sha256").hexdigest()
+
+    def leave(self) -> None:
+        """Close it as it is, to go on from its last ``mark`` another time."""
+        with suppress(OSError):
+            self._file.close()
 
     def abandon(self) -> None:
         """Leave nothing behind, unless it was committed."""

@@ -142,6 +142,13 @@ class Writer:
             "ends": None if self._ends is None else self._ends.mark(),
         }
 
+    def leave(self) -> None:
+        """Let go of the files without removing them, to go on from the last mark another time."""
+        for file in (self._file, self._ends):
+            if file is not None:
+                file.leave()
+        self._file = self._ends = None
+
     def add(self, tokens: Tokens, lengths: Lengths) -> None:
         """Append documents: all their tokens (n,), and how many each has (documents,), which add up to n."""
         ends = np.cumsum(lengths, dtype=np.int64)

@@ -1,0 +1,130 @@
+"""What each piece holds of each split, counted beside each other and added up; and whether val is a fair sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _pieces
+from .fair import GROUPS, KINDS, fairness, length_table, token_table
+from .split import TRAIN, VAL
+from .statistics import Statistics, count, standard_error, total
+
+Array = NDArray[Any]
+SIDES = ("val", "seen")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A piece, and of each of its documents: the split, whether it is in seen, its group, whether its pairs count."""
+
+    folder: Path
+    number: int
+    plan: str
+    vocab: int
+    columns: tuple[str, ...]
+    part: Array
+    seen: Array
+    group: Array
+    pairs: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Counts of a piece, or of several: they add up. ``tables``: measure -> (val's, seen's) counts by group."""
+
+    train: Statistics
+    val: Statistics
+    tables: Mapping[str, tuple[Array, Array]]
+    val_tokens: Array
+    val_lengths: Array
+    places: Mapping[int, Array] = field(default_factory=dict)  # piece -> (documents, tokens) of each slice
+
+
+def measure(asked: Asked) -> Measured:
+    """Count a piece; a pure function. Raises ``OSError`` where the piece is gone."""
+    piece = _pieces.opened(asked.folder, asked.number, asked.plan)
+    if piece is None:
+        raise FileNotFoundError(asked.number)
+    lengths, sizes = (piece.column(name).astype(np.int64) for name in ("lengths", "sizes"))
+    tokens = np.asarray(piece.tokens)
+    stats = {}
+    for code in (TRAIN, VAL):
+        mine = asked.part == code
+        taken = tokens if mine.all() else tokens[np.repeat(mine, lengths)]
+        stats[code] = count(taken, lengths[mine], sizes[mine], asked.vocab, pairs_in=asked.pairs[mine])
+    chosen = asked.part == VAL
+    tables = dict(
+        zip(
+            _names(asked),
+            zip(*(_tables(piece, asked, f) for f in (chosen, asked.seen)), strict=True),
+            strict=True,
+        )
+    )
+    places = piece.column("places").astype(np.int64)
+    docs = np.bincount(places)
+    per = np.array([docs, np.bincount(places, lengths, len(docs)).astype(np.int64)])
+    held = tokens[np.repeat(chosen, lengths)].astype(np.uint32)
+    return Measured(stats[TRAIN], stats[VAL], tables, held, lengths[chosen], {asked.number: per})
+
+
+def _names(asked: Asked) -> list[str]:
+    return ["tokens", "lengths", *asked.columns]
+
+
+def _tables(piece: _pieces.Piece, asked: Asked, mine: Array) -> list[Array]:
+    """Counts by group of the documents ``mine``: of tokens, lengths, and each column of metadata."""
+    lengths = piece.column("lengths").astype(np.int64)
+    group = asked.group[mine]
+    taken = np.asarray(piece.tokens)[np.repeat(mine, lengths)].astype(np.int64)
+    tables = [token_table(taken, lengths[mine], group, asked.vocab), length_table(lengths[mine], group)]
+    for kinds in piece.labels if piece.documents else []:
+        place = group * KINDS + kinds[mine]
+        tables.append(np.bincount(place, minlength=GROUPS * KINDS).reshape(GROUPS, KINDS))
+    return tables
+
+
+def added(found: Iterable[Measured], vocab: int) -> Measured:
+    """The sum of pieces' counts, in their order."""
+    train, val, tokens, lengths = [], [], [], []
+    tables: dict[str, tuple[Array, Array]] = {}
+    places: dict[int, Array] = {}
+    for one in found:
+        train.append(one.train)
+        if len(train) >= 2 and len(train) % 8 == 0:
+            train = [total(train, vocab)]
+        val.append(one.val)
+        tokens.append(one.val_tokens)
+        lengths.append(one.val_lengths)
+        places |= one.places
+        for name, (a, b) in one.tables.items():
+            old = tables.get(name, (0, 0))
+            tables[name] = (old[0] + a, old[1] + b)
+    return Measured(
+        total(train, vocab),
+        total(val, vocab),
+        tables,
+        np.concatenate(tokens) if tokens else np.empty(0, np.uint32),
+        np.concatenate(lengths) if lengths else np.empty(0, np.int64),
+        places,
+    )
+
+
+def as_dict(found: Measured, seed: int) -> dict[str, Any]:
+    """What goes into the manifest: both splits' statistics, val's error, and the tests of its fairness."""
+    error = standard_error(found.val_tokens, found.val_lengths, found.train.unigrams)
+    fair = {name: one.as_dict() for name, one in fairness(found.tables, seed).items()}
+    places = {str(number): per.tolist() for number, per in found.places.items()}
+    splits = {"train": found.train.as_dict(), "val": found.val.as_dict()}
+    return {
+        "splits": splits,
+        "val_error": error,
+        "fairness": fair,
+        "places": places,
+        "unigrams": found.train.unigrams.tolist(),
+    }

@@ -1,0 +1,184 @@
+"""What a part became, on disk: tokens, what is known of each document, and the hashes that tell its copies.
+
+A piece is a folder that takes its name when it is whole. Its bytes depend on its part and the plan alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UnreadableError
+from ._durable import DurableFile, sha256_of, sync, told, write_durably
+from .dedup import Signatures
+
+TOKENS, DOCUMENTS, LABELS, HASHES, HEAD = "tokens", "documents", "labels", "hashes", "piece.json"
+FILES = (TOKENS, DOCUMENTS, LABELS, HASHES)
+EXACT, BANDS = 2, 14  # words of 8 bytes that a document has in ``HASHES``, as in ``dedup.Signatures``
+COLUMNS = (
+    "lengths",
+    "sizes",
+    "places",
+)  # uint32 for each document: tokens, bytes of UTF-8, slice of the part
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A finished piece: where it lies, and its ``piece.json``."""
+
+    folder: Path
+    head: Mapping[str, Any]
+
+    @property
+    def documents(self) -> int:
+        return int(self.head["documents"])
+
+    @property
+    def tokens(self) -> Array:
+        """All tokens, mapped; (tokens,) of the type on disk."""
+        return _mapped(self.folder / TOKENS, np.dtype(self.head["dtype"]))
+
+    def column(self, name: str) -> Array:
+        """One of ``COLUMNS``, (documents,) uint32."""
+        found = _mapped(self.folder / DOCUMENTS, np.dtype("<u4"))
+        return np.asarray(found.reshape(len(COLUMNS), -1)[COLUMNS.index(name)])
+
+    @property
+    def labels(self) -> Array:
+        """The kind of each document's metadata by ``fair``'s hash, (columns, documents) uint8."""
+        return _mapped(self.folder / LABELS, np.dtype("u1")).reshape(-1, self.documents or 1)
+
+    @property
+    def signatures(self) -> Signatures:
+        """The hashes, mapped by column: a band is read without the others."""
+        found = _mapped(self.folder / HASHES, np.dtype("<u8")).reshape(EXACT + BANDS, -1)
+        return Signatures(found[:EXACT].T, found[EXACT:].T)
+
+
+def _mapped(path: Path, dtype: np.dtype[Any]) -> Array:
+    return np.memmap(path, dtype, "r") if path.stat().st_size else np.empty(0, dtype)
+
+
+def name_of(number: int) -> str:
+    return f"{number:06d}"
+
+
+def opened(folder: Path, number: int, fingerprint: str) -> Piece | None:
+    """The piece of a part, if it is there and was made by the same plan; its bytes are not looked at."""
+    place = folder / name_of(number)
+    try:
+        head = json.loads((place / HEAD).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return Piece(place, head) if isinstance(head, dict) and head.get("plan") == fingerprint else None
+
+
+def is_whole(piece: Piece, names: Sequence[str] = FILES) -> bool:
+    """True when the files ``names`` have the sha256 that they were written with."""
+    try:
+        return all(sha256_of(piece.folder / name) == piece.head["sha256"][name] for name in names)
+    except (OSError, KeyError):
+        return False
+
+
+class Maker:
+    """A piece being written, beside its place: ``add`` batches, then ``commit``."""
+
+    def __init__(self, folder: Path, number: int, dtype: np.dtype[Any]) -> None:
+        self._place, self._dtype = folder / name_of(number), dtype
+        self._beside = folder / f".{name_of(number)}.{os.getpid()}"
+        with told(self._place):
+            shutil.rmtree(self._beside, ignore_errors=True)
+            self._beside.mkdir(parents=True)
+        self._tokens = DurableFile(self._beside / TOKENS)
+        self._columns: list[Array] = []
+        self._labels: list[Array] = []
+        self._exact: list[Array] = []
+        self._bands: list[Array] = []
+
+    def add(self, tokens: Array, columns: Array, labels: Array, signatures: Signatures) -> None:
+        """Append documents: tokens, ``COLUMNS`` (3, documents), labels (columns, documents), and hashes."""
+        self._tokens.write(np.ascontiguousarray(tokens, self._dtype).view(np.uint8).data)
+        self._columns.append(columns.astype("<u4"))
+        self._labels.append(labels.astype("u1"))
+        self._exact.append(signatures.exact)
+        self._bands.append(signatures.bands)
+
+    def commit(self, head: Mapping[str, Any]) -> Piece:
+        """Make the piece durable and give it its name; one that is there already is kept."""
+        columns = np.concatenate([np.empty((len(COLUMNS), 0), "<u4"), *self._columns], axis=1)
+        hashes = {TOKENS: self._tokens.commit()}
+        hashes[DOCUMENTS] = write_durably(self._beside / DOCUMENTS, columns.tobytes())
+        labels = np.concatenate(self._labels, axis=1) if self._labels else np.empty((0, 0), "u1")
+        hashes[LABELS] = write_durably(self._beside / LABELS, labels.tobytes())
+        hashes[HASHES] = self._write_hashes()
+        whole = {
+            **head,
+            "dtype": self._dtype.str,
+            "documents": int(columns.shape[1]),
+            "tokens": int(columns[0].sum(dtype=np.int64)),
+            "bytes": int(columns[1].sum(dtype=np.int64)),
+            "sha256": hashes,
+        }
+        write_durably(self._beside / HEAD, json.dumps(whole, indent=1).encode())
+        with told(self._place):
+            _take_place(self._beside, self._place)
+        return Piece(self._place, whole)
+
+    def _write_hashes(self) -> str:
+        with DurableFile(self._beside / HASHES) as file:
+            for parts, width in ((self._exact, EXACT), (self._bands, BANDS)):
+                for k in range(width if parts else 0):
+                    file.write(np.concatenate([p[:, k] for p in parts]).astype("<u8").tobytes())
+            return file.commit()
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        self._tokens.abandon()
+        shutil.rmtree(self._beside, ignore_errors=True)
+
+
+def _take_place(beside: Path, place: Path) -> None:
+    """Rename a folder; where another process was faster with the same bytes, let go of this one."""
+    try:
+        beside.rename(place)
+    except OSError:
+        if not (place / HEAD).is_file():
+            raise
+        shutil.rmtree(beside, ignore_errors=True)
+    sync(place.parent)
+
+
+def swept(folder: Path) -> None:
+    """Remove what a killed process left beside the pieces."""
+    for left in folder.glob(".*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def forgotten(piece: Piece) -> None:
+    """Remove a piece that is damaged or no longer needed: its head first, so that no half of it is taken for whole."""
+    with suppress(OSError):
+        (piece.folder / HEAD).unlink(missing_ok=True)
+    shutil.rmtree(piece.folder, ignore_errors=True)
+
+
+def text_of(pieces: Sequence[Piece], starts: NDArray[np.int64], tokenizer: Any, number: int) -> str:
+    """The text of document ``number`` of all, decoded from its tokens."""
+    which = int(np.searchsorted(starts, number, "right")) - 1
+    piece = pieces[which]
+    ends = np.cumsum(piece.column("lengths")[: number - starts[which] + 1], dtype=np.int64)
+    begin = int(ends[-2]) if len(ends) > 1 else 0
+    if not len(ends):
+        raise UnreadableError(f"document {number:,} is in no piece")
+    return str(tokenizer.decode(piece.tokens[begin : int(ends[-1]) - 1]))
