@@ -10,6 +10,7 @@ Sources: Lin 1991 (the divergence); SCIENCE.md section 5.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ DRAWS = 40  # samples that chance is told from
 PIECE = 2048  # tokens of a document, where nothing says where documents end
 AHEAD = 1 << 16  # tokens; a longer document is taken to end here
 SIDE = 64  # train is at least so many times as long as the pieces that stand beside val
+FORGET = 64  # stretches taken, after which the pages of mapped files are let go
 NEAR = 0.02  # share of random pieces that may be as like val's beginning as the end of train is
 Z_95 = 1.645  # sd above the mean that 95 % stay under
 
@@ -68,6 +70,7 @@ class Text:
 
     def __init__(self, parts: Sequence[NDArray[Any]]) -> None:
         self.parts = [part for part in parts if len(part)]
+        self._taken = 0
         self.starts = np.concatenate(([0], np.cumsum([len(part) for part in self.parts]))).astype(np.int64)
 
     def __len__(self) -> int:
@@ -80,7 +83,18 @@ class Text:
             piece = self.parts[k][start - self.starts[k] : start - self.starts[k] + count]
             found.append(np.asarray(piece, np.int64))
             start, count, k = start + len(piece), count - len(piece), k + 1
+        self._taken += 1
+        if self._taken % FORGET == 0:
+            for part in self.parts:
+                forget(part)
         return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+def forget(tokens: NDArray[Any]) -> None:
+    """Let go of the pages of a mapped file that were read: they would count as this process's memory."""
+    mapped = getattr(tokens, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def divergence(counts: NDArray[Any], whole: NDArray[Any]) -> float:

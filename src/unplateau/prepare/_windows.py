@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..estimate import Estimate
+from ._fair import forget
 
 CHUNK = 1 << 17  # tokens hashed at once: a few arrays of 1 MB
+FORGET = 128  # pieces, of 32 MB, after which the pages of a mapped file are let go
 KEPT = 1 << 22  # windows of train that are kept at most: 32 MB
 ASKED = 1 << 17  # windows of val that are looked up at most
 SIEVE = 1 << 22  # cells of the table that says which hashes are worth a search
@@ -79,8 +81,10 @@ class Hasher:
 def chunks_of(parts: Sequence[NDArray[Any]], length: int) -> Iterator[NDArray[Any]]:
     """Pieces of the mapped files, each with the ``length - 1`` tokens that follow it; none crosses files."""
     for part in parts:
-        for start in range(0, len(part), CHUNK):
+        for number, start in enumerate(range(0, len(part), CHUNK)):
             yield part[start : start + CHUNK + length - 1]
+            if number % FORGET == FORGET - 1:
+                forget(part)
 
 
 def zero_bits(windows: int, most: int) -> int:

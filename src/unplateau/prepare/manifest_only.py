@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from ..estimate import Estimate
 from ..units import count
 from ._bigram import BLOCK, Pairs, pairs_of, standard_error, unigram_entropy
 from ._durable import sha256_of, write_durably
-from ._fair import Fairness, Text, fairness
+from ._fair import Fairness, Text, fairness, forget
 from ._windows import Repeats, repeats
 from .mapped import Shard, open_shard, split_of
 
@@ -73,14 +73,18 @@ def make_manifest(
     """
     found = look(data)
     train, val = (Text([shard.tokens for shard in split]) for split in (found.train, found.val))
-    largest = max(_largest(shard.tokens) for shard in found.shards)
-    known = found.train[0].vocab_size or len(found.words)
-    vocab = max(largest + 1, known)
+    wide = found.train[0].tokens.dtype.itemsize > 2
+    table = 1 + max(map(_largest, train.parts)) if wide else 1 << 16
+    length = LETTERS_WINDOW if _peeked(train) < LETTERS else WORDS_WINDOW
+    twice = repeats(train.parts, val.parts, length, table, progress=_summed(progress, len(train)))
+    largest = max(int(np.flatnonzero(twice.counts)[-1]), *map(_largest, val.parts), 0)
+    vocab = max(largest + 1, found.train[0].vocab_size or len(found.words))
+    counts = np.zeros(vocab, np.int64)
+    counts[: min(vocab, table)] = twice.counts[:vocab]
+    twice = replace(twice, counts=counts)
     eot = found.train[0].eot if found.train[0].eot is not None else GPT2_END if largest == GPT2_END else None
-    length = LETTERS_WINDOW if vocab <= LETTERS else WORDS_WINDOW
-    twice = repeats(train.parts, val.parts, length, vocab, progress=_summed(progress, len(train)))
     pairs = pairs_of(train, val, vocab, seed)
-    fair = fairness(train, val, twice.counts, eot, seed=seed)
+    fair = fairness(train, val, counts, eot, seed=seed)
     told: dict[str, Any] = {
         "schema": SCHEMA,
         "schema_version": 1,
@@ -162,7 +166,17 @@ def _is_wide(tokens: NDArray[Any]) -> bool:
 
 def _largest(tokens: NDArray[Any]) -> int:
     step = 1 << 22
-    return max(int(tokens[i : i + step].max()) for i in range(0, len(tokens), step))
+    found = 0
+    for start in range(0, len(tokens), step):
+        found = max(found, int(tokens[start : start + step].max()))
+        forget(tokens)
+    return found
+
+
+def _peeked(text: Text) -> int:
+    """The largest token of some places all over the text."""
+    places = np.linspace(0, max(0, len(text) - PEEK), 16).astype(int)
+    return max(int(text.take(int(place), PEEK).max()) for place in places)
 
 
 def _words(path: Path) -> list[str]:
