@@ -214,6 +214,18 @@ class TestKnownFiles:
 
         assert facts_of(told, "m")["train_tokens"].value == 5_000_000
 
+    def test_what_was_left_of_a_file_is_told_where_it_would_help(self):
+        run = told(
+            healthy_run(0), sources=[{"path": FINEWEB}], train_tokens=5_000_000, unique_tokens=5_000_000
+        )
+        val = run.series["val_loss"]
+        gap = 0.5 * np.maximum(0, val.step / val.step[-1] - 0.3)
+        run = replace(run, series={**run.series, "val_loss": replace(val, value=val.value + gap)})
+        finding = finding_on(run, "repetition")
+
+        assert finding.verdict == "supported"
+        assert "the sources hold about 727M (1 full file of FineWeb's sample-10BT" in finding.remedy.advice
+
     @pytest.mark.parametrize(
         "path",
         [

@@ -56,6 +56,7 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     "train_tokens": ("tokens", "in the train split, counted or from a manifest"),
     "unique_tokens": ("tokens", "in the train split after deduplication"),
     "val_tokens": ("tokens", "in the val split"),
+    "source_tokens": ("tokens", "in the sources as a whole, where each is a file that is known"),
     "duplicate_share": ("fraction", "of the train split's tokens that stand in near-duplicates"),
     "val_overlap": ("fraction", "of the val split that also stands in the train split"),
     "val_documents": ("documents", "in the val split"),

@@ -91,12 +91,13 @@ def facts_of(manifest: Mapping[str, Any], name: str) -> dict[str, Fact]:
     known = {n: _kind(n, v) for n, v in values.items()}
     order = (*manifest, *(n for n in known if n not in manifest))
     facts = {n: Fact(known[n], VOCABULARY[n][0], name) for n in order if n in known and known[n] is not None}
+    full = _of_full_files(manifest)
     counted = {"train_tokens", "unique_tokens"} & set(facts)
-    return facts if counted else {**facts, **_of_full_files(manifest)}
+    return facts | full if counted or not full else {**facts, **full, "train_tokens": full["source_tokens"]}
 
 
 def _of_full_files(manifest: Mapping[str, Any]) -> dict[str, Fact]:
-    """About how many tokens the sources hold, where nobody counted but each is one that is known."""
+    """About how many tokens the sources hold as a whole, where each is a file that is known."""
     sources = manifest.get("sources")
     paths = (
         [s.get("path") for s in sources[:LISTED] if isinstance(s, dict)] if isinstance(sources, list) else []
@@ -107,7 +108,7 @@ def _of_full_files(manifest: Mapping[str, Any]) -> dict[str, Fact]:
     tokens = sum(f[1] for f in found if f is not None)
     name = found[0][0] if found[0] is not None else ""
     source = f"assumed: {len(found)} full file{'s' * (len(found) > 1)} of {name} sample-10BT, GPT-2 tokens"
-    return {"train_tokens": Fact(int(tokens), "tokens", source)}
+    return {"source_tokens": Fact(int(tokens), "tokens", source)}
 
 
 def full_file(path: str) -> tuple[str, float] | None:

@@ -24,7 +24,7 @@ from ..derive import changed
 from ..run import Run
 from ..units import count
 from . import Evidence, Finding, Hypothesis, Plan, Remedy
-from ._say import LIKELY, SURE, Trend, against, cost_said, finding, gap_trend, pro, worse_than_even
+from ._say import LIKELY, SURE, Trend, against, cost_said, finding, gap_trend, pro, step_word, worse_than_even
 from .val_mismatch import EARLY, early_gap, gap_growth
 
 NAME = "repetition"
@@ -32,8 +32,9 @@ ERRORS = 3.0  # standard errors of the gap's growth; 1 in 700 by chance
 GROWS = 0.02  # nats over the window; less is the ordinary gap of a model that learns its own data
 OPEN = 0.1  # nats of val over train; a smaller gap costs less than what it would take to be sure of it
 HALF, ALL = 0.45, 0.9  # of train's fall that the gap grows by: val gains half as much, or nothing
-SUPPOSED = 10.0  # passes; what a gain is told for where their number is not known
+SUPPOSED = 10.0  # passes; an example for which a gain is told, where their number is not known
 FEW, MANY = 1.5, 4.0  # passes; up to 4 are as good as new (Muennighoff 2023)
+TAKEN = 0.9  # of the sources; above it there is no more in them
 BITS = 3.6  # per parameter that a GPT can store (Morris et al. 2025)
 ASKS = (
     "the number of unique training tokens: --unique-tokens N, or a manifest (unplateau prepare --manifest-only DATA)",
@@ -129,15 +130,24 @@ def _memory(run: Run) -> list[Evidence]:
 def _remedy(run: Run) -> Remedy:
     val = run.series.get("val_loss")
     best = (
-        f"; the best checkpoint so far is near step {int(val.finite.step[np.argmin(val.finite.value)]):,}"
+        f"; the best checkpoint so far is near {step_word(run)} {int(val.finite.step[np.argmin(val.finite.value)]):,}"
         if val is not None
         else ""
     )
     fresh, end = without(run), run.get("steps_done")
     plan = Plan(fresh, int(end)) if fresh is not None and end else None
     cost = "more documents; " + (cost_said(run, plan) if plan else "the same steps")
-    advice = "train on more unique tokens, or stop earlier" + best
+    advice = "train on more unique tokens, or stop earlier" + best + _left(run)
     return Remedy({}, cost, "none", advice, plan=plan)
+
+
+def _left(run: Run) -> str:
+    """How much more the sources hold than was taken of them, where that is known."""
+    full, used = run.get("source_tokens"), run.get("unique_tokens") or run.get("train_tokens")
+    if not full or not used or used > TAKEN * full:
+        return ""
+    source = run.source("source_tokens").removeprefix("assumed: ")
+    return f"; the sources hold about {count(full)} ({source}), of which {count(used)} were taken"
 
 
 def _if_many(run: Run) -> Remedy | None:
@@ -148,7 +158,8 @@ def _if_many(run: Run) -> Remedy | None:
     given = changed(run, {"unique_tokens": max(1, int(seen / SUPPOSED))})
     plan = Plan(fresh, int(end), given=given)
     condition = (
-        f"if the {count(seen)} tokens were {SUPPOSED:.0f} passes over one text (--unique-tokens N tells)"
+        f"if the {count(seen)} tokens were, say, {SUPPOSED:.0f} passes over one text (an example: nobody told "
+        f"how many there were, --unique-tokens N does; up to {MANY:.0f} cost next to nothing)"
     )
     cost = f"more documents; {cost_said(run, plan)}"
     return Remedy({}, cost, "none", "train on fresh text", plan=plan, condition=condition)
