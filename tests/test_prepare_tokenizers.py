@@ -98,6 +98,7 @@ def test_lone_surrogates_become_the_replacement_character(every, text):
 
 
 @given(text=TEXTS)
+@example(text="\U00032a36\u69b4")  # a letter of Unicode 17, found by fuzzing 60,000 texts
 @settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
 def test_gigatoken_gives_the_tokens_of_tiktoken(every, text):
     fast, slow = (k.encode([text])[0].tolist() for n, k in every.items() if n.startswith("gpt2"))
@@ -106,10 +107,26 @@ def test_gigatoken_gives_the_tokens_of_tiktoken(every, text):
 
 
 @given(text=TEXTS)
+@example(text="\U00032a36\u69b4")
 def test_gigatoken_gives_the_tokens_of_tokenizers(every, text):
     fast, slow = (k.encode([text])[0].tolist() for n, k in every.items() if n.startswith("tokenizer.json"))
 
     assert fast == slow
+
+
+def test_letters_newer_than_the_reference_are_encoded_by_it(every):
+    newer = [c for c in map(chr, range(0x33480)) if _engines.NEWER.match(c)]
+    fast, slow = (k for n, k in every.items() if n.startswith("gpt2"))
+    texts = [f"a{c}\u69b4 {c}1{c}!{c}" for c in newer]
+
+    assert len(newer) == 4657
+    assert all(_engines.is_newer(c, c.encode()) for c in newer)
+    assert np.array_equal(fast.encode(texts)[0], slow.encode(texts)[0])
+    # else there would be nothing to guard against
+    assert not np.array_equal(
+        _engines.Gigatoken(_gpt2.gpt2_definition())("\U00032a36\u69b4"),
+        slow.encode(["\U00032a36\u69b4"])[0][:-1],
+    )
 
 
 def test_documents_are_encoded_as_if_alone(every):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -53,6 +53,10 @@ class Bpe:
         """The same tokeniser by the library that defines it; None when this is it, or it is not installed."""
         last = self.ENGINES[-1]
         return None if self.library == last or not installed(last) else replace(self, library=last)
+
+    def defining(self) -> Callable[[], Encode] | None:
+        """What loads the engine of ``reference``, once it is needed."""
+        return partial(loaded, other) if (other := self.reference()) else None
 
     def load(self) -> Encode:
         """The engine, made anew."""

@@ -34,7 +34,7 @@ class Gpt2(Bpe):
 
     def load(self) -> Encode:
         if self.library == "gigatoken":
-            return Gigatoken(gpt2_definition())
+            return Gigatoken(gpt2_definition(), self.defining())
         return tiktoken_of(self.name, PATTERN, {token: rank for rank, token in enumerate(gpt2_tokens())})
 
     @cached_property

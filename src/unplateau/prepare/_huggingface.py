@@ -54,7 +54,9 @@ class HuggingFace(Bpe):
         return text
 
     def load(self) -> Encode:
-        return Gigatoken(without_specials(self._text)) if self.library == "gigatoken" else self._defined[1]
+        if self.library == "gigatoken":
+            return Gigatoken(without_specials(self._text), self.defining())
+        return self._defined[1]
 
     @cached_property
     def _defined(self) -> tuple[Any, Encode]:
