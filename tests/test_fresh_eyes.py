@@ -10,16 +10,19 @@ import pytest
 
 import unplateau
 from synthetic import healthy_run, without_series
+from test_causes_a import memorising
 from unplateau.budget import Budget, happened, weighed
-from unplateau.cost import checkpoint_of
+from unplateau.cost import Cost, checkpoint_of
 from unplateau.curve import Curve
 from unplateau.derive import changed, derive
 from unplateau.diagnose import diagnose, examine
+from unplateau.errors import UnreadableError
 from unplateau.estimate import Estimate
 from unplateau.hypotheses import Evidence, Finding, Plan, Remedy
 from unplateau.hypotheses._say import cost_said
 from unplateau.plugins import discover
 from unplateau.reading import read_runs
+from unplateau.report import causes
 from unplateau.report.headline import headline
 from unplateau.report.json import diagnosis
 from unplateau.report.text import text
@@ -212,3 +215,55 @@ def test_the_end_of_the_schedule_and_of_the_plan_are_said_as_one():
 
     assert "200 more at its last rate to the planned end" in remedies[0].advice
     assert remedies[0].plan == remedies[1].plan
+
+
+class TestStepsOutOfRange:
+    @pytest.mark.parametrize("step", ["{}000000000000000000", "-{}"])
+    def test_a_table_of_them_says_so(self, step, tmp_path):
+        rows = [f"{step.format(i)},3.{i}" for i in range(1, 101)]
+        (tmp_path / "big.csv").write_text("\n".join(["step,loss", *rows]) + "\n")
+
+        with pytest.raises(UnreadableError, match=r"100 rows of .* have a step out of range"):
+            read_runs(tmp_path / "big.csv")
+
+    def test_some_of_them_are_left_out_with_a_word(self, tmp_path):
+        rows = [f"{i},3.{100 - i}" for i in range(1, 50)]
+        (tmp_path / "a.csv").write_text("\n".join(["step,loss", *rows, "1e30,2.0"]) + "\n")
+        run = read_runs(tmp_path / "a.csv")[0]
+
+        assert any("1 rows of a.csv have a step out of range" in w for w in run.warnings)
+
+
+class TestARefutedCause:
+    def test_has_no_remedy_whose_gain_may_be_nothing(self, demo):
+        assert "repetition, if" not in text(demo, verbose=True)
+
+    def test_says_that_the_passes_are_an_example(self):
+        finding = examine(CAUSES["repetition"], without_series(forgetful(healthy_run(0)), "epoch"))
+
+        assert finding.verdict == "refuted"
+        assert "say, 10 passes over one text (an example:" in finding.remedy.condition
+
+
+def forgetful(run):
+    """The run, its number of passes forgotten."""
+    hidden = ("unique_tokens", "train_tokens", "passes")
+    return derive(replace(run, facts={n: f for n, f in run.facts.items() if n not in hidden}))
+
+
+def test_epochs_are_called_epochs_in_a_remedy_too():
+    run = memorising(healthy_run(1), 1.0).with_facts(step_unit=Fact("epochs"))
+    remedy = CAUSES["repetition"].test(run).remedy
+
+    assert "is near epoch" in remedy.advice
+
+
+def test_one_step_is_no_steps():
+    assert str(Cost(1)) == "1 step"
+
+
+@pytest.mark.parametrize("name", sorted(CAUSES))
+def test_the_page_of_a_cause_fits_a_terminal(name):
+    listed = {cause.name: (cause, docs) for cause, docs in causes.known()}
+
+    assert max(map(len, causes.page(*listed[name]).splitlines())) <= 80

@@ -43,7 +43,7 @@ class Cost:
         >>> print(Cost(5_200, 2_726_297_600, 8.2e17, Estimate(5.6, 5.5, 5.8, "h"), 9.8e9, 12 * GIB))
         5,200 steps, 2.73B tokens, 5.60 h (5.50 to 5.80), 9.1 of 12 GiB
         """
-        said = [f"{self.steps:,} steps"]
+        said = [f"{self.steps:,} step{'s' * (self.steps != 1)}"]
         said += [f"{count(self.tokens)} tokens"] if self.tokens is not None else []
         said += [str(duration(self.hours))] if self.hours is not None else []
         if self.memory is not None and (self.card or self.memory >= LEAST_SAID):

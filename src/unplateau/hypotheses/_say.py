@@ -32,6 +32,7 @@ __all__ = [
     "pro",
     "saved_at",
     "state_of",
+    "step_word",
     "untestable_on",
 ]
 
@@ -90,6 +91,11 @@ def cost_said(run: Run, plan: Plan) -> str:
         return f"{said}, from the checkpoint of step {plan.start:,}"
     before = "" if plan.start == run.get("steps_done") else f" before step {plan.start:,}"
     return f"{said}, from the last checkpoint{before}"
+
+
+def step_word(run: Run) -> str:
+    """What the log counts: steps, or records or epochs where it has none."""
+    return {"records": "record", "epochs": "epoch"}.get(str(run.get("step_unit")), "step")
 
 
 def saved_at(run: Run, step: int) -> int:

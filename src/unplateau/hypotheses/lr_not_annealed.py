@@ -122,7 +122,7 @@ def _remedy(run: Run, step: int, left: int) -> Remedy:
         return Remedy({}, cost_said(run, plan), "none", advice, plan=plan)
     step = saved_at(run, step)
     cooldown = max(1, round(COOLDOWN * step))
-    advice = f"cool down from the last checkpoint: the learning rate to 0 over {cooldown:,} steps"
+    advice = f"cool down from the last checkpoint: the learning rate to 0 over {cooldown:,} step{'s' * (cooldown != 1)}"
     if run.has("step_unit"):
         advice = f"cool down from the last checkpoint: the learning rate to 0 over {COOLDOWN:.0%} of the run so far"
     patch = _nanogpt(run, step, cooldown) if run.get("config_dialect") == "nanogpt" else {}

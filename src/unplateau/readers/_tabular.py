@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any
 
+from ..errors import UnreadableError
 from ..run import Run
 from ..source import Source
 from . import Options
@@ -13,7 +15,7 @@ from ._assign import WEAK_RUNS, Columns, assign
 from ._cells import Layout, fits, number, rows_of
 from ._collect import Collector
 from ._names import plain
-from ._records import without_steps
+from ._records import STEP_LIMIT, without_steps
 
 RUNS = 2000  # runs of one file; more are a table of something else
 
@@ -31,6 +33,8 @@ class Reading:
     warnings: list[str] = field(default_factory=list)
     runs: dict[tuple[str, ...], Collector] = field(default_factory=dict)
     no_step: int = 0
+    impossible: int = 0  # rows whose step no optimiser counts to
+    first_impossible: float = 0.0
     index: int = 0
 
     def step_of(self, row: Row) -> int | None:
@@ -44,8 +48,8 @@ class Reading:
 
     def add(self, row: Row, part: int = 0) -> None:
         step = self.step_of(row)
-        if step is None:
-            self.no_step += 1
+        if step is None or not -1 < step < STEP_LIMIT:
+            self._out_of_range(row)
             return
         key = (*(str(row.get(k, "")) for k in self.keys), str(part))
         run = self.runs.get(key)
@@ -54,6 +58,15 @@ class Reading:
                 return
             run = self.runs[key] = Collector(self._named(key))
         run.add(run.rows if self.instead == "records" else step, self._numbers(row))
+
+    def _out_of_range(self, row: Row) -> None:
+        name = self.columns.step or self.columns.epoch
+        told = None if name is None else number(row.get(name), self.decimal, whole=True)
+        if told is None or 0 <= told < STEP_LIMIT or not isfinite(told):
+            self.no_step += 1
+            return
+        self.first_impossible = self.first_impossible if self.impossible else told
+        self.impossible += 1
 
     @property
     def instead(self) -> str:
@@ -78,7 +91,15 @@ class Reading:
 
     def finish(self, reader: str, options: Options, **how: bool) -> list[Run]:
         """The runs that hold a loss."""
-        made = []
+        made: list[Run] = []
+        if self.impossible:
+            said = (
+                f"{self.impossible:,} rows of {self.name} have a step out of range (below 0, or {STEP_LIMIT:.0e} "
+                f"and more; the first is {self.first_impossible:.6g})"
+            )
+            if not self.runs:
+                raise UnreadableError(f"{said}: name the column of the steps with --map step=COLUMN")
+            self.warnings.append(f"{said}: left out")
         if self.no_step:
             self.warnings.append(f"{self.no_step:,} rows without a step (summaries, notes) left out")
         for collector in self.runs.values():

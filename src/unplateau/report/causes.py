@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Sequence
 
 from ..hypotheses import Hypothesis
@@ -33,6 +34,8 @@ def listing(known: Sequence[tuple[Hypothesis, str]], *, width: int = WIDTH, colo
     return render(lines, width, colour=colour)
 
 
-def page(hypothesis: Hypothesis, docs: str) -> str:
-    """The page of one cause, as it is written."""
-    return f"{hypothesis.name}\n{'=' * len(hypothesis.name)}\n\n{docs.strip()}\n"
+def page(hypothesis: Hypothesis, docs: str, *, width: int = WIDTH) -> str:
+    """The page of one cause: its claim, then a paragraph for each of its words."""
+    title = f"{hypothesis.name}\n{'=' * len(hypothesis.name)}\n\n"
+    parts = re.split(r"\n(?=\n|[A-Z][A-Za-z ]{1,30}: )", docs.strip())
+    return title + render((Line(" ".join(part.split())) for part in parts), width)

@@ -9,6 +9,7 @@ import numpy as np
 from ..curve import Curve
 from ..diagnose import Diagnosis
 from ..hypotheses import Finding
+from ..hypotheses._say import step_word
 from ..state import State
 
 FEW = 5  # evaluations that fit a sentence
@@ -72,7 +73,7 @@ def _lost(state: State, curve: Curve) -> str:
 
 def step_of(found: Diagnosis) -> str:
     """What the log counts: steps, or records or epochs where it has none."""
-    return {"records": "record", "epochs": "epoch"}.get(str(found.run.get("step_unit")), "step")
+    return step_word(found.run)
 
 
 def _few_evaluations(found: Diagnosis) -> str:

@@ -215,9 +215,17 @@ def _ordered(found: Diagnosis) -> list[Finding]:
     sure = sure or [f for f in mended if f.verdict == "undecided"][:1]
     priced = [f for f in mended if f not in sure and f.remedy and f.remedy.gain and f.remedy.gain.value > 0]
     options = [f for f in priced if f.verdict == "undecided"]
-    options += [f for f in priced if f.verdict == "refuted" and f.remedy and f.remedy.condition]
+    # of what nothing points to, only what would surely be worth it
+    options += [
+        f for f in priced if f.verdict == "refuted" and f.remedy and f.remedy.condition and _surely(f)
+    ]
     late = [f for f in sure if f is not found.first and weight(f) < SMALL]
     return [*(f for f in sure if f not in late), *options, *late]
+
+
+def _surely(finding: Finding) -> bool:
+    gain = finding.remedy.gain if finding.remedy else None
+    return gain is not None and gain.low >= SMALL
 
 
 def _once(findings: Sequence[Finding]) -> list[Finding]:
