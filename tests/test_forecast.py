@@ -28,6 +28,7 @@ from unplateau.curve import Curve
 from unplateau.derive import changed, derive
 from unplateau.diagnose import diagnose
 from unplateau.errors import UnreadableError, UsageError
+from unplateau.estimate import Estimate
 from unplateau.forecast import TRENDS, outlook
 from unplateau.futures import forecast
 from unplateau.plugins import discover
@@ -508,6 +509,10 @@ class TestCounterfactuals:
         few, many = (half_done(unique_tokens=int(seen * share)) for share in (0.2, 2.0))
 
         assert self.made("unique_tokens=100B", few).kind == "fresh"
+        assert (
+            "the last checkpoint has learnt repeated text already"
+            in self.made("unique_tokens=100B", few).notes
+        )
         assert self.made("unique_tokens=100B", many).kind == "branch"
 
     def test_the_present_rate_is_kept_where_only_the_log_knows_it(self):
@@ -746,18 +751,22 @@ class TestDamage:
         with pytest.raises(UsageError, match="no law holds at step"):
             forecast(half_done(), at=at)
 
-    @pytest.mark.parametrize("power", [0.3, 0.6, 1.5])
-    def test_the_change_is_the_loss_of_then_less_the_loss_of_now(self, power):
-        run = val_only(np.arange(1, 31) * 100, 3 * np.arange(1, 31) ** -power)
-        try:
-            found = forecast(run, at=20_000)
-        except UnreadableError:
-            return
+    def test_the_change_is_the_loss_of_now_less_that_of_then_also_where_draws_are_below_zero(self):
+        """Seen red where the loss of now kept its draws below zero and that of then did not: 5.5e-6 apart."""
+        t = np.arange(1, 31)
+        noise = np.random.default_rng(0).normal(0, 0.01, 30)
+        found = forecast(val_only(t * 100, np.maximum(0.002 + t**-2.0 + noise, 1e-4)), at=20_000)
         first = found.futures[0]
-        shown = re.search(r"20,000 +(\S+) \S+ +([+-]\S+)", words.text(found))
 
         assert first.gain.value == pytest.approx(found.now.value - first.loss.value, abs=1e-9)
-        assert float(shown[2]) == pytest.approx(float(shown[1]) - found.now.value, abs=0.011)
+
+    def test_a_gain_that_may_be_none_is_said_in_plain_words(self):
+        run = half_done()
+        found = forecast(run, asks_of(["shorter: horizon=4900"], run))
+        unsure = replace(found.futures[1], gain=Estimate(0.01, -0.01, 0.03, "nats"))
+        text = " ".join(words.text(replace(found, futures=(found.futures[0], unsure))).split())
+
+        assert "it may gain nothing, or lose: the interval holds 0" in text
 
     def test_no_loss_is_below_zero(self):
         tiny = val_only(np.arange(1, 31) * 100, 0.01 + 3 * np.arange(1, 31) ** -1.5)
