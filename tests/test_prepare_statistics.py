@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from unplateau.errors import UnreadableError
 from unplateau.prepare import fair, statistics
+from unplateau.prepare._entropy import entropy, plug_in
 from unplateau.prepare.split import VAL, assign, cluster_keys, sampled
 from unplateau.prepare.statistics import (
     BINS,
@@ -26,10 +27,8 @@ from unplateau.prepare.statistics import (
     bins_of,
     count,
     edge,
-    entropy,
     nothing,
     pairs_of,
-    plug_in,
     share_of_pairs,
     standard_error,
     statistics_of,

@@ -4,8 +4,8 @@ A text's words are hashed by sums of random numbers that its bytes choose, weigh
 whole block of texts is done by one running sum. Each 5-gram then falls into one of 112 bins and each bin keeps its
 least hash; bins that stay empty are filled by further rounds, at last by one permutation for each bin. That is fast
 similarity sketching (Dahlgaard, Knudsen and Thorup, FOCS 2017): any two texts agree in a bin with a probability
-of exactly their Jaccard similarity, as with 112 permutations, at the price of about one. Measured against rensa
-and gaoya in benchmarks: faster than either, and nothing to install.
+of exactly their Jaccard similarity, as with 112 permutations, at the price of about one. Faster than rensa
+and gaoya (docs/LOG.md, 2026-11-22), and nothing to install.
 
 All arithmetic is on 64-bit unsigned integers that wrap around; constants come from a fixed linear recurrence, so
 that hashes are the same on every machine, in every process, in any batch.

@@ -12,7 +12,7 @@ row. Links are what counts, not their order, so the result is the same however t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -29,6 +29,7 @@ Flags = NDArray[np.bool_]
 
 THRESHOLD = 0.7  # Jaccard similarity; FineWeb's bands find 92 % of pairs at .8 and 56 % at .7
 NEIGHBOURS = 15  # in a band: how many members before it a document is compared with, besides the first
+AT_ONCE = 1 << 16  # pairs
 TEXTS = 64  # texts whose 5-grams are kept for the next comparison
 #: Thai to Tibetan, Myanmar, Khmer, kana, Chinese: no spaces between words, so each sign is a word
 UNSPACED = re.compile(
@@ -234,15 +235,21 @@ def verified(
     A pair that the pairs before it have already joined is not compared: it could not change a cluster.
     """
     forest = _Forest()
-    held, compared = [], 0
-    for a, b in pairs.tolist():
+    holds, compared = np.zeros(len(pairs), bool), 0
+    for number, (a, b) in enumerate(_each(pairs)):
         if forest.root(a) == forest.root(b):
             continue
         compared += 1
         if compare(a, b) >= threshold:
             forest.join(a, b)
-            held.append((a, b))
-    return np.array(held, np.int64).reshape(-1, 2), compared
+            holds[number] = True
+    return pairs[holds], compared
+
+
+def _each(pairs: I64) -> Iterator[tuple[int, int]]:
+    """The pairs as Python's numbers, some at a time: a list of all would take five times the memory."""
+    for start in range(0, len(pairs), AT_ONCE):
+        yield from pairs[start : start + AT_ONCE].tolist()
 
 
 class _Forest:
@@ -269,7 +276,7 @@ def join(root: I64, held: Iterable[I64]) -> Clusters:
     confirmed = 0
     for pairs in held:
         confirmed += len(pairs)
-        for a, b in pairs.tolist():
+        for a, b in _each(pairs):
             forest.join(a, b)
     top = np.arange(len(root))
     for a in forest.parent:
