@@ -267,3 +267,39 @@ def test_the_page_of_a_cause_fits_a_terminal(name):
     listed = {cause.name: (cause, docs) for cause, docs in causes.known()}
 
     assert max(map(len, causes.page(*listed[name]).splitlines())) <= 80
+
+
+def a_table(folder, rows):
+    (folder / "a.csv").write_text("\n".join(["step,val_loss,lr", *rows]) + "\n")
+    return diagnose(read_runs(folder / "a.csv")[0])
+
+
+LOSS = [4 * i**-0.1 for i in range(1, 61)]
+
+
+class TestNumbersThatCantBe:
+    @pytest.mark.parametrize("rate", ["1e300", "-0.001"])
+    def test_a_rate_that_no_optimiser_takes_accuses_nothing(self, rate, tmp_path):
+        found = a_table(tmp_path, [f"{i * 100},{v:.4f},{rate}" for i, v in enumerate(LOSS)])
+
+        assert any("no rate is, so none of them is used" in w for w in found.run.warnings)
+        assert all(f.verdict == "untestable" for f in found.findings if f.cause == "lr-not-annealed")
+
+    def test_rates_of_zero_are_said(self, tmp_path):
+        found = a_table(tmp_path, [f"{i * 100},{v:.4f},0" for i, v in enumerate(LOSS)])
+
+        assert any(w.startswith("every logged learning rate is 0") for w in found.run.warnings)
+
+    def test_a_loss_below_zero_is_no_cross_entropy(self, tmp_path):
+        found = a_table(tmp_path, [f"{i * 100},{v - 7:.4f},0.001" for i, v in enumerate(LOSS)])
+
+        assert "no cross-entropy is below 0" in " ".join(text(found).split())
+        assert found.budget is None or not found.budget.rows
+        assert "nats at step" not in headline(found)
+
+    def test_losses_beyond_any_are_not_a_log_too_short(self, tmp_path):
+        found = a_table(tmp_path, [f"{i * 100},1e300,0.001" for i in range(59)])
+
+        assert headline(found).startswith("No number of this log can be a loss: val_loss is 1e+300")
+        assert "too short" not in headline(found)
+        assert any("59 of 59 values of val_loss are beyond" in w for w in found.run.warnings)

@@ -46,6 +46,7 @@ ROWS = {
         "student",
         "config",
         "derive",
+        "implausible",
         "planned",
         "timing",
         "cost",

@@ -15,6 +15,7 @@ from pathlib import Path
 from .captures import nothing, read_all
 from .derive import derive
 from .errors import UnplateauError, UnreadableError, printable, why
+from .implausible import plausible
 from .places import Place, look
 from .readers import Options
 from .readers._parts import with_sums
@@ -69,6 +70,7 @@ def read_runs(
 def complete(run: Run, place: Place, *, config: Path | None, data: Path | None, option: Facts) -> Run:
     """One run with the facts of its configuration, its data and its checkpoint, and what follows from them."""
     warnings: list[str] = []
+    run = plausible(run)
     configured = _configuration(run, place, config, warnings)
     saved = _saved(place, warnings)
     run_facts = {n: f for n, f in run.facts.items() if n not in NOT_FACTS}

@@ -21,6 +21,7 @@ LEAST = 1000  # bytes that are told in kB, MB, ...
 PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 #: how warnings begin, or what they hold, that change how numbers are to be understood: the first of these first
 CHANGING = (
+    *("no cross-entropy is below 0", "no loss is, so", "no rate is, so"),
     *("the log has no steps", "steps are W&B's own", "--unit says", "the log does not say", "taken as bits"),
     *("damaged", "more logs left out", "of several runs", "holds most and is read"),
     *("run was resumed", "steps begin again", "logged more than once", "no loss per token", "is not finite"),

@@ -10,6 +10,7 @@ from ..curve import Curve
 from ..diagnose import Diagnosis
 from ..hypotheses import Finding
 from ..hypotheses._say import step_word
+from ..run import LOSSES
 from ..state import State
 
 FEW = 5  # evaluations that fit a sentence
@@ -50,6 +51,8 @@ def headline(found: Diagnosis, claims: Mapping[str, str] | None = None) -> str:
 def _moves(found: Diagnosis) -> str:
     state, curve = found.state, found.run.series.get(found.state.series)
     said = STATE[state.verdict]
+    if impossible := _impossible(found):
+        return impossible
     if curve is None:
         return f"{said[0].upper()}{said[1:]}."
     lost = not np.isfinite(curve.value[-1]) and state.verdict == "diverged" and state.since_step is not None
@@ -60,6 +63,19 @@ def _moves(found: Diagnosis) -> str:
     last = curve.finite
     at = f"{state.series} {_loss(state, last.last)}{_unit(last.unit)} at {step_of(found)} {int(last.step[-1]):,}"
     return f"{said[0].upper()}{said[1:]}: {at}{_slope(found, last.unit)}.{_few_evaluations(found)}"
+
+
+def _impossible(found: Diagnosis) -> str:
+    """That no number of the log can be a loss, where none can."""
+    if found.state.series or found.state.verdict != "too-short":
+        return ""
+    held = [(n, found.run.series[n].finite) for n in LOSSES if n in found.run.series]
+    name, curve = next(((n, c) for n, c in held if len(c)), ("", None))
+    return (
+        ""
+        if curve is None
+        else f"No number of this log can be a loss: {name} is {curve.last:.3g} at its end."
+    )
 
 
 def _lost(state: State, curve: Curve) -> str:
@@ -150,6 +166,8 @@ def _gained(found: Diagnosis) -> str:
 
 
 def _unsure(found: Diagnosis) -> str:
+    if _impossible(found):
+        return "Name the column of the loss: --map val_loss=COLUMN."
     if found.state.verdict == "too-short":
         return "Send a longer log, or one with more evaluations."
     if unsure := of(found.findings, "undecided"):
