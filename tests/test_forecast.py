@@ -578,6 +578,17 @@ class TestSchedules:
         assert named["cool down now"].gain.value == pytest.approx(advised.gain.value, abs=1e-3)
         assert any("what diagnose advises for lr-not-annealed" in n for n in named["cool down now"].notes)
 
+    def test_a_cooldown_from_an_older_checkpoint_is_the_one_that_diagnose_advises_and_costs_as_there(self):
+        run = healthy_run(0, max_steps=6_000, schedule="constant", floor_lr=None, decay_end=None)
+        run = derive(run.with_facts(checkpoint_step=Fact(5_500, "steps", "log line 9")))
+        cooldowns = [f for f in futures(run) if f.name == "cool down now"]
+        (advised,) = [f.remedy for f in diagnose(run).findings if f.cause == "lr-not-annealed"]
+
+        assert len(cooldowns) == 1
+        assert advised.plan.start == 5_500
+        assert (cooldowns[0].step, cooldowns[0].cost.steps) == (advised.plan.end, advised.plan.end - 5_500)
+        assert not any(f.name.startswith("mend lr-not-annealed") for f in futures(run))
+
     def test_what_diagnose_advises_is_said_at_the_plan_where_it_is_the_plan(self, folder):
         (run,) = read_runs(folder / "train.log", config=folder / "config.py")
         found = forecast(run)

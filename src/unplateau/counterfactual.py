@@ -50,6 +50,9 @@ class Variant:
     step: int
     patch: Mapping[str, tuple[Any, Any]]
     notes: tuple[str, ...] = ()
+    start: int | None = (
+        None  # the step of the checkpoint that it goes on from, where that is not the last logged
+    )
 
 
 def planned_step(run: Run) -> int:

@@ -15,6 +15,7 @@ from .diagnose import READINGS, diagnose
 from .errors import UnreadableError, UsageError, printable
 from .estimate import Estimate
 from .forecast import Outlook, outlook
+from .hypotheses import Plan, Remedy
 from .laws import Draws
 from .plugins import discover
 from .premises import assumptions, limits, unit_of
@@ -32,6 +33,7 @@ UNDECIDED = 1.0  # nats; an interval wider than this decides nothing
 SUREST = 0.99  # no law is surer than that of anything, whatever its draws say
 ADVISED = 2  # remedies of the diagnosis that are set beside the plan
 COOL_DOWN, LONGER = "cool down now", "train longer"
+ANNEALING = "lr-not-annealed"  # the cause whose remedy is a cooldown
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +203,25 @@ def _with_advised(ahead: Outlook, variants: Sequence[Variant]) -> list[Variant]:
             (i for i, v in enumerate(out) if v.step == plan.end and _alike(loss, _at_end(ahead, v))), len(out)
         )
         if i == len(out):
-            name = LONGER if cause in READINGS else f"mend {cause}"
-            out.append(Variant(name, plan.run, "branch" if plan.start else "fresh", plan.end, remedy.patch))
+            made = _advised(cause, remedy, plan)
+            i = next(
+                (k for k, v in enumerate(out) if v.name == made.name), i
+            )  # our own cooldown gives way to it
+            out[i:] = [made, *out[i + 1 :]]
         if i not in said:
             said.add(i)
             out[i] = replace(out[i], notes=(*out[i].notes, note))
     return out
+
+
+def _advised(cause: str, remedy: Remedy, plan: Plan) -> Variant:
+    """The future that a remedy of the diagnosis makes; a cooldown is named and shown as our own is."""
+    kind: Kind = "branch" if plan.start else "fresh"
+    name = LONGER if cause in READINGS else f"mend {cause}"
+    if cause == ANNEALING and kind == "branch":
+        cooldown = {"cooldown": (None, plan.end - plan.start)}
+        return Variant(COOL_DOWN, plan.run, kind, plan.end, cooldown, start=plan.start)
+    return Variant(name, plan.run, kind, plan.end, remedy.patch, start=plan.start)
 
 
 def _at_end(ahead: Outlook, made: Variant) -> Draws:
@@ -238,7 +253,8 @@ def _cooldown_now(ahead: Outlook) -> Ask | None:
 
 def _future(ahead: Outlook, made: Variant, loss: Draws, until: float | None) -> Future:
     run, unit, last = ahead.run, unit_of(ahead.run), last_step(ahead.run)
-    cost = cost_of(run, made.run, 0 if made.kind == "fresh" else last, made.step)
+    start = 0 if made.kind == "fresh" else last if made.start is None else made.start
+    cost = cost_of(run, made.run, start, made.step)
     gain = losses(ahead, run, last) - loss
     found = _bounded(Estimate.of(loss, unit), ahead, loss)
     return Future(
