@@ -239,7 +239,7 @@ class TestOutput:
         assert min(seconds() for _ in range(3)) < START
 
     def test_only_verbs_that_work_are_listed(self):
-        assert sorted(cli.group.commands) == ["causes", "demo", "diagnose", "forecast", "read", "simulate"]
+        assert sorted(cli.group.commands) == ["causes", "demo", "diagnose", "forecast", "prepare", "read", "simulate"]
 
 
 @pytest.mark.usefixtures("terminal")

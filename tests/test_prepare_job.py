@@ -283,6 +283,52 @@ def test_killed_at_random_instants_it_goes_on_to_the_same_bytes(form, tmp_path):
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
+def verb(*args):
+    code = "import sys; from unplateau.cli import main; sys.exit(main(sys.argv[1:]))"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)], text=True, capture_output=True, check=False
+    )
+
+
+def test_the_verb_prepares_and_prints_the_manifest(tmp_path):
+    corpus(tmp_path / "in")
+
+    done = verb("prepare", tmp_path / "in", "--out", tmp_path / "out", "--tokenizer", "bytes", "--json")
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told == json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert json.loads(done.stderr.splitlines()[-1])["stage"] == "write"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "line"),
+    [
+        (["nothing.jsonl", "--out", "out"], 3, "no such file or folder: nothing.jsonl"),
+        (["in"], 2, "prepare wants SOURCE... --out DIR"),
+        (["in", "--out", "out", "--format", "npy"], 2, "--format wants one of own, nanogpt, llmc"),
+        (["in", "--out", "out", "--tokenizer", "word2vec"], 2, "unknown tokenizer word2vec"),
+        (["in", "--out", "out", "--where", "import os"], 2, "--where 'import os' is no condition"),
+        (["in", "--out", "out", "--where", "stars > 3"], 3, "has no column 'stars'; found:"),
+        (["in", "--out", "out", "--workers", "0"], 2, "--workers wants 1 or more"),
+        (["in", "--out", "out", "--filter", "boring"], 2, "no filter is called 'boring'"),
+        (["--manifest-only", "nothing"], 3, "nothing"),
+        (["in", "--manifest-only", "in"], 2, "--manifest-only counts in alone"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else None,
+)
+def test_a_wrong_call_is_one_line_with_its_exit_code(args, code, line, tmp_path, monkeypatch):
+    corpus(tmp_path / "in")
+    monkeypatch.chdir(tmp_path)
+
+    done = verb("prepare", *args)
+
+    assert done.returncode == code, done.stderr
+    assert line in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
 INSTANTS = ("replace", "fsync", "rename", "unlink", "mkdir")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..secrets import redacted_url
 from . import _fair
+from ._bigram import pair_facts, pairs_of
 from ._durable import write_durably
 from .manifest_only import one_pass, versions
 from .mapped import open_shard
@@ -29,6 +30,7 @@ LIBRARIES = (
     "tiktoken",
     "gigatoken",
 )  # that bytes may depend on
+ORDER_DRAWS = 10  # samples that the drift of train is held against: each takes a tenth of a second
 
 Splits = Mapping[str, Sequence[Written]]
 
@@ -58,6 +60,8 @@ def manifest_of(
         "dtype": dtype_of(tokenizer.vocab_size).name,
     }
     found |= _facts(told, measured) | _order(job, measured, files)
+    facts, found["estimates"] = _pairs(job, files, found.get("duplicate_share", 0.0))
+    found |= facts
     found |= _steps(job, told, measured)
     found["splits"] = _splits(told, files)
     found["extra_files"] = [one.as_dict() for one in extra]
@@ -131,6 +135,17 @@ def _facts(told: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, An
     return found
 
 
+def _pairs(job: Job, files: Splits, copied: float) -> tuple[dict[str, float], dict[str, Any]]:
+    """What a model of pairs, counted on a part of train, loses on the rest of it and on val.
+
+    It takes the place of the counted entropy, which is too low: of noise over many words it would make text.
+    """
+    train, val = (
+        _fair.Text([open_shard(job.out / f.path).tokens for f in files[s]]) for s in ("train", "val")
+    )
+    return pair_facts(pairs_of(train, val, job.tokenizer.tokenizer.vocab_size, job.options.seed), copied)
+
+
 def _order(job: Job, measured: Mapping[str, Any], files: Splits) -> dict[str, Any]:
     """Whether the text drifts from the start of train to its end, beyond what fair samples do."""
     text = _fair.Text([open_shard(job.out / file.path).tokens for file in files["train"]])
@@ -138,7 +153,7 @@ def _order(job: Job, measured: Mapping[str, Any], files: Splits) -> dict[str, An
         return {}
     counts = np.array(measured["unigrams"], np.int64)
     eot = job.tokenizer.tokenizer.eot
-    fair = _fair.fairness(text, _fair.Text([]), counts, eot, seed=job.options.seed)
+    fair = _fair.fairness(text, _fair.Text([]), counts, eot, seed=job.options.seed, draws=ORDER_DRAWS)
     return {
         "order_divergence": float(fair.pieces.mean()),
         "order_divergence_chance": fair.chance,

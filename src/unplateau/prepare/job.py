@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from . import _measure, _pieces, work
 from ._assemble import SEEN, Assembly, Writers, assemble, leave
 from ._durable import sha256_of, write_durably
 from ._executor import Executor, Local
+from ._measure import Measured
 from ._pieces import Piece
 from ._plan import MANIFEST, WORK, Options, alone, claim, fingerprint
 from .dedup import Clusters, clusters, comparer
@@ -380,10 +381,19 @@ def _measured(job: Job, chosen: Chosen) -> dict[str, Any]:
         here = chosen.of(number)
         arrays = (a[here] for a in (chosen.part, chosen.seen, chosen.group, chosen.pairs))
         asked.append(_measure.Asked(job.pieces, number, job.plan, vocab, columns, *arrays))
-    total = _measure.added(job.executor.map(_measure.measure, asked), vocab)
+    counted = job.executor.map(_measure.measure, asked)
+    total = _measure.added(_watched(job, "count", counted, len(asked)), vocab)
     told = _measure.as_dict(total, job.options.seed)
     write_durably(job.work / MEASURED, json.dumps(told).encode())
     return told
+
+
+def _watched(job: Job, stage: str, found: Iterator[Measured], count: int) -> Iterator[Measured]:
+    tokens = 0
+    for done, one in enumerate(found, 1):
+        tokens += one.train.tokens + one.val.tokens
+        job.progress(stage, done, count, tokens)
+        yield one
 
 
 # ---------------------------------------------------------------- D: shards
@@ -393,7 +403,11 @@ def _assembled(job: Job, chosen: Chosen, begun: tuple[int, Writers]) -> None:
     count = len(chosen.starts) - 1
     pieces = [*[_GONE] * begun[0], *_opened(job, count, begun[0])]
 
-    def told_of(done: int, tokens: int) -> None:
+    tokens = 0
+
+    def told_of(done: int, more: int) -> None:
+        nonlocal tokens
+        tokens += more
         job.progress("write", done, count, tokens)
 
     assemble(job.assembly, begun, pieces, chosen.choice, told_of)
