@@ -360,3 +360,19 @@ def test_a_model_of_pairs_gives_probabilities():
     rows = [np.exp(-model(np.array([a, b]))[0]) for a in range(4) for b in range(4)]
 
     assert np.sum(np.reshape(rows, (4, 4)), axis=1) == pytest.approx(np.ones(4))
+
+
+def test_llmc_files_that_begin_with_end_of_text_are_not_cut(tmp_path):
+    """Documents begin with the token there, so that train does not end with one."""
+    train, val = halves()
+    for split, texts in (("train", train), ("val", val)):
+        tokens = words(texts).astype(np.uint32)
+        lengths = np.diff(np.concatenate(([0], np.flatnonzero(tokens == EOT) + 1)))
+        with Writer(tmp_path, split, "llmc", vocab_size=50257, eot=EOT) as writer:
+            writer.add(tokens, lengths)
+            writer.close()
+    told = make_manifest(tmp_path)
+
+    assert not told.get("val_contiguous")
+    assert told["documents"] == len(PIECES)
+    assert not any("cut by position" in note for note in told["notes"])

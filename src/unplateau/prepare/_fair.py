@@ -128,8 +128,14 @@ def fairness(
     mine = val.take(0, size) if size >= len(val) else None
     table = _counted(mine, vocab) if mine is not None else _sample(val, size, vocab, eot, rng)
     near = _near(train, val, vocab, rng)
-    cut = eot is not None and counts[eot] > 1 and int(train.take(len(train) - 1, 1)[0]) != eot
+    cut = eot is not None and counts[eot] > 1 and _cut(train, val, eot)
     return Fairness(divergence(table, counts), np.array(held), np.array(pieces), near, bool(cut))
+
+
+def _cut(train: Text, val: Text, eot: int) -> bool:
+    """Whether train ends within a document; where documents begin with ``eot``, whether val begins within one."""
+    begins = int(train.take(0, 1)[0]) == eot
+    return int(val.take(0, 1)[0] if begins else train.take(len(train) - 1, 1)[0]) != eot
 
 
 def _apart(sample: NDArray[np.int64], counts: NDArray[np.int64]) -> float:

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 
 from .. import __version__, _pickle
 from ..errors import UnplateauError, UnreadableError
-from ..estimate import Estimate
-from ..units import count
-from ._bigram import BLOCK, Pairs, pairs_of, standard_error, unigram_entropy
+from ._bigram import BLOCK, COPIED, Pairs, pair_facts, pairs_of, standard_error, unigram_entropy
+from ._bigram import told as told_of
 from ._durable import sha256_of, write_durably
 from ._fair import Fairness, Text, fairness, forget
 from ._windows import Repeats, repeats
@@ -35,12 +34,9 @@ LETTERS = 1024  # a vocabulary up to this is one of letters or bytes
 META = 16 << 20  # bytes of a meta.pkl
 PEEK = 1 << 16  # 16-bit words that tell uint16 from uint32
 HIGH = 4  # the upper half of a uint32 token is below this: vocabularies end at 262,144
-Z_90 = 1.645
 UNSURE = 0.01  # nats; a standard error of val's loss above it hides what most changes of a run are worth
-COPIED = 0.05  # share of train that stood before; above it no text of train is held out
 LEAKED = 0.002  # share of val that stands in train; above it val is like the place where it stands
 Progress = Callable[[int, int], None]
-Gap = tuple[float, float] | None  # nats, and the standard error
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +90,9 @@ def make_manifest(
     told["sources"] = [_source(shard, hashes=hashes) for shard in found.shards]
     told |= _vocabulary(found, largest, twice.counts)
     told |= _counts(train, val, twice, eot)
-    gap = pairs.gap if pairs is not None and twice.copies.value < COPIED else None
-    told |= _facts(twice, pairs, fair, gap)
-    told["estimates"] = _estimates(twice, pairs, gap)
+    facts, estimates = pair_facts(pairs, twice.copies.value)
+    told |= _facts(twice, fair) | facts
+    told["estimates"] = _estimates(twice) | estimates
     told["splits"] = _splits(found, train, val, twice)
     if batch_tokens:
         told["one_pass"] = one_pass(told["unique_tokens"], batch_tokens)
@@ -245,7 +241,7 @@ def _counts(train: Text, val: Text, twice: Repeats, eot: int | None) -> dict[str
     return told
 
 
-def _facts(twice: Repeats, pairs: Pairs | None, fair: Fairness, gap: Gap) -> dict[str, Any]:
+def _facts(twice: Repeats, fair: Fairness) -> dict[str, Any]:
     """The flat keys that the diagnosis reads."""
     told: dict[str, Any] = {
         "unigram_entropy": unigram_entropy(twice.counts),
@@ -254,10 +250,6 @@ def _facts(twice: Repeats, pairs: Pairs | None, fair: Fairness, gap: Gap) -> dic
         "order_divergence_chance": fair.chance,
         "data_order": "source" if fair.drifts else "shuffled",
     }
-    if pairs is not None:
-        told["bigram_entropy"] = float(pairs.train.mean())
-    if gap is not None:
-        told["val_gap"], told["val_gap_error"] = gap
     if twice.overlap is not None:
         told["val_overlap"] = twice.overlap.value
     if fair.divergence is not None:
@@ -268,30 +260,14 @@ def _facts(twice: Repeats, pairs: Pairs | None, fair: Fairness, gap: Gap) -> dic
     return told
 
 
-def _estimates(twice: Repeats, pairs: Pairs | None, gap: Gap) -> dict[str, Any]:
+def _estimates(twice: Repeats) -> dict[str, Any]:
     windows = f"windows of {twice.length} tokens, one in {twice.sampled:,} by its hash"
-    told = {"duplicate_share": _told(twice.copies, windows)}
+    found = {"duplicate_share": told_of(twice.copies, windows)}
     if twice.overlap is not None:
-        told["val_overlap"] = _told(
+        found["val_overlap"] = told_of(
             twice.overlap, f"windows of {twice.length} tokens of val that stand in train"
         )
-    if pairs is None:
-        return told
-    loss, error = float(pairs.train.mean()), standard_error(pairs.train)
-    method = (
-        f"from the entropy of pairs counted on {count(pairs.counted)} tokens to their loss on held-out text"
-    )
-    low = min(pairs.plugin, loss)
-    told["bigram_entropy"] = _told(Estimate(loss, low, loss + Z_90 * error, "nats"), method)
-    if gap is not None:
-        between = Estimate(gap[0], gap[0] - Z_90 * gap[1], gap[0] + Z_90 * gap[1], "nats")
-        told["val_gap"] = _told(between, "a bigram model's loss on val, less on held-out train")
-    return told
-
-
-def _told(estimate: Estimate, method: str) -> dict[str, Any]:
-    e = estimate
-    return {"value": e.value, "low": e.low, "high": e.high, "unit": e.unit, "method": method}
+    return found
 
 
 def _splits(data: Data, train: Text, val: Text, twice: Repeats) -> dict[str, Any]:
