@@ -17,6 +17,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +27,12 @@ from preparing_parts.corpus import corpus
 RECIPES = Path(__file__).parent / "preparing_parts" / "recipes.py"
 CACHE = Path(tempfile.gettempdir()) / "unplateau-preparing"
 TOKEN_BYTES = 2
+BLOCK = 512  # bytes, of st_blocks
+LOOK = 0.05  # seconds between two looks at the disk
 #: the bars: Mtok and documents per CPU-second, MB of memory, bytes on disk as a multiple of the tokens'
 MTOK, DOCUMENTS, RSS, DISK = 20, 7500, 400, 1.05
+#: reading and tokenising alone, the whole job without looking for near-duplicates, and the whole job
+OURS = ("tokenise", "prepare_plain", "prepare")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class Cost:
 
     cpu: float  # seconds, its children's with it
     rss: float  # MB at most, of the largest process
-    disk: int  # bytes that it left and took on its way
+    disk: int  # bytes at most, on its way or left
     did: dict[str, int]
 
     def rate(self, what: str) -> float:
@@ -46,15 +52,26 @@ class Cost:
 def cost(command: list[str], folder: Path) -> Cost:
     """Run ``command``, which writes to ``folder``; raises ``SystemExit`` when it fails."""
     with tempfile.TemporaryFile() as told:
-        process = subprocess.Popen(command, stdout=told)
-        _, status, used = os.wait4(process.pid, 0)
+        process, disk, done = subprocess.Popen(command, stdout=told), 0, 0
+        while not done:
+            done, status, used = os.wait4(process.pid, os.WNOHANG)
+            disk = max(disk, size_of(folder))
+            time.sleep(LOOK)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise SystemExit(f"{' '.join(command)} failed with {process.returncode}")
         told.seek(0)
         did = json.loads(told.read().splitlines()[-1])
-    disk = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, disk, did)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes on disk of all files in ``folder``, while others write there."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.stat().st_blocks * BLOCK if path.is_file() else 0
+    return total
 
 
 def recipe(name: str, source: Path) -> Cost:
@@ -71,24 +88,29 @@ def taking_turns(names: list[str], source: Path, rounds: int) -> dict[str, Cost]
 
 def tokens(source: Path, rounds: int) -> list[str]:
     """Print the rates of tokenising; the bars that were missed."""
-    found = taking_turns(["nanogpt", "tokenise"], source, rounds)
+    found = taking_turns(["nanogpt", *OURS], source, rounds)
     counts = {c.did["tokens"] for c in found.values()}
     if len(counts) > 1:
         raise SystemExit(f"the recipes disagree on the number of tokens: {sorted(counts)}")
     print(f"{counts.pop():,} tokens")
+    theirs = found["nanogpt"].rate("tokens")
     for name, c in found.items():
+        rate, disk = c.rate("tokens"), c.disk / (TOKEN_BYTES * c.did["tokens"])
         print(
-            f"  {name:12} {c.rate('tokens') / 1e6:6.1f} Mtok per CPU-second, {c.rss:4.0f} MB of memory, "
-            f"{c.disk / (TOKEN_BYTES * c.did['tokens']):.2f} x the tokens on disk"
+            f"  {name:13} {rate / 1e6:5.1f} Mtok per CPU-second ({rate / theirs:4.1f} x nanoGPT's recipe), "
+            f"{c.rss:4.0f} MB of memory, {disk:.2f} x the tokens on disk"
         )
-    ours, theirs = found["tokenise"], found["nanogpt"]
-    print(f"  {ours.rate('tokens') / theirs.rate('tokens'):.1f} x nanoGPT's rate")
+    return [line for name in OURS for line in over(name, found[name])]
+
+
+def over(name: str, c: Cost) -> list[str]:
+    """The bars that a recipe of ours missed."""
     missed = {
-        "Mtok": ours.rate("tokens") < MTOK * 1e6,
-        "memory": ours.rss > RSS,
-        "disk": ours.disk > DISK * TOKEN_BYTES * ours.did["tokens"],
+        f"rate of {name}": c.rate("tokens") < MTOK * 1e6,
+        f"memory of {name}": c.rss > RSS,
+        f"disk of {name}": c.disk > DISK * TOKEN_BYTES * c.did["tokens"],
     }
-    return [name for name, over in missed.items() if over]
+    return [bar for bar, is_missed in missed.items() if is_missed]
 
 
 def near(source: Path, rounds: int) -> list[str]:
@@ -106,7 +128,7 @@ def near(source: Path, rounds: int) -> list[str]:
         )
     else:
         print("datasketch is not installed: no peer (pip install datasketch==2.0.0)")
-    return ["documents"] if found["ours_near"].rate("documents") < DOCUMENTS else []
+    return ["rate of near-duplicates"] if found["ours_near"].rate("documents") < DOCUMENTS else []
 
 
 def main() -> None:

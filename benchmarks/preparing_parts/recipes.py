@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,26 @@ def tokenise(corpus: Path, out: Path) -> dict[str, int]:
     return {"tokens": total}
 
 
+def prepare(corpus: Path, out: Path) -> dict[str, int]:
+    """The whole of ``unplateau prepare`` with its duplicates, statistics, splits and manifest."""
+    return _prepared(corpus, out)
+
+
+def prepare_plain(corpus: Path, out: Path) -> dict[str, int]:
+    """``unplateau prepare --dedup off``: as much as nanoGPT's recipe does, and splits, statistics and a manifest."""
+    return _prepared(corpus, out, "--dedup", "off")
+
+
+def _prepared(corpus: Path, out: Path, *options: str) -> dict[str, int]:
+    from unplateau.cli import main
+
+    command = ["prepare", str(corpus), "--out", str(out / "data"), "--format", "nanogpt", "--json", *options]
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        assert main(command) == 0
+    splits = json.loads((out / "data" / "manifest.json").read_bytes())["splits"]
+    return {"tokens": sum(s["tokens"] for name, s in splits.items() if name != "seen")}
+
+
 def ours_near(corpus: Path, _out: Path) -> dict[str, int]:
     """Near-duplicates as ``prepare`` finds them, each candidate verified by its Jaccard similarity."""
     from unplateau.prepare import dedup
@@ -104,7 +126,7 @@ def datasketch(corpus: Path, _out: Path) -> dict[str, int]:
 
 
 RECIPES: dict[str, Callable[[Path, Path], dict[str, int]]] = {
-    f.__name__: f for f in (nanogpt, tokenise, ours_near, datasketch)
+    f.__name__: f for f in (nanogpt, tokenise, prepare, prepare_plain, ours_near, datasketch)
 }
 
 
