@@ -235,14 +235,20 @@ class TestStepsOutOfRange:
 
 
 class TestARefutedCause:
-    def test_has_no_remedy_whose_gain_may_be_nothing(self, demo):
-        assert "repetition, if" not in text(demo, verbose=True)
+    @pytest.mark.parametrize(("gain", "each", "told"), [(0.02, 190, 1), (0.004, 190, 0), (0.02, 5, 0)])
+    def test_has_a_remedy_only_where_it_may_matter(self, gain, each, told, demo):
+        finding = next(f for f in demo.findings if f.cause == "repetition")
+        remedy = replace(finding.remedy, gain=Estimate(gain, gain - 0.02, gain + 0.02, "nats"))
+        run = demo.run.with_facts(tokens_per_param=Fact(each))
+        found = replace(demo, run=run, findings=(replace(finding, remedy=remedy),))
+
+        assert text(found).count("repetition, if") == told
 
     def test_says_that_the_passes_are_an_example(self):
         finding = examine(CAUSES["repetition"], without_series(forgetful(healthy_run(0)), "epoch"))
 
         assert finding.verdict == "refuted"
-        assert "say, 10 passes over one text (an example:" in finding.remedy.condition
+        assert "say, 10 passes over one text" in finding.remedy.condition
 
 
 def forgetful(run):
@@ -303,3 +309,23 @@ class TestNumbersThatCantBe:
         assert headline(found).startswith("No number of this log can be a loss: val_loss is 1e+300")
         assert "too short" not in headline(found)
         assert any("59 of 59 values of val_loss are beyond" in w for w in found.run.warnings)
+
+
+class TestThePricesOfOneCause:
+    def test_they_are_explained_where_they_stand(self, demo):
+        said = " ".join(text(demo).split())
+
+        assert (
+            "row: its whole share of the loss; what a cause costs: against the same steps without it" in said
+        )
+        assert "gain: the trend now less the loss after the remedy" in said
+        assert "(the trend: 3.5" in said
+
+    def test_what_is_not_of_the_budget_does_not_stand_on_its_total(self, demo):
+        total = next(row for row in text(demo).splitlines() if row.startswith("  = val_loss"))
+
+        assert "cost" not in total
+        assert "as the sum of what each costs alone" in " ".join(text(demo, verbose=True).split())
+
+    def test_a_runner_up_with_the_higher_score_is_explained(self, demo):
+        assert "undecided, so behind: " in " ".join(text(demo).split())

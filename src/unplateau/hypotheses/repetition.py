@@ -157,10 +157,7 @@ def _if_many(run: Run) -> Remedy | None:
         return None
     given = changed(run, {"unique_tokens": max(1, int(seen / SUPPOSED))})
     plan = Plan(fresh, int(end), given=given)
-    condition = (
-        f"if the {count(seen)} tokens were, say, {SUPPOSED:.0f} passes over one text (an example: nobody told "
-        f"how many there were, --unique-tokens N does; up to {MANY:.0f} cost next to nothing)"
-    )
+    condition = f"if the {count(seen)} tokens were, say, {SUPPOSED:.0f} passes over one text (--unique-tokens N tells)"
     cost = f"more documents; {cost_said(run, plan)}"
     return Remedy({}, cost, "none", "train on fresh text", plan=plan, condition=condition)
 

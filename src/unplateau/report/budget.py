@@ -9,6 +9,8 @@ from ..diagnose import Diagnosis, runner_up
 from ..estimate import Estimate
 from .lines import Line
 
+#: one cause may have three numbers: its row is its whole share of the loss, the others answer other questions
+PRICES = "costs: against the same steps without it; gain: trend less loss afterwards"
 PLACES = 3  # decimals of every row, so that the rows can be seen to add up; logs print four
 
 
@@ -45,7 +47,12 @@ def budget_lines(found: Diagnosis, *, verbose: bool = False) -> Iterator[Line]:
         said = f"{name:<{widest}} {value} {interval}"
         yield Line(f"{said}  {note}" if note else said, indent=2, hang=4)
     sums = f"{f'= {found.state.series}':<{widest}} {budget.loss:{PLACES + 4}.{PLACES}f}"
-    yield Line(f"{sums}{_together(budget)}", indent=2, hang=4)
+    level = sum(row.nats.value for row in budget.rows)
+    yield Line(f"{sums}  (the trend: {level:.{PLACES}f})", indent=2, hang=4)
+    if verbose and (said := _together(budget)):
+        yield Line(said, "dim", indent=2, hang=4)
+    if budget.effects:
+        yield Line(PRICES, "dim", indent=2, hang=2)
     for row in budget.rows if verbose else ():
         if row.capacity is not None:
             split = f"by the size law an endless model would win {row.capacity} of it"
@@ -58,8 +65,8 @@ def _together(budget: Budget) -> str:
         return ""
     alone = sum(effect.value for effect in budget.effects.values())
     return (
-        f"  {len(budget.effects)} causes cost {alone:.{PLACES}f} alone, "
-        f"{budget.together.value:.{PLACES}f} together"
+        f"{', '.join(budget.effects)}: {alone:.{PLACES}f} as the sum of what each costs alone, "
+        f"{budget.together.value:.{PLACES}f} where all are removed at once"
     )
 
 
@@ -69,8 +76,10 @@ def runner_up_line(found: Diagnosis) -> Iterator[Line]:
         return
     first, second = pair
     ours, theirs = first.expected, second.expected
+    behind = ""
     if ours is not None and theirs is not None:
-        said = f"{theirs:.{PLACES}f} against {ours:.{PLACES}f} (nats to win x probability)"
+        behind = ", so behind" if theirs > ours and first.verdict != second.verdict else ""
+        said = f"{theirs:.{PLACES}f} against {ours:.{PLACES}f} (nats x chance)"
     else:
         said = f"{second.probability or 0:.0%} against {first.probability or 0:.0%}"
-    yield Line(f"runner-up   {second.cause}, {second.verdict}: {said}", "dim", hang=12)
+    yield Line(f"runner-up   {second.cause}, {second.verdict}{behind}: {said}", "dim", hang=12)

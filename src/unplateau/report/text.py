@@ -21,6 +21,7 @@ from .patch import own_patch
 from .redact import redacted
 
 SHORT = 60  # lines; what fits on a screen and a half
+OPTIMAL = 20.0  # tokens per parameter (Hoffmann et al. 2022); few shorter runs repeat their text
 E = 10**6  # entries; no run has so many
 BESIDE = ("train_loss", "batch_loss")  # the second curve of the chart
 SHOWN = 16  # the chart shows the last sixteenth to the end: four doublings; before that the loss only falls
@@ -215,17 +216,21 @@ def _ordered(found: Diagnosis) -> list[Finding]:
     sure = sure or [f for f in mended if f.verdict == "undecided"][:1]
     priced = [f for f in mended if f not in sure and f.remedy and f.remedy.gain and f.remedy.gain.value > 0]
     options = [f for f in priced if f.verdict == "undecided"]
-    # of what nothing points to, only what would surely be worth it
+    # of what nothing points to, only what would be worth it in a run as long as this
     options += [
-        f for f in priced if f.verdict == "refuted" and f.remedy and f.remedy.condition and _surely(f)
+        f
+        for f in priced
+        if f.verdict == "refuted" and f.remedy and f.remedy.condition and _matters(f, found.run)
     ]
     late = [f for f in sure if f is not found.first and weight(f) < SMALL]
     return [*(f for f in sure if f not in late), *options, *late]
 
 
-def _surely(finding: Finding) -> bool:
+def _matters(finding: Finding, run: Run) -> bool:
+    """True where the gain is more than nothing, and the run long enough to have seen its text again."""
     gain = finding.remedy.gain if finding.remedy else None
-    return gain is not None and gain.low >= SMALL
+    each = run.get("tokens_per_param")
+    return gain is not None and gain.value >= SMALL and each is not None and each >= OPTIMAL
 
 
 def _once(findings: Sequence[Finding]) -> list[Finding]:
