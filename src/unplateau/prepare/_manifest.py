@@ -8,8 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..secrets import redacted_url
 from . import _fair
 from ._bigram import pair_facts, pairs_of
@@ -30,8 +28,6 @@ LIBRARIES = (
     "tiktoken",
     "gigatoken",
 )  # that bytes may depend on
-ORDER_DRAWS = 10  # samples that the drift of train is held against: each takes a tenth of a second
-
 Splits = Mapping[str, Sequence[Written]]
 
 
@@ -59,7 +55,7 @@ def manifest_of(
         "format": job.options.format,
         "dtype": dtype_of(tokenizer.vocab_size).name,
     }
-    found |= _facts(told, measured) | _order(job, measured, files)
+    found |= _facts(told, measured) | _order(measured)
     facts, found["estimates"] = _pairs(job, files, found.get("duplicate_share", 0.0))
     found |= facts
     found |= _steps(job, told, measured)
@@ -146,18 +142,14 @@ def _pairs(job: Job, files: Splits, copied: float) -> tuple[dict[str, float], di
     return pair_facts(pairs_of(train, val, job.tokenizer.tokenizer.vocab_size, job.options.seed), copied)
 
 
-def _order(job: Job, measured: Mapping[str, Any], files: Splits) -> dict[str, Any]:
-    """Whether the text drifts from the start of train to its end, beyond what fair samples do."""
-    text = _fair.Text([open_shard(job.out / file.path).tokens for file in files["train"]])
-    if len(text) < 2:
+def _order(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether the text drifts from the start of train to its end; nothing where there are too few parts to tell."""
+    if (order := measured.get("order")) is None:
         return {}
-    counts = np.array(measured["unigrams"], np.int64)
-    eot = job.tokenizer.tokenizer.eot
-    fair = _fair.fairness(text, _fair.Text([]), counts, eot, seed=job.options.seed, draws=ORDER_DRAWS)
     return {
-        "order_divergence": float(fair.pieces.mean()),
-        "order_divergence_chance": fair.chance,
-        "data_order": "source" if fair.drifts else "shuffled",
+        "order_divergence": order["nats"],
+        "order_divergence_chance": order["limit"],
+        "data_order": "shuffled" if order["fair"] else "source",
     }
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _pieces
-from .fair import GROUPS, KINDS, fairness, length_table, token_table
+from .fair import GROUPS, KINDS, compare, fairness, length_table, token_table
 from .split import TRAIN, VAL
 from .statistics import Statistics, count, standard_error, total
 
 Array = NDArray[Any]
-SIDES = ("val", "seen")
+LEAST_STRETCHES = 5  # on either side: 252 ways to shuffle them, so that one in a hundred can be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +89,18 @@ def _tables(piece: _pieces.Piece, asked: Asked, mine: Array) -> list[Array]:
     return tables
 
 
-def added(found: Iterable[Measured], vocab: int) -> Measured:
-    """The sum of pieces' counts, in their order."""
+def added(found: Iterable[Measured], vocab: int, stretches: tuple[Array, int] | None = None) -> Measured:
+    """The sum of pieces' counts, in their order; ``stretches`` takes train's tokens by place.
+
+    It is a table (stretches, vocab) and the number of pieces that are spread over it.
+    """
     train, val, tokens, lengths = [], [], [], []
     tables: dict[str, tuple[Array, Array]] = {}
     places: dict[int, Array] = {}
     for one in found:
+        if stretches is not None:
+            (number,) = one.places
+            stretches[0][number * len(stretches[0]) // stretches[1]] += one.train.unigrams
         train.append(one.train)
         if len(train) >= 2 and len(train) % 8 == 0:
             train = [total(train, vocab)]
@@ -115,6 +121,18 @@ def added(found: Iterable[Measured], vocab: int) -> Measured:
     )
 
 
+def stretches_of(pieces: int, vocab: int) -> tuple[Array, int] | None:
+    """An empty table for the tokens of 10 to 32 stretches of train; None for too few pieces to tell an order."""
+    sides = min(GROUPS, pieces // 2)
+    return (np.zeros((2 * sides, vocab), np.int64), pieces) if sides >= LEAST_STRETCHES else None
+
+
+def drift(stretches: Array, seed: int) -> dict[str, Any]:
+    """Whether train's first half differs from its second more than its stretches, shuffled, differ: source order."""
+    half = len(stretches) // 2
+    return compare(stretches[:half], stretches[half:], seed).as_dict()
+
+
 def as_dict(found: Measured, seed: int) -> dict[str, Any]:
     """What goes into the manifest: both splits' statistics, val's error, and the tests of its fairness."""
     error = standard_error(found.val_tokens, found.val_lengths, found.train.unigrams)
@@ -126,5 +144,4 @@ def as_dict(found: Measured, seed: int) -> dict[str, Any]:
         "val_error": error,
         "fairness": fair,
         "places": places,
-        "unigrams": found.train.unigrams.tolist(),
     }

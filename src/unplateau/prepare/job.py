@@ -382,8 +382,11 @@ def _measured(job: Job, chosen: Chosen) -> dict[str, Any]:
         arrays = (a[here] for a in (chosen.part, chosen.seen, chosen.group, chosen.pairs))
         asked.append(_measure.Asked(job.pieces, number, job.plan, vocab, columns, *arrays))
     counted = job.executor.map(_measure.measure, asked)
-    total = _measure.added(_watched(job, "count", counted, len(asked)), vocab)
+    stretches = _measure.stretches_of(len(asked), vocab)
+    total = _measure.added(_watched(job, "count", counted, len(asked)), vocab, stretches)
     told = _measure.as_dict(total, job.options.seed)
+    if stretches is not None:
+        told["order"] = _measure.drift(stretches[0], job.options.seed)
     write_durably(job.work / MEASURED, json.dumps(told).encode())
     return told
 
