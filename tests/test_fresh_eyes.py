@@ -12,7 +12,7 @@ import unplateau
 from synthetic import healthy_run, without_series
 from test_causes_a import memorising
 from unplateau.budget import Budget, happened, weighed
-from unplateau.cost import Cost, checkpoint_of
+from unplateau.cost import Cost, checkpoint_of, cost_of
 from unplateau.curve import Curve
 from unplateau.derive import changed, derive
 from unplateau.diagnose import diagnose, examine
@@ -264,6 +264,12 @@ def test_epochs_are_called_epochs_in_a_remedy_too():
     assert "is near epoch" in remedy.advice
 
 
+def test_more_tokens_than_a_number_holds_are_not_told():
+    run = healthy_run(0).with_facts(tokens_per_step=Fact(1e308))
+
+    assert cost_of(run, run, 0, 1000).tokens is None
+
+
 def test_one_step_is_no_steps():
     assert str(Cost(1)) == "1 step"
 
@@ -315,10 +321,7 @@ class TestThePricesOfOneCause:
     def test_they_are_explained_where_they_stand(self, demo):
         said = " ".join(text(demo).split())
 
-        assert (
-            "row: its whole share of the loss; what a cause costs: against the same steps without it" in said
-        )
-        assert "gain: the trend now less the loss after the remedy" in said
+        assert "costs: against the same steps without it; gain: trend less loss afterwards" in said
         assert "(the trend: 3.5" in said
 
     def test_what_is_not_of_the_budget_does_not_stand_on_its_total(self, demo):

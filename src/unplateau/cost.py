@@ -23,6 +23,7 @@ DRIFT = (
 FILLS = 0.9
 GIB = 1 << 30
 LEAST_SAID = GIB / 10  # bytes; less memory than that, any machine has
+MOST = 1e30  # tokens; what a damaged config comes to is not told
 SPANS = ((1 / 30, 3600, "s"), (1.5, 60, "min"), (100.0, 1, "h"))  # up to so many hours, times, unit
 
 
@@ -80,7 +81,8 @@ def cost_of(run: Run, other: Run, start: int, end: int) -> Cost:
     A fresh run starts at 0; a branch from a checkpoint at the checkpoint's step.
     """
     steps, per_step = max(0, end - start), other.get("tokens_per_step")
-    tokens = int(steps * per_step) if _counts(per_step) and not other.has("step_unit") else None
+    told = _counts(per_step) and not other.has("step_unit") and steps * per_step < MOST
+    tokens = int(steps * per_step) if told else None
     shape = shape_of(other)
     flops = shape.flops_per_token * tokens if shape and tokens is not None and shape.block_size else None
     batch, dtype = other.get("batch_size"), other.get("dtype")
