@@ -321,7 +321,9 @@ class TestThePricesOfOneCause:
     def test_they_are_explained_where_they_stand(self, demo):
         said = " ".join(text(demo).split())
 
-        assert "costs: against the same steps without it; gain: trend less loss afterwards" in said
+        assert "CAUSES (costs: against the same steps without it)" in said
+        assert "WHAT TO DO (gain: the trend now less the loss afterwards)" in said
+        assert "passes over one text (--unique-tokens N tells): train on fresh text" in said
         assert "(the trend: 3.5" in said
 
     def test_what_is_not_of_the_budget_does_not_stand_on_its_total(self, demo):

@@ -172,13 +172,15 @@ def priced(finding: Finding, cause: Hypothesis, known: Outlook | None, found: Bu
 
 
 def weighed(finding: Finding) -> Finding:
-    """``finding`` no likelier than its price says that it matters, and without a remedy where it does not.
+    """``finding`` no likelier than its price, or what its remedy wins, says that it matters; without a remedy where it does not.
 
     What happened and cost nothing is no cause of the loss, however plain it is to see.
     """
     if finding.effect is None or finding.probability is None:
         return finding
-    chance = min(finding.probability, max(LEAST, 1 - chance_below(finding.effect, SMALL)))
+    won = finding.remedy.gain if finding.remedy is not None else None
+    matters = max(1 - chance_below(price, SMALL) for price in (finding.effect, won) if price is not None)
+    chance = min(finding.probability, max(LEAST, matters))
     if not finding.costless:
         held = finding.verdict if chance >= HALF else "undecided"
         return replace(finding, probability=chance, verdict=held)

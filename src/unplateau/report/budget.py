@@ -9,8 +9,6 @@ from ..diagnose import Diagnosis, runner_up
 from ..estimate import Estimate
 from .lines import Line
 
-#: one cause may have three numbers: its row is its whole share of the loss, the others answer other questions
-PRICES = "costs: against the same steps without it; gain: trend less loss afterwards"
 PLACES = 3  # decimals of every row, so that the rows can be seen to add up; logs print four
 
 
@@ -51,8 +49,6 @@ def budget_lines(found: Diagnosis, *, verbose: bool = False) -> Iterator[Line]:
     yield Line(f"{sums}  (the trend: {level:.{PLACES}f})", indent=2, hang=4)
     if verbose and (said := _together(budget)):
         yield Line(said, "dim", indent=2, hang=4)
-    if budget.effects:
-        yield Line(PRICES, "dim", indent=2, hang=2)
     for row in budget.rows if verbose else ():
         if row.capacity is not None:
             split = f"by the size law an endless model would win {row.capacity} of it"

@@ -57,6 +57,11 @@ BRIEF = (
     Limits(1, 2, 2, 0, 2, 1, 1, 1, rows=1, height=5),
     Limits(1, 2, 2, 0, 1, 1, 1, 1, rows=1, height=5),
 )
+#: one cause may have three numbers: its row of the budget is its whole share of the loss, these answer other questions
+COSTS, GAINS = (
+    " (costs: against the same steps without it)",
+    " (gain: the trend now less the loss afterwards)",
+)
 INK = {"supported": "bad", "undecided": "doubt", "refuted": "good", "untestable": "dim"}
 
 
@@ -142,7 +147,8 @@ def _causes(found: Diagnosis, claims: Mapping[str, str], limits: Limits) -> Iter
         of(others, v) for v in ("supported", "undecided", "refuted", "untestable")
     )
     if found.findings:
-        yield Line("CAUSES", "title")
+        priced = any(f.effect for f in found.findings)
+        yield Line("CAUSES" + (COSTS if priced else ""), "title")
     for finding in [*front, *sure][: limits.causes]:
         # the headline has said what the first one claims
         said = claims if limits is ALL or finding is not found.first else {}
@@ -202,7 +208,8 @@ def _brief(findings: Sequence[Finding], limits: Limits, most: int) -> Iterator[L
 def _remedies(found: Diagnosis, limits: Limits) -> Iterator[Line]:
     chosen = _once(_ordered(found))
     if chosen:
-        yield Line("WHAT TO DO", "title")
+        won = any(f.remedy and f.remedy.gain for f in chosen)
+        yield Line("WHAT TO DO" + (GAINS if won else ""), "title")
     for finding in chosen[: limits.remedies]:
         if finding.remedy:
             doubt = _doubt(finding)
@@ -227,10 +234,10 @@ def _ordered(found: Diagnosis) -> list[Finding]:
 
 
 def _matters(finding: Finding, run: Run) -> bool:
-    """True where the gain is more than nothing, and the run long enough to have seen its text again."""
+    """True where the gain may count, and the run is long enough to have seen its text again."""
     gain = finding.remedy.gain if finding.remedy else None
     each = run.get("tokens_per_param")
-    return gain is not None and gain.value >= SMALL and each is not None and each >= OPTIMAL
+    return gain is not None and gain.value > 0 and gain.high >= SMALL and each is not None and each >= OPTIMAL
 
 
 def _once(findings: Sequence[Finding]) -> list[Finding]:
