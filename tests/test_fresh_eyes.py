@@ -238,7 +238,7 @@ class TestARefutedCause:
     @pytest.mark.parametrize(("gain", "each", "told"), [(0.02, 190, 1), (0.004, 190, 0), (0.02, 5, 0)])
     def test_has_a_remedy_only_where_it_may_matter(self, gain, each, told, demo):
         finding = next(f for f in demo.findings if f.cause == "repetition")
-        remedy = replace(finding.remedy, gain=Estimate(gain, gain - 0.02, gain + 0.02, "nats"))
+        remedy = replace(finding.remedy, gain=Estimate(gain, gain - 0.02, gain + 0.005, "nats"))
         run = demo.run.with_facts(tokens_per_param=Fact(each))
         found = replace(demo, run=run, findings=(replace(finding, remedy=remedy),))
 
