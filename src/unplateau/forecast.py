@@ -11,6 +11,7 @@ import numpy as np
 from .derive import DERIVED
 from .estimate import Estimate
 from .facts import VOCABULARY
+from .hypotheses.metric_unit import as_measured
 from .laws import DRAWS, Draws, Fitted, Law
 from .laws.power import AHEAD, UNSEEN, PowerFit
 from .plugins import discover
@@ -114,6 +115,10 @@ def outlook(run: Run, siblings: Sequence[Run] = (), laws: Iterable[Law] | None =
 
     Raises ``ValueError`` with one line where no law tells where the run stands.
     """
+    if (told := as_measured(run)) is not run:
+        raise ValueError(
+            f"the losses are no nats per token: their first value proves {told.loss.unit if told.loss else 'another unit'}"
+        )
     fitted: dict[str, Fitted] = {}
     refused: dict[str, str] = {}
     _, curve = judged(run)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..curve import Curve
 from ..derive import derive
 from ..estimate import Estimate
+from ..planned import is_share
 from ..run import Fact, Run, Schedule
 from ..schedules.cosine import Cosine
 from ..state import judged, noise_of, state_of
@@ -127,7 +128,9 @@ def fit(runs: Sequence[Run]) -> ScheduleFit:
         )
     run = runs[0]
     assert run.schedule is not None
-    found, lost = straying(seen, prior(run.schedule.peak, run.get("optimizer")))
+    found, lost = straying(
+        seen, prior(run.schedule.peak, "share" if is_share(run.facts, run.series) else run.get("optimizer"))
+    )
     _, curve = judged(run)
     assert curve is not None
     if state_of(run).verdict == "rising":
