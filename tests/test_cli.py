@@ -96,7 +96,7 @@ class TestExitCodes:
         capsys.readouterr()
 
     def test_a_fault_of_our_own_is_one_line_and_a_hint(self, monkeypatch, capsys):
-        monkeypatch.setattr(cli, "runs_of", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr(cli.logs, "runs_of", lambda *_, **__: 1 / 0)
         monkeypatch.delenv("UNPLATEAU_DEBUG", raising=False)
 
         assert cli.main(["read", LOG]) == 3
@@ -107,7 +107,7 @@ class TestExitCodes:
         assert said.count("\n") == 1
 
     def test_debugging_shows_where(self, monkeypatch):
-        monkeypatch.setattr(cli, "runs_of", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr(cli.logs, "runs_of", lambda *_, **__: 1 / 0)
         monkeypatch.setenv("UNPLATEAU_DEBUG", "1")
 
         with pytest.raises(ZeroDivisionError):
@@ -117,7 +117,7 @@ class TestExitCodes:
         def interrupted(*_, **__):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(cli, "runs_of", interrupted)
+        monkeypatch.setattr(cli.logs, "runs_of", interrupted)
 
         assert cli.main(["read", LOG]) == 4
         assert capsys.readouterr().err == "unplateau: interrupted\n"
@@ -239,7 +239,15 @@ class TestOutput:
         assert min(seconds() for _ in range(3)) < START
 
     def test_only_verbs_that_work_are_listed(self):
-        assert sorted(cli.group.commands) == ["causes", "demo", "diagnose", "forecast", "prepare", "read", "simulate"]
+        assert sorted(cli.group.commands) == [
+            "causes",
+            "demo",
+            "diagnose",
+            "forecast",
+            "prepare",
+            "read",
+            "simulate",
+        ]
 
 
 @pytest.mark.usefixtures("terminal")
@@ -252,17 +260,17 @@ class TestLook:
         monkeypatch.delenv("NO_COLOR", raising=False)
 
     def test_a_terminal_gets_colour_and_at_most_80_columns(self):
-        assert cli.look() == {"width": 80, "colour": True}
+        assert cli.logs.look() == {"width": 80, "colour": True}
 
     def test_no_color_is_heeded(self, monkeypatch):
         monkeypatch.setenv("NO_COLOR", "1")
 
-        assert not cli.look()["colour"]
+        assert not cli.logs.look()["colour"]
 
     def test_a_narrow_terminal_is_heeded(self, monkeypatch):
         monkeypatch.setenv("COLUMNS", "60")
 
-        assert cli.look()["width"] == 60
+        assert cli.logs.look()["width"] == 60
 
 
 class TestHelp:
@@ -281,7 +289,7 @@ class TestALogWithoutLosses:
 
     def test_is_refused_with_the_series_that_were_found(self, capsys, monkeypatch):
         rates = Run("rates.log", "demo", {"lr": Curve([1, 2, 3, 4], [0.1] * 4)})
-        monkeypatch.setattr(cli, "runs_of", lambda *_, **__: [rates])
+        monkeypatch.setattr(cli.logs, "runs_of", lambda *_, **__: [rates])
 
         assert cli.main(["diagnose", "rates.log"]) == cli.UNREADABLE
         told = capsys.readouterr()
@@ -293,5 +301,5 @@ class TestALogWithoutLosses:
         fact = Fact(4, "steps", "log line 1")
         run = Run("meg.out", "megatron", {"lr": Curve([1, 2, 3, 4], [0.0] * 4)}, {"skipped_steps": fact})
 
-        assert cli.show([run], as_json=False, verbose=False) == cli.DONE
+        assert cli.logs.show([run], as_json=False, verbose=False) == cli.DONE
         assert "4 of 4 steps were skipped" in capsys.readouterr().out

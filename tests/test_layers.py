@@ -7,7 +7,7 @@ Each guard was seen red once:
 - ``import numpy`` in errors.py: test_help_loads_no_numpy;
 - ``import torch`` (an empty torch.py on the path) in diagnose.py: test_the_light_verbs_load_nothing_heavy for
   diagnose, diagnose --json and demo;
-- ``1/0`` at the top of cli.py, so that nothing heavy is loaded since nothing runs: all of the last two.
+- ``1/0`` at the top of cli/__init__.py, so that nothing heavy is loaded since nothing runs: all of the last two.
 """
 
 import ast

@@ -1,0 +1,230 @@
+"""The verbs that write folders: simulate and prepare."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    pass
+
+from ._core import DONE, group, say
+
+
+@group.command()
+@click.option(
+    "--cause", default="healthy", metavar="NAME", help="What to plant; without it the run is healthy."
+)
+@click.option(
+    "--severity",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="S",
+    help="From 0, nothing, to 1, as strong as one meets.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Draws size, data, schedule and noise.",
+)
+@click.option(
+    "--out",
+    metavar="DIR",
+    help="A folder that is not there yet, or empty.  [default: simulated-CAUSE-SEVERITY-SEED]",
+)
+@click.option(
+    "--dialect",
+    default="nanogpt",
+    show_default=True,
+    metavar="NAME",
+    help="Whose log and config: nanogpt, hf or jsonl.",
+)
+@click.option(
+    "--steps",
+    type=int,
+    metavar="N",
+    help="Steps of the run, 100 to 200,000; by default 12 to 40 tokens a parameter.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def simulate(cause: str, severity: float, seed: int, out: str | None, as_json: bool, **how: Any) -> int:
+    """Write a synthetic run with a planted cause, and the truth beside it.
+
+    DIR/run has the cause, DIR/mended is the same run without it, DIR/truth.json says what it costs.
+    """
+    from ..simulate import simulate as make
+    from ..simulate.write import text, write
+
+    made = make(cause, severity, seed, **how)
+    told = write(made, Path(out or f"simulated-{made.cause}-{made.severity:g}-{seed}"))
+    if as_json:
+        from ..report import json
+
+        say(json.dumps(told) + "\n")
+    else:
+        say(text(told))
+    return DONE
+
+
+@group.command()
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.option("--out", metavar="DIR", help="A folder that is new, empty, or holds the same job unfinished.")
+@click.option(
+    "--tokenizer",
+    default="gpt2",
+    show_default=True,
+    metavar="NAME",
+    help="gpt2, bytes, chars, or a tokenizer.json.",
+)
+@click.option(
+    "--train-bpe", type=click.IntRange(257), metavar="SIZE", help="Learn a BPE of SIZE tokens instead."
+)
+@click.option(
+    "--dedup",
+    default="keep",
+    show_default=True,
+    metavar="WHAT",
+    help="Copies are counted: keep or drop them; off does not look for near ones.",
+)
+@click.option(
+    "--format", default="own", show_default=True, metavar="NAME", help="Of the shards: own, nanogpt or llmc."
+)
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Draws the splits.")
+@click.option("--workers", type=int, metavar="N", help="Processes; by default one for each core.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="At damage: stop, or count it and go on.",
+)
+@click.option("--text-column", metavar="NAME", help="The column of the text, where it can't be told.")
+@click.option("--preset", metavar="NAME", help="Columns of a known data set: fineweb or fineweb-edu.")
+@click.option("--where", metavar="CONDITION", help="Documents to take, as in 'score >= 3'.")
+@click.option("--limit-docs", type=click.IntRange(1), metavar="N", help="End after N documents.")
+@click.option("--limit-tokens", type=click.IntRange(1), metavar="N", help="End after N tokens.")
+@click.option("--val-tokens", type=click.IntRange(0), metavar="N", help="Tokens of val, and of fresh.")
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="NAME",
+    help="Remove too-short, too-long, repeated-lines, non-text or language. Repeatable.",
+)
+@click.option(
+    "--language", "languages", multiple=True, metavar="NAME", help="A language to keep. Repeatable."
+)
+@click.option("--whole-files", is_flag=True, help="Keep each text file as one document.")
+@click.option(
+    "--batch-tokens",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Tokens of a step, to tell the steps of a pass.",
+)
+@click.option(
+    "--manifest-only", metavar="DATA", help="Only count data that others prepared; writes its manifest.json."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def prepare(sources: tuple[str, ...], out: str | None, as_json: bool, **given: Any) -> int:
+    """Turn documents into token shards, fair splits and a manifest.
+
+    SOURCE is parquet, JSONL (also gzip or zstd) or text: a file, a folder, a
+    glob or a URL. Stopped at any moment, the same command goes on.
+    """
+    if (data := given.pop("manifest_only")) is not None:
+        return count_only(data, sources, out, as_json=as_json, **given)
+    if not sources or not out:
+        raise UsageError("prepare wants SOURCE... --out DIR, or --manifest-only DATA")
+    from ..prepare._executor import local
+    from ..prepare.job import prepare as make
+
+    executor = local(given.pop("workers"))
+    told = make(sources, Path(out), preparing(**given), executor=executor, progress=follow(as_json))
+    return show_manifest(told, out, as_json=as_json)
+
+
+def preparing(
+    *,
+    text_column: str | None,
+    preset: str | None,
+    where: str | None,
+    on_error: str,
+    whole_files: bool,
+    filters: tuple[str, ...],
+    languages: tuple[str, ...],
+    **given: Any,
+) -> Any:
+    """The options of ``prepare``, as its job takes them."""
+    from ..prepare._plan import Options
+    from ..prepare.filters import Filters
+    from ..prepare.sources import Reading
+
+    skip = on_error == "skip"
+    reading = Reading(
+        text=text_column or "", where=where or "", skip=skip, whole=whole_files, preset=preset or ""
+    )
+    return Options(reading=reading, filters=Filters(filters, languages), **given)
+
+
+def count_only(
+    data: str,
+    sources: tuple[str, ...],
+    out: str | None,
+    *,
+    as_json: bool,
+    batch_tokens: int | None,
+    seed: int,
+    **_: Any,
+) -> int:
+    """Write the manifest of data that others prepared, beside it or in ``--out``."""
+    if sources:
+        raise UsageError(f"--manifest-only counts {data} alone; found {len(sources)} other sources")
+    from ..prepare.manifest_only import make_manifest, write_manifest
+
+    place = Path(data)
+    folder = Path(out) if out else place if place.is_dir() else place.parent
+    target = folder / "manifest.json"
+    if target.exists():
+        raise UsageError(f"{target} is there already: give another folder with --out, or remove it")
+    tell = follow(as_json)
+    told = make_manifest(
+        place,
+        batch_tokens=batch_tokens,
+        seed=seed,
+        progress=lambda done, total: tell("count", done, total, done),
+    )
+    from ..prepare._durable import told as in_words
+
+    with in_words(target):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_manifest(told, target)
+    return show_manifest(told, str(folder), as_json=as_json)
+
+
+def follow(as_json: bool) -> Callable[[str, int, int, int], None]:
+    """Progress on standard error."""
+    from ..report.prepare import Progress
+
+    return Progress(lambda text: say(text, sys.stderr), as_json, sys.stderr.isatty())
+
+
+def show_manifest(told: dict[str, Any], folder: str, *, as_json: bool) -> int:
+    """Print a manifest, whole or in words."""
+    if as_json:
+        from ..report import json
+
+        say(json.dumps(told) + "\n")
+    else:
+        from ..report.prepare import text
+
+        say(text(told, folder))
+    return DONE

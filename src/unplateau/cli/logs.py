@@ -1,0 +1,230 @@
+"""The verbs that read logs: read, diagnose, forecast, causes, demo."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UnplateauError, UnreadableError, UsageError, printable
+
+if TYPE_CHECKING:
+    from ..diagnose import Diagnosis
+    from ..futures import Forecast
+    from ..run import Run
+
+from ._core import DONE, FAILED, USAGE, amount, complain, group, log_options, look, runs_of, say, unknown
+
+#: the verdicts on a curve that ``--fail-on`` takes beside the causes
+CURVES = ("falling", "slowing", "flat", "rising", "diverged", "too-short")
+
+
+@group.command()
+@log_options
+@click.option(
+    "--csv", "csv_file", metavar="FILE", help="Write rows run,series,step,value to FILE (- is stdout)."
+)
+def read(path: str, csv_file: str | None, as_json: bool, **given: Any) -> int:
+    """Show what is understood of a log: format, series, facts, warnings.
+
+    PATH is a file (also gzip or zstd), a folder, or - for standard input.
+    """
+    runs = runs_of(path, **given)
+    if csv_file:
+        from ..report.csv import write
+
+        write(runs, csv_file, say)
+    if as_json:
+        from ..report import json
+
+        for chunk in json.reading_chunks(runs):
+            say(chunk)
+        say("\n")
+    elif csv_file != "-":
+        from ..report import facts
+
+        say(facts.text(runs, **look()))
+    return DONE
+
+
+@group.command()
+@log_options
+@click.option("--verbose", "-v", is_flag=True, help="Every cause, fact and phase, with sources.")
+@click.option(
+    "--fail-on",
+    multiple=True,
+    metavar="NAME",
+    help="Exit with 1 if this cause is supported, or the curve is so (flat, diverged, ...). Repeatable.",
+)
+def diagnose(path: str, as_json: bool, verbose: bool, fail_on: tuple[str, ...], **given: Any) -> int:
+    """Say why the loss stopped falling: tested causes, and what to do.
+
+    PATH is a file (also gzip or zstd), a folder, or - for standard input.
+    """
+    check_names(fail_on)
+    return show(runs_of(path, **given), as_json=as_json, verbose=verbose, fail_on=fail_on)
+
+
+@group.command()
+@log_options
+@click.option(
+    "--at",
+    type=amount("--at"),
+    metavar="STEP",
+    help="The step to forecast (also 20k); default: the planned end.",
+)
+@click.option(
+    "--set",
+    "groups",
+    multiple=True,
+    metavar="[NAME:]KEY=VALUE,...",
+    help="A future beside the planned one. KEY: one of cooldown (steps), horizon (steps), tokens, floor, "
+    "schedule, unique_tokens, n_layer, n_embd, or a setting of the trainer under its own name. Repeatable.",
+)
+@click.option("--until", type=float, metavar="LOSS", help="Say when the loss comes down to LOSS.")
+@click.option("--store", "kept", is_flag=True, help="Keep the forecast in the run's folder (forecast.json).")
+def forecast(
+    path: str,
+    *,
+    as_json: bool,
+    at: int | None,
+    groups: tuple[str, ...],
+    until: float | None,
+    kept: bool,
+    **given: Any,
+) -> int:
+    """Say what the loss will be, as planned and under other settings.
+
+    PATH is a file (also gzip or zstd), a folder, or - for standard input.
+    """
+    from ..report import forecast as words
+
+    if until is not None and not 0 < until < float("inf"):
+        raise UsageError(f"--until wants a loss above 0; found {until}")
+    place = place_to_store(path) if kept else None
+    found = forecasts_of(runs_of(path, **given), groups, at=at, until=until)
+    if place is not None:
+        from ..stored import store
+
+        number = store(place, [words.stored(one) for one in found])
+        say(f"stored as number {number} in {place.name}\n", sys.stderr)
+    if as_json:
+        from ..report import json
+
+        say(json.dumps(words.forecasts(found)) + "\n")
+    else:
+        say("\n".join(words.text(one, **look()) for one in found))
+    unpriced = [line for one in found for line in one.refused]
+    return complain("; ".join(dict.fromkeys(unpriced)), USAGE) if unpriced else DONE
+
+
+@group.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def causes(name: str | None, as_json: bool) -> int:
+    """List the causes that are tested, or show the page of one."""
+    from ..report import causes as pages
+
+    known = pages.known()
+    if name is not None:
+        known = [(h, page) for h, page in known if h.name == name] or unknown(
+            name, [h.name for h, _ in known]
+        )
+    if as_json:
+        from ..report import json
+
+        say(json.dumps(json.causes(known)) + "\n")
+    else:
+        say(pages.page(*known[0]) if name else pages.listing(known, **look()))
+    return DONE
+
+
+@group.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.option("--verbose", "-v", is_flag=True, help="Every cause, fact and phase, with sources.")
+def demo(as_json: bool, verbose: bool) -> int:
+    """Diagnose the reference run that the package ships."""
+    folder = Path(__file__).parent.parent / "examples" / "reference-run"
+    runs = runs_of(str(folder / "train.log"), config=str(folder / "config.py"))
+    return show(runs, as_json=as_json, verbose=verbose)
+
+
+def show(runs: Sequence[Run], *, as_json: bool, verbose: bool, fail_on: Sequence[str] = ()) -> int:
+    """Diagnose and print; 1 where a ``--fail-on`` condition is met."""
+    from ..diagnose import diagnose as examine
+
+    found = [d for d in map(examine, runs) if not d.empty]
+    if not found:
+        raise UnreadableError(without_losses(runs))
+    if as_json:
+        from ..report import json
+
+        say(json.dumps(json.diagnoses(found)) + "\n")
+    else:
+        from ..report.causes import claims
+        from ..report.text import text
+
+        said = claims()
+        say("\n".join(text(d, claims=said, verbose=verbose, **look()) for d in found))
+    return FAILED if any(meets(d, fail_on) for d in found) else DONE
+
+
+def place_to_store(path: str) -> Path:
+    """Where ``--store`` keeps a forecast; refused before anything is read where it can't."""
+    from ..stored import place_of, stored
+
+    place = place_of(Path(path))
+    stored(place)
+    return place
+
+
+def forecasts_of(
+    runs: Sequence[Run], groups: Sequence[str], *, at: int | None, until: float | None
+) -> list[Forecast]:
+    """A forecast of each run; what can't be forecast is a line on standard error where another run can be."""
+    from ..asked import asked
+    from ..futures import forecast as ahead
+
+    found: list[Forecast] = []
+    refused: list[UnplateauError] = []
+    for run in runs:
+        try:
+            asks, unmeant = asked(groups, run)
+            found.append(ahead(run, asks, at=at, until=until, refused=unmeant))
+        except UnplateauError as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    for why in refused:
+        complain(str(why), DONE)
+    return found
+
+
+def without_losses(runs: Sequence[Run]) -> str:
+    """The line for a log that has records but no losses."""
+    series = sorted({name for run in runs for name in run.series})
+    shown = printable(", ".join(series), 200) or "no series"
+    return (
+        f"no losses in {printable(runs[0].name)}: found {shown}; "
+        "name the column that is one with --map val_loss=COLUMN or --map batch_loss=COLUMN"
+    )
+
+
+def meets(found: Diagnosis, names: Sequence[str]) -> bool:
+    """True when a cause of ``names`` is supported, or the curve's verdict is one of them."""
+    held = {f.cause for f in found.findings if f.verdict == "supported"} | {found.state.verdict}
+    return bool(held & set(names))
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse a ``--fail-on`` that could never be met."""
+    if names:
+        from ..plugins import discover
+
+        known = [*discover("hypotheses"), *CURVES]
+        for name in names:
+            if name not in known:
+                unknown(name, known)
