@@ -972,7 +972,7 @@ class TestStored:
 
         assert (code, "stored as number 1" in err) == (0, True)
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", one["date"])
-        assert (one["last_step"], one["version"]) == (14_800, cli.__version__)
+        assert (one["last_step"], one["version"]) == (14_800, __version__)
         schema().validate(
             {"schema": "unplateau.forecast/1"}
             | {k: v for k, v in one.items() if k not in ("date", "version")}
