@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthetic import healthy_run, with_values
-from unplateau import cli, stored
+from unplateau import __version__, cli, stored
 from unplateau.asked import asks_of, canonical
 from unplateau.counterfactual import FARTHEST, variant
 from unplateau.curve import Curve
