@@ -86,8 +86,3 @@ class Law:
     prices: tuple[str, ...]
     fit: Callable[[Sequence[Run]], Fitted]
     world: Callable[[int], World]
-
-
-def shuffled(draws: Draws, law: str) -> Draws:
-    """``draws`` in an order that belongs to ``law`` alone, so that the draws of two laws are independent."""
-    return np.random.default_rng(list(law.encode())).permutation(draws)

@@ -110,7 +110,6 @@ class Posterior:
     coef: Floats
     strays: Floats  # shape (n of the first curve, DRAWS): weights of its ``own`` process
     inverse: Floats  # of the first curve's covariance
-    evidence: float  # log of the probability of the data
 
     def parts(self, path: Path, step: Floats) -> dict[str, Floats]:
         """Draws of L0, the data term, minus the share of noise let go, and the drift; each (DRAWS, n), nats."""
@@ -192,9 +191,8 @@ def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
     pieces = believed(prior, grid, float(first.loss[-1]), ends)
     fits = _fits(root, y, (powers, gone, later), pieces)
     log_weight = fits + grid.log_weight
-    if not np.isfinite(top := float(log_weight.max())):
+    if not np.isfinite(log_weight.max()):
         raise ValueError("no law of a falling loss fits")
-    evidence = top + float(np.log(np.exp(log_weight - top).sum()))
     cell = _pick(log_weight)
     coef = np.empty((DRAWS, LINEAR + len(knots)))
     strays = np.empty((len(first.loss), DRAWS))
@@ -220,7 +218,7 @@ def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
         left = y[:, None] - x @ coef[who, :LINEAR].T - ramps @ coef[who, LINEAR:].T
         strays[:, who] = mine @ left[: len(first.loss)]
     coef[:, LINEAR:] *= scale
-    return Posterior(prior, first, ends, grid, cell, knots, coef, strays, mine, evidence)
+    return Posterior(prior, first, ends, grid, cell, knots, coef, strays, mine)
 
 
 def believed(prior: Prior, grid: Grid, loss: float, ends: Floats) -> list[tuple[Floats, Floats]]:
