@@ -20,7 +20,7 @@ import pytest
 
 import unplateau
 from unplateau.errors import UnplateauError, UnreadableError, UsageError
-from unplateau.prepare import _assemble, _plan, job, sources
+from unplateau.prepare import _assemble, _plan, _stages, sources
 from unplateau.prepare._executor import Local
 from unplateau.prepare._plan import Options
 from unplateau.prepare.filters import Filters
@@ -199,7 +199,7 @@ class TestPrepare:
         source = [str(tmp_path / "in")]
         prepare(source, tmp_path / "whole", options())
         with monkeypatch.context() as patch:
-            patch.setattr(job, "_choose", stop)
+            patch.setattr(_stages, "choose", stop)
             with pytest.raises(KeyboardInterrupt):
                 prepare(source, tmp_path / "out", options())
         hurt = sorted((tmp_path / "out" / ".work" / "pieces").iterdir())[3] / "tokens"

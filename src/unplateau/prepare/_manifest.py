@@ -17,7 +17,7 @@ from .mapped import open_shard
 from .shards import Written, dtype_of
 
 if TYPE_CHECKING:
-    from .job import Job
+    from ._stages import Job
 
 SCHEMA = "unplateau.manifest/1"
 LIBRARIES = (
