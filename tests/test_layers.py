@@ -54,6 +54,7 @@ ROWS = {
         "manifest",
         "checkpoint",
         "_pickle",
+        "tokens",
     ),
     0: (
         "schedules",

@@ -25,8 +25,8 @@ from unplateau.prepare._executor import Local
 from unplateau.prepare._plan import Options
 from unplateau.prepare.filters import Filters
 from unplateau.prepare.job import prepare
-from unplateau.prepare.mapped import open_shard
 from unplateau.prepare.sources import Reading
+from unplateau.tokens import open_shard
 
 WORDS = [f"w{i}" for i in range(500)]
 SCHEMA = json.loads((Path(unplateau.__file__).parent / "schemas" / "manifest-1.json").read_text())

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from unplateau._pickle import inert
 from unplateau.errors import UnplateauError, UnreadableError, UsageError
 from unplateau.prepare import _durable
-from unplateau.prepare.mapped import is_whole, open_shard, split_of
-from unplateau.prepare.shards import FORMATS, HEAD_BYTES, Writer, write_meta
+from unplateau.prepare.mapped import is_whole
+from unplateau.prepare.shards import FORMATS, Writer, write_meta
+from unplateau.tokens import HEAD_BYTES, open_shard, split_of
 
 EOT = 50256
 GPT2 = {"vocab_size": 50257, "eot": EOT}

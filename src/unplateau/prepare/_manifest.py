@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..secrets import redacted_url
+from ..tokens import open_shard
 from . import _fair
 from ._bigram import pair_facts, pairs_of
 from ._durable import write_durably
 from .manifest_only import one_pass, versions
-from .mapped import open_shard
 from .shards import Written, dtype_of
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Tokens in files: our own shards, nanoGPT's two files, llm.c's shards; written as a stream (``mapped`` reads them).
+"""Tokens in files: our own shards, nanoGPT's two files, llm.c's shards; written as a stream (``unplateau.tokens`` reads them).
 
 Every format holds the tokens of whole documents one after the other, little-endian, uint16 where the vocabulary
 fits and uint32 where not:
@@ -26,15 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UnplateauError, UsageError
+from ..tokens import HEAD_BYTES, HEAD_WORDS, LLMC, SCHEMA
 from ._durable import DurableFile, write_durably
 
-SCHEMA = "unplateau.shard/1"
 SHARD_TOKENS = 100_000_000  # tokens; of a shard, as in llm.c's fineweb.py: 200 MB
 FITS_16 = 1 << 16  # words of a vocabulary whose tokens fit two bytes
 LLMC_LARGEST = (1 << 31) - 1  # tokens; llm.c's header counts them in an int32
-HEAD_WORDS = 256  # int32 of an llm.c header
-HEAD_BYTES = 4 * HEAD_WORDS
-LLMC = {20240520: (1, "<u2"), 20240801: (7, "<u4")}  # magic -> version, type of the tokens
 
 Tokens = NDArray[np.uint32]
 Lengths = NDArray[np.int64]
