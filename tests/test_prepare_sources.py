@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unplateau.errors import UnreadableError, UsageError
-from unplateau.prepare import _formats, sources
+from unplateau.prepare import _formats, embedded, sources
 from unplateau.prepare._text import documents_of
 from unplateau.prepare._where import where
 from unplateau.prepare.sources import Reading, Skipped, documents, parts_of, survey
@@ -283,3 +283,15 @@ def test_a_long_text_is_cut_at_blank_lines_or_kept_whole(tmp_path):
 
 def test_a_limit_ends_a_part_early(tmp_path):
     assert [d.text for d in read(as_jsonl(tmp_path), Reading(limit=7))] == TEXTS[:7]
+
+
+def test_the_text_in_the_package_is_a_source_by_name_wherever_it_is_installed(tmp_path, monkeypatch):
+    found = survey([embedded.SOURCE])
+
+    texts = [d.text for part in found.parts for batch in documents(part, found.reading) for d in batch]
+    assert texts == [text for _, text in embedded.embedded_text()]
+    assert [f.path for f in found.files] == ["embedded:sotu"]
+    (tmp_path / "sotu").write_bytes(embedded.TEXT.read_bytes()[:-1])
+    monkeypatch.setattr(embedded, "TEXT", tmp_path / "sotu")
+    with pytest.raises(UnreadableError, match="installed package is damaged"):
+        survey([embedded.SOURCE])

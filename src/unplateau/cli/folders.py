@@ -5,15 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ..errors import UsageError
-
-if TYPE_CHECKING:
-    pass
-
 from ._core import DONE, group, say
 
 
@@ -138,7 +134,8 @@ def prepare(sources: tuple[str, ...], out: str | None, as_json: bool, **given: A
     """Turn documents into token shards, fair splits and a manifest.
 
     SOURCE is parquet, JSONL (also gzip or zstd) or text: a file, a folder, a
-    glob or a URL. Stopped at any moment, the same command goes on.
+    glob or a URL; or embedded:sotu, 2 MB of speeches that come with the
+    package. Stopped at any moment, the same command goes on.
     """
     if (data := given.pop("manifest_only")) is not None:
         return count_only(data, sources, out, as_json=as_json, **given)
@@ -202,7 +199,7 @@ def count_only(
         seed=seed,
         progress=lambda done, total: tell("count", done, total, done),
     )
-    from ..prepare._durable import told as in_words
+    from ..durable import told as in_words
 
     with in_words(target):
         folder.mkdir(parents=True, exist_ok=True)

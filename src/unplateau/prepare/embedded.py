@@ -1,6 +1,7 @@
 """The English text that comes with the package: State of the Union addresses of 1965 to 2021, public domain.
 
-Where it was taken from and under which terms is told in ``data/README.md``.
+Where it was taken from and under which terms is told in ``data/README.md``. ``unplateau prepare embedded:sotu`` takes
+it as a source, so that whatever prepares can be tried without any data.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from pathlib import Path
 from ..errors import UnreadableError
 
 DATA = Path(__file__).parent / "data"
-#: JSON lines (``name``, ``text``) packed with zstd: a source that ``prepare`` reads like any other
+#: what ``prepare`` calls it, wherever the package is installed
+SOURCE = "embedded:sotu"
+#: JSON lines (``name``, ``text``) packed with zstd
 TEXT = DATA / "sotu.jsonl.zst"
-TEXT_SHA256 = "6d27d17e39c5f9a5f93a3b4a5cbd40fe61259c52286fac194ef28b9f30651ab9"  # of its unpacked lines
+TEXT_SHA256 = "3405df0cbc8dfb00af16c09f866e8951e3256b2631b86f9c03fa9b4ef0a12414"  # packed
 TEXT_BYTES = 1 << 22  # at most, unpacked
 
 
@@ -32,13 +35,18 @@ def embedded_text() -> list[tuple[str, str]]:
 
     import zstandard
 
-    try:
-        lines = zstandard.ZstdDecompressor().decompress(TEXT.read_bytes(), TEXT_BYTES)
-    except (OSError, zstandard.ZstdError):
-        lines = b""
-    shipped(lines, TEXT_SHA256, TEXT.name)
+    lines = zstandard.ZstdDecompressor().decompress(packed(), TEXT_BYTES)
     rows = [json.loads(line) for line in lines.splitlines()]
     return [(row["name"], row["text"]) for row in rows]
+
+
+def packed() -> bytes:
+    """The file's own bytes; raises ``UnreadableError`` when it is damaged or gone."""
+    try:
+        content = TEXT.read_bytes()
+    except OSError:
+        content = b""
+    return shipped(content, TEXT_SHA256, TEXT.name)
 
 
 def shipped(content: bytes, expected: str, name: str) -> bytes:

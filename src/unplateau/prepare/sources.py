@@ -7,6 +7,7 @@ bytes of lines, a text file. A part can be read by itself, anywhere, and gives t
 from __future__ import annotations
 
 import glob
+import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from ..errors import UnplateauError, UnreadableError, UsageError, printable, why
+from . import embedded
 
 Kind = Literal["parquet", "arrow", "jsonl", "text"]
 
@@ -188,6 +190,8 @@ def find(sources: Sequence[str]) -> tuple[list[File], list[str]]:
 
 
 def _local(source: str) -> list[File]:
+    if source == embedded.SOURCE:
+        return [File(source, "jsonl", len(embedded.packed()))]
     path = Path(source)
     if path.is_dir():
         names = sorted(_walk(path))
@@ -197,7 +201,8 @@ def _local(source: str) -> list[File]:
     names = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - takes absolute patterns
     if not names:
         raise UnreadableError(
-            f"no such file or folder: {printable(source)}; expected parquet, JSONL or text, a folder or a glob"
+            f"no such file or folder: {printable(source)}; expected parquet, JSONL or text, a folder, a glob, a URL "
+            f"or {embedded.SOURCE}"
         )
     return [file for name in names for file in _local(name)]
 
@@ -333,6 +338,8 @@ def cut(files: Sequence[File]) -> Iterator[Part]:
 
 def binary(path: str) -> BinaryIO:
     """A file or URL, open for reading. Raises ``UnreadableError`` in one line."""
+    if path == embedded.SOURCE:
+        return io.BytesIO(embedded.packed())
     try:
         if "://" not in path:
             return open(path, "rb")  # noqa: PTH123
