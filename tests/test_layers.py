@@ -70,6 +70,7 @@ ROWS = {
         "places",
         "facts",
         "stored",
+        "durable",
         "devices",
         "secrets",
         "",

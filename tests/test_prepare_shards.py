@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from unplateau._pickle import inert
 from unplateau.errors import UnplateauError, UnreadableError, UsageError
-from unplateau.prepare import _durable
 from unplateau.prepare.mapped import is_whole
 from unplateau.prepare.shards import FORMATS, Writer, write_meta
 from unplateau.tokens import HEAD_BYTES, open_shard, split_of
@@ -197,7 +196,7 @@ class TestFaults:
     def test_a_full_disk_is_one_line_and_keeps_what_was_finished(self, tmp_path, fmt, monkeypatch):
         tokens, lengths = documents()
         monkeypatch.setattr(
-            _durable.os,
+            durable.os,
             "fsync",
             lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")),
         )

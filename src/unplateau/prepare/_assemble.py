@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..durable import sync, told, write_durably
 from ..errors import UnreadableError
 from . import _pieces
-from ._durable import sync, told, write_durably
 from ._pieces import Piece
 from .mapped import is_whole
 from .shards import Writer, Written

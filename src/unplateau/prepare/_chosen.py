@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..durable import write_durably
 from ..errors import UnreadableError
 from . import _pieces
 from ._assemble import SEEN
-from ._durable import write_durably
 from ._pieces import Piece
 from .dedup import Clusters, clusters, comparer
 from .split import SPLITS, Split, assign, cluster_keys, sampled

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..durable import write_durably
 from ..errors import UnreadableError, UsageError, printable, why
 from ..source import Source
 from ._bpe import EXTRA, Bpe
-from ._durable import write_durably
 from ._engines import Encode, Gigatoken, installed, tokenizers_of, without_specials
 from ._gpt2 import byte_characters
 from ._plain import END, mended, within

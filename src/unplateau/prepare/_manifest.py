@@ -8,11 +8,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..durable import write_durably
 from ..secrets import redacted_url
 from ..tokens import open_shard
 from . import _fair
 from ._bigram import pair_facts, pairs_of
-from ._durable import write_durably
 from .manifest_only import one_pass, versions
 from .shards import Written, dtype_of
 

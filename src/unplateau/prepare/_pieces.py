@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..durable import DurableFile, sha256_of, sync, told, write_durably
 from ..errors import UnreadableError
-from ._durable import DurableFile, sha256_of, sync, told, write_durably
 from .dedup import Signatures
 
 TOKENS, DOCUMENTS, LABELS, HASHES, HEAD = "tokens", "documents", "labels", "hashes", "piece.json"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..durable import told, write_durably
 from ..errors import UnplateauError, UsageError, printable
-from ._durable import told, write_durably
 from .filters import Filters
 from .shards import FORMATS, SHARD_TOKENS
 from .sources import Reading, Survey

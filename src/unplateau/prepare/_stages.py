@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..durable import write_durably
 from ..errors import UnreadableError
 from . import _measure, _pieces, work
 from ._assemble import Assembly, Writers, assemble, leave
 from ._chosen import SPLIT, Chosen, choose, keep, load
-from ._durable import write_durably
 from ._executor import Executor
 from ._measure import Measured
 from ._pieces import Piece

@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..durable import sha256_of, write_durably
 from ..errors import UnreadableError
 from . import _pieces, work
 from ._chosen import load
-from ._durable import sha256_of, write_durably
 from ._executor import Executor, Local
 from ._plan import MANIFEST, WORK, Options, alone, claim, fingerprint
 from ._stages import MEASURED, Job, Progress, shards, silent

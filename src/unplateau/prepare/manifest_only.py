@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__, _pickle
+from ..durable import sha256_of, write_durably
 from ..errors import UnplateauError, UnreadableError
 from ..tokens import Shard, open_shard, split_of
 from ._bigram import BLOCK, COPIED, Pairs, pair_facts, pairs_of, standard_error, unigram_entropy
 from ._bigram import told as told_of
-from ._durable import sha256_of, write_durably
 from ._fair import Fairness, Text, fairness, forget
 from ._windows import Repeats, repeats
 

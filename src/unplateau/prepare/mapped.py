@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..durable import sha256_of
 from ..errors import UnreadableError
 from ..tokens import own_head
-from ._durable import sha256_of
 from .shards import Written
 
 

@@ -25,9 +25,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..durable import DurableFile, write_durably
 from ..errors import UnplateauError, UsageError
 from ..tokens import HEAD_BYTES, HEAD_WORDS, LLMC, SCHEMA
-from ._durable import DurableFile, write_durably
 
 SHARD_TOKENS = 100_000_000  # tokens; of a shard, as in llm.c's fineweb.py: 200 MB
 FITS_16 = 1 << 16  # words of a vocabulary whose tokens fit two bytes

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..errors import UnplateauError, UnreadableError
+from .errors import UnplateauError, UnreadableError
 
 BLOCK = 1 << 20  # bytes hashed at once
 
