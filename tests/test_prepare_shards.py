@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unplateau import durable
 from unplateau._pickle import inert
 from unplateau.errors import UnplateauError, UnreadableError, UsageError
 from unplateau.prepare.mapped import is_whole
