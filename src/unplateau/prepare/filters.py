@@ -24,6 +24,7 @@ SAMPLED = (
     512  # characters of a document, evenly spread, that are looked at for non-text: the share's error is .02
 )
 CONTROL = re.compile(r"[^\w\s.,;:!?'\"()\-]")  # neither a letter, a digit, white space nor common punctuation
+ASCII_TEXT = CONTROL.sub("", "".join(map(chr, range(128)))).encode()  # what of ASCII is text
 
 RULES = ("too-short", "too-long", "repeated-lines", "non-text", "language")
 
@@ -49,8 +50,12 @@ class Filters:
 
     def judge(self, document: Document) -> str:
         """The first rule that a document breaks, "" for none; active rules are asked first."""
-        order = (*self.active, *(r for r in RULES if r not in self.active))
-        return next((name for name in order if _BREAKS[name](document, self)), "")
+        return next((name for name in self.order if _BREAKS[name](document, self)), "")
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The rules as they are asked: the active ones first."""
+        return (*self.active, *(name for name in RULES if name not in self.active))
 
     def removes(self, reason: str) -> bool:
         """True where documents that break the rule ``reason`` are left out."""
@@ -60,8 +65,9 @@ class Filters:
 def sift(batch: Iterable[Document], filters: Filters, counts: dict[str, int]) -> list[Document]:
     """The documents that stay; ``counts`` grows by what each rule would remove."""
     kept = []
+    rules = [(name, _BREAKS[name]) for name in filters.order]
     for document in batch:
-        reason = filters.judge(document)
+        reason = next((name for name, breaks in rules if breaks(document, filters)), "")
         if reason:
             counts[reason] = counts.get(reason, 0) + 1
         if not filters.removes(reason):
@@ -75,11 +81,12 @@ def _repeats(text: str) -> bool:
     >>> _repeats("one\n" * 9), _repeats("one\ntwo\nthree\nfour\nfive")
     (True, False)
     """
-    lines = text.split("\n")
-    if len(lines) < LINES:
+    if text.count("\n") < LINES - 1:
         return False
-    lines = [line for line in lines if line]
-    return len(lines) >= LINES and len(lines) - len(set(lines)) > REPEATED * len(lines)
+    lines = text.split("\n")
+    blank = lines.count("")
+    full, distinct = len(lines) - blank, len(set(lines)) - (blank > 0)
+    return full >= LINES and full - distinct > REPEATED * full
 
 
 def _is_no_text(text: str) -> bool:
@@ -89,7 +96,8 @@ def _is_no_text(text: str) -> bool:
     (True, False)
     """
     sample = text[:: len(text) // SAMPLED + 1]
-    return len(CONTROL.findall(sample)) > NON_TEXT * len(sample)
+    symbols = sample.encode().translate(None, ASCII_TEXT) if sample.isascii() else CONTROL.findall(sample)
+    return len(symbols) > NON_TEXT * len(sample)
 
 
 def _is_foreign(document: Document, filters: Filters) -> bool:
