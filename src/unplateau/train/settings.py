@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-Precision = Literal["float32", "bfloat16", "float16"]
-Compile = Literal["auto", "on", "off"]
-
 
 def setting(default: Any, meaning: str, unit: str = "", group: str = "") -> Any:
     """A field of ``Settings``: its default, what it means, and its unit."""
@@ -75,8 +72,10 @@ class Settings:
     ema: float = setting(0.0, "decay of an average of the weights, saved beside them; 0 is none")
     # --- machine
     device: str = setting("auto", "cpu, cuda, mps; auto is the best there is", group="machine")
-    dtype: Precision = setting("float32", "of activations and matrix products")
-    compile: Compile = setting("auto", "on, off, or by the length of the run")
+    dtype: Literal["float32", "bfloat16", "float16"] = setting(
+        "float32", "of activations and matrix products"
+    )
+    compile: Literal["auto", "on", "off"] = setting("auto", "on, off, or by the length of the run")
     # --- evaluation, log and checkpoints
     eval_interval: int = setting(250, "between evaluations; 0 is at the end alone", "steps", "evaluation")
     eval_tokens: int = setting(0, "in one evaluation of one split; 0: for a standard error of .002", "tokens")
