@@ -20,7 +20,7 @@ import pytest
 
 import unplateau
 from unplateau.errors import UnplateauError, UnreadableError, UsageError
-from unplateau.prepare import _assemble, _plan, _stages, sources
+from unplateau.prepare import _assemble, _locks, _stages, sources
 from unplateau.prepare._executor import Local
 from unplateau.prepare._plan import Options
 from unplateau.prepare.filters import Filters
@@ -176,7 +176,7 @@ class TestPrepare:
     def test_a_second_run_in_the_folder_is_refused(self, tmp_path):
         corpus(tmp_path / "in")
         with (
-            _plan.alone(tmp_path / "out"),
+            _locks.alone(tmp_path / "out"),
             pytest.raises(UnplateauError, match="another run is working in"),
         ):
             prepare([str(tmp_path / "in")], tmp_path / "out", options())

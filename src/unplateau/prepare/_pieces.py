@@ -6,12 +6,12 @@ A piece is a folder that takes its name when it is whole. Its bytes depend on it
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -97,9 +97,10 @@ class Maker:
 
     def __init__(self, folder: Path, number: int, dtype: np.dtype[Any]) -> None:
         self._place, self._dtype = folder / name_of(number), dtype
-        self._beside = folder / f".{name_of(number)}.{os.getpid()}"
+        self._beside = (
+            folder / f".{name_of(number)}.{token_hex(8)}"
+        )  # numbers of processes repeat on machines
         with told(self._place):
-            shutil.rmtree(self._beside, ignore_errors=True)
             self._beside.mkdir(parents=True)
         self._tokens = DurableFile(self._beside / TOKENS)
         self._columns: list[Array] = []

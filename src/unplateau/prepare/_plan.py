@@ -1,19 +1,17 @@
-"""What was asked for, and whether a folder may take it: new, or left by the same plan; one run at a time."""
+"""What was asked for, and whether a folder may take it: new, or left by the same plan."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..durable import told, write_durably
-from ..errors import UnplateauError, UsageError, printable
+from ..errors import UsageError, printable
+from ._locks import LOCK, held
 from .filters import Filters
 from .shards import FORMATS, SHARD_TOKENS
 from .sources import Reading, Survey
@@ -78,21 +76,27 @@ def claim(out: Path, plan: str) -> dict[str, Any] | None:
                 "give another --out"
             )
         return done
-    mine = _json(out / WORK / PLAN)
-    others = [p.name for p in out.iterdir() if p.name != WORK]
-    if mine is None and others:
+    others = [p.name for p in out.iterdir() if p.name not in (WORK, LOCK)]
+    if others and not (out / WORK / PLAN).is_file():
         raise UsageError(
             f"{printable(str(out))} is not empty (it holds {printable(others[0])}): give a folder that is new or empty"
         )
-    if mine is not None and mine.get("plan") != plan:
+    with told(out):
+        (out / WORK).mkdir(exist_ok=True)
+    with held(out / WORK / LOCK):  # shares of one job may come together
+        _sign(out, plan)
+    return None
+
+
+def _sign(out: Path, plan: str) -> None:
+    mine = _json(out / WORK / PLAN)
+    if mine is None:
+        write_durably(out / WORK / PLAN, json.dumps({"plan": plan}).encode())
+    elif mine.get("plan") != plan:
         raise UsageError(
             f"{printable(str(out))} holds an unfinished run with other sources or options: run that again to finish "
             f"it, or remove {WORK} in it, or give another --out"
         )
-    with told(out):
-        (out / WORK).mkdir(exist_ok=True)
-        write_durably(out / WORK / PLAN, json.dumps({"plan": plan}).encode())
-    return None
 
 
 def _json(path: Path) -> dict[str, Any] | None:
@@ -101,25 +105,3 @@ def _json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
-
-
-@contextmanager
-def alone(out: Path) -> Iterator[None]:
-    """One run at a time in ``out``, which is made; the second is refused with ``UnplateauError``."""
-    with told(out):
-        out.mkdir(parents=True, exist_ok=True)
-    if os.name != "posix":
-        yield
-        return
-    import fcntl
-
-    handle = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise UnplateauError(
-            f"another run is working in {printable(str(out))}: wait for it, or give another --out"
-        ) from None
-    finally:
-        os.close(handle)

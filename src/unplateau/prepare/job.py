@@ -20,7 +20,8 @@ from ..errors import UnreadableError
 from . import _pieces, work
 from ._chosen import load
 from ._executor import Executor, Local
-from ._plan import MANIFEST, WORK, Options, alone, claim, fingerprint
+from ._locks import alone
+from ._plan import MANIFEST, WORK, Options, claim, fingerprint
 from ._stages import MEASURED, Job, Progress, shards, silent
 from .mapped import is_whole
 from .shards import Written, layout_of, write_meta
