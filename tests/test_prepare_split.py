@@ -23,7 +23,6 @@ from unplateau.prepare.split import (
     assign,
     cluster_keys,
     draw,
-    sampled,
     val_size,
 )
 
@@ -172,13 +171,3 @@ def test_no_val_is_drawn_where_none_is_wanted():
 def test_a_val_that_leaves_no_train_is_refused(size):
     with pytest.raises(UsageError, match="expected 0 to"):
         assign(*corpus(5), val_tokens=size)
-
-
-def test_a_sample_takes_copies_together_and_is_held_by_a_larger_one():
-    keys = np.arange(20_000, dtype=np.uint64) // np.uint64(2)
-    some, more = sampled(keys, 0.1), sampled(keys, 0.3)
-
-    assert (some[::2] == some[1::2]).all()
-    assert not (some & ~more).any()
-    assert some.mean() == pytest.approx(0.1, abs=0.01)
-    assert sampled(keys, 1.0).all()

@@ -11,6 +11,7 @@ The model: absolute discounting, interpolated with the frequencies of single tok
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from ..estimate import Estimate
 from ..student import t_ratio
 from ..units import count
+from ._entropy import plug_in
 from ._fair import Text
 
 BLOCK = 2048  # tokens of a block; losses are averaged by block, as neighbours are alike
@@ -40,25 +42,29 @@ class Bigram:
     """A model of pairs; called with tokens (n,), its loss on each after the first (n - 1,), nats."""
 
     vocab: int
-    pairs: NDArray[np.int64]  # previous x vocab + next, sorted
+    pairs: NDArray[
+        Any
+    ]  # previous x vocab + next, ascending; half as wide where it can be, which sorts twice as fast
     times: NDArray[np.int64]
     before: NDArray[np.int64]  # how often each token stands before another
     kinds: NDArray[np.int64]  # how many different ones follow it
     single: Floats  # probabilities without context
 
     @classmethod
-    def of(cls, blocks: list[NDArray[np.int64]], vocab: int) -> Bigram:
-        coded = np.concatenate([block[:-1] * vocab + block[1:] for block in blocks])
-        pairs, times = np.unique(coded, return_counts=True)
-        del coded
-        first = pairs // vocab
+    def of(cls, blocks: Iterable[NDArray[np.int64]], vocab: int) -> Bigram:
+        """Count the pairs within each of ``blocks``, at least one of them of two tokens."""
+        coded = np.concatenate([_coded(block, vocab) for block in blocks])
+        coded.sort()
+        start = np.flatnonzero(np.append(True, coded[1:] != coded[:-1]))
+        pairs, times = coded[start], np.diff(np.append(start, len(coded)))
+        first, second = np.divmod(pairs, pairs.dtype.type(vocab))
         before = np.bincount(first, weights=times, minlength=vocab).astype(np.int64)
-        after = np.bincount(pairs % vocab, weights=times, minlength=vocab) + 0.5
+        after = np.bincount(second, weights=times, minlength=vocab) + 0.5
         return cls(vocab, pairs, times, before, np.bincount(first, minlength=vocab), after / after.sum())
 
     def __call__(self, tokens: NDArray[np.int64]) -> Floats:
         a, b = tokens[:-1], tokens[1:]
-        coded = a * self.vocab + b
+        coded = _coded(tokens, self.vocab)
         place = np.minimum(np.searchsorted(self.pairs, coded), len(self.pairs) - 1)
         seen = np.where(self.pairs[place] == coded, self.times[place] - DISCOUNT, 0.0)
         n = self.before[a]
@@ -69,23 +75,15 @@ class Bigram:
     def entropy(self) -> float:
         """The counted entropy of the next token given one, with Miller's correction; too low on a sample."""
         n = int(self.times.sum())
-        joint = _entropy(self.times) + (len(self.times) - 1) / 2 / n
-        alone = self.before[self.before > 0]
-        return max(0.0, joint - _entropy(alone) - (len(alone) - 1) / 2 / n)
+        joint = plug_in(self.times) + (len(self.times) - 1) / 2 / n
+        kinds = np.count_nonzero(self.before)
+        return max(0.0, joint - plug_in(self.before) - (kinds - 1) / 2 / n)
 
 
-def _entropy(counts: NDArray[Any]) -> float:
-    p = counts / counts.sum()
-    return float(-(p * np.log(p)).sum())
-
-
-def unigram_entropy(counts: NDArray[Any]) -> float:
-    """Entropy of the frequencies (vocabulary,), nats.
-
-    >>> round(unigram_entropy(np.array([1, 1, 0, 2])), 3)
-    1.04
-    """
-    return _entropy(counts[counts > 0])
+def _coded(tokens: NDArray[np.int64], vocab: int) -> NDArray[Any]:
+    """Each pair of neighbours as one number, (n - 1,)."""
+    coded = tokens[:-1] * vocab + tokens[1:]
+    return coded.astype(np.uint32 if vocab <= 1 << 16 else np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +131,7 @@ def pairs_of(train: Text, val: Text, vocab: int, seed: int = 0) -> Pairs | None:
         return None
     held = max(1, min(HELD, all_blocks // SHARE))
     order = _some(all_blocks, TRAINED + held, rng)
-    model = Bigram.of([train.take(int(k) * BLOCK, BLOCK) for k in order[held:]], vocab)
+    model = Bigram.of((train.take(int(k) * BLOCK, BLOCK) for k in np.sort(order[held:])), vocab)
     mine = [float(model(train.take(int(k) * BLOCK, BLOCK)).mean()) for k in np.sort(order[:held])]
     blocks = np.sort(_some(len(val) // BLOCK, HELD, rng))
     theirs = [float(model(np.minimum(val.take(int(k) * BLOCK, BLOCK), vocab - 1)).mean()) for k in blocks]

@@ -19,8 +19,7 @@ from . import _pieces
 from ._assemble import SEEN
 from ._pieces import Piece
 from .dedup import Clusters, clusters, comparer
-from .split import SPLITS, Split, assign, cluster_keys, sampled
-from .statistics import share_of_pairs
+from .split import SPLITS, Split, assign, cluster_keys
 
 if TYPE_CHECKING:
     from ._plan import Options
@@ -38,7 +37,6 @@ class Chosen:
     part: Array
     seen: Array
     group: Array
-    pairs: Array
     starts: Array  # first document of each piece, and the number of all
     told: Mapping[str, Any]
 
@@ -69,9 +67,8 @@ def choose(job: Job, heads: Sequence[Mapping[str, Any]], pieces: Sequence[Piece]
     keys = cluster_keys(found.cluster, exact)
     from .fair import groups_of
 
-    pairs = sampled(keys, share_of_pairs(int(lengths[keep].sum())), options.seed, "pairs")
     told = _told(job, heads, found, split, within=within, lengths=lengths)
-    return Chosen(split.part, split.seen, groups_of(keys, options.seed), pairs, starts, told)
+    return Chosen(split.part, split.seen, groups_of(keys, options.seed), starts, told)
 
 
 def _within(options: Options, lengths: Array) -> Array:
@@ -133,7 +130,6 @@ def keep(job: Job, chosen: Chosen) -> None:
         part=chosen.part,
         seen=chosen.seen,
         group=chosen.group.astype(np.uint8),
-        pairs=chosen.pairs,
         starts=chosen.starts,
         told=np.frombuffer(json.dumps(chosen.told).encode(), np.uint8),
         plan=np.frombuffer(job.plan.encode(), np.uint8),
@@ -147,4 +143,4 @@ def load(folder: Path) -> Chosen:
     with np.load(folder / SPLIT, allow_pickle=False) as held:
         told = json.loads(held["told"].tobytes())
         group = held["group"].astype(np.int64)
-        return Chosen(held["part"], held["seen"], group, held["pairs"], held["starts"], told)
+        return Chosen(held["part"], held["seen"], group, held["starts"], told)

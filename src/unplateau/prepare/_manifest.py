@@ -113,9 +113,7 @@ def _facts(told: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, An
         "unique_tokens": told["unique_tokens"],
         "val_tokens": val["tokens"],
     }
-    found |= {
-        key: train[key] for key in ("bytes_per_token", "unigram_entropy", "bigram_entropy") if key in train
-    }
+    found |= {key: train[key] for key in ("bytes_per_token", "unigram_entropy") if key in train}
     if train["tokens"]:
         found["duplicate_share"] = 1 - told["unique_tokens"] / train["tokens"]
     found |= {"exact_duplicate_share": copies["exact_rate"], "near_duplicate_share": copies["near_rate"]}
@@ -132,10 +130,7 @@ def _facts(told: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, An
 
 
 def _pairs(job: Job, files: Splits, copied: float) -> tuple[dict[str, float], dict[str, Any]]:
-    """What a model of pairs, counted on a part of train, loses on the rest of it and on val.
-
-    It takes the place of the counted entropy, which is too low: of noise over many words it would make text.
-    """
+    """What a model of pairs, counted on a part of train, loses on the rest of it and on val."""
     train, val = (
         _fair.Text([open_shard(job.out / f.path).tokens for f in files[s]]) for s in ("train", "val")
     )

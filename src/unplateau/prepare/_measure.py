@@ -21,7 +21,7 @@ LEAST_STRETCHES = 5  # on either side: 252 ways to shuffle them, so that one in 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A piece, and of each of its documents: the split, whether it is in seen, its group, whether its pairs count."""
+    """A piece, and of each of its documents: the split, whether it is in seen, its group."""
 
     folder: Path
     number: int
@@ -31,7 +31,6 @@ class Asked:
     part: Array
     seen: Array
     group: Array
-    pairs: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def measure(asked: Asked) -> Measured:
     for code in (TRAIN, VAL):
         mine = asked.part == code
         taken = tokens if mine.all() else tokens[np.repeat(mine, lengths)]
-        stats[code] = count(taken, lengths[mine], sizes[mine], asked.vocab, pairs_in=asked.pairs[mine])
+        stats[code] = count(taken, lengths[mine], sizes[mine], asked.vocab)
     chosen = asked.part == VAL
     tables = dict(
         zip(

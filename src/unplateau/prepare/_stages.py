@@ -158,7 +158,7 @@ def _measured(job: Job, chosen: Chosen) -> dict[str, Any]:
     asked = []
     for number in range(len(chosen.starts) - 1):
         here = chosen.of(number)
-        arrays = (a[here] for a in (chosen.part, chosen.seen, chosen.group, chosen.pairs))
+        arrays = (a[here] for a in (chosen.part, chosen.seen, chosen.group))
         asked.append(_measure.Asked(job.pieces, number, job.plan, vocab, columns, *arrays))
     counted = job.executor.map(_measure.measure, asked)
     stretches = _measure.stretches_of(len(asked), vocab)

@@ -113,17 +113,6 @@ def draw(keys: U64, seed: int, purpose: str) -> U64:
     return mix(mix(keys ^ first) + second)
 
 
-def sampled(keys: U64, share: float, seed: int = 0, purpose: str = "sample") -> Flags:
-    """Each document with a probability of ``share``, all copies of a text alike, (n,).
-
-    >>> int(sampled(np.arange(10_000, dtype=np.uint64), 0.1).sum())
-    995
-    """
-    if share >= 1:
-        return np.ones(len(keys), bool)
-    return np.asarray(draw(keys, seed, purpose) < np.uint64(share * 2.0**64))
-
-
 def assign(
     cluster: I64,
     exact: U64,
