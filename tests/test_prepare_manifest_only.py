@@ -281,7 +281,7 @@ class TestWhatLiesThere:
     def test_letters_of_a_meta_pkl_tell_bytes_and_vocabulary(self, tmp_path, monkeypatch):
         train, val = halves()
         data = folder(tmp_path / "data", letters(train), letters(val))
-        write_meta(data, len(ALPHABET), list(ALPHABET))
+        write_meta(data, list(ALPHABET))
         monkeypatch.setattr(pickle, "load", None)
         monkeypatch.setattr(pickle, "loads", None)
         told = make_manifest(data)

@@ -163,7 +163,7 @@ def test_no_token_is_dropped_where_a_document_has_no_end(tmp_path):
 
 class TestMeta:
     def test_is_a_plain_dict_that_nanogpt_reads(self, tmp_path):
-        write_meta(tmp_path, 3, ["a", "b", "\n"])
+        write_meta(tmp_path, ["a", "b", "\n"])
         data = (tmp_path / "meta.pkl").read_bytes()
         meta = pickle.loads(data)
 
@@ -171,7 +171,7 @@ class TestMeta:
         assert inert(data) == meta
 
     def test_has_nothing_to_import_or_to_call(self, tmp_path):
-        write_meta(tmp_path, 300, [chr(i) for i in range(300)])
+        write_meta(tmp_path, [chr(i) for i in range(300)])
         codes = {op.name for op, _, _ in pickletools.genops((tmp_path / "meta.pkl").read_bytes())}
 
         assert "SETITEMS" in codes
@@ -308,7 +308,7 @@ def test_the_header_of_an_own_shard_is_the_last_to_be_written(tmp_path, monkeypa
 def test_no_reader_ever_unpickles(monkeypatch, tmp_path):
     monkeypatch.setattr(pickle, "load", None)
     monkeypatch.setattr(pickle, "loads", None)
-    write_meta(tmp_path, 3, ["a", "b", "c"])
+    write_meta(tmp_path, ["a", "b", "c"])
     (tmp_path / "train.bin").write_bytes(io.BytesIO(b"\0\0" * 9).read())
 
     assert len(split_of(tmp_path, "train")[0].tokens) == 9

@@ -47,7 +47,8 @@ class HuggingFace(Bpe):
         )
 
     @cached_property
-    def _text(self) -> str:
+    def definition(self) -> str:
+        """The text of its file; raises ``UnreadableError`` where that has changed since."""
         text = _read(self.path)
         if sha256(text.encode()).hexdigest() != self.fingerprint:
             raise UnreadableError(f"{self.name} has changed since the work began; put the old one back")
@@ -55,12 +56,12 @@ class HuggingFace(Bpe):
 
     def load(self) -> Encode:
         if self.library == "gigatoken":
-            return Gigatoken(without_specials(self._text), self.defining())
+            return Gigatoken(without_specials(self.definition), self.defining())
         return self._defined[1]
 
     @cached_property
     def _defined(self) -> tuple[Any, Encode]:
-        return parsed(self._text, self.name)
+        return parsed(self.definition, self.name)
 
     def decode(self, tokens: NDArray[np.integer] | Sequence[int]) -> str:
         ids = within(tokens, self.vocab_size, self.name)

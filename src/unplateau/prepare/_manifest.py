@@ -15,11 +15,13 @@ from . import _fair
 from ._bigram import pair_facts, pairs_of
 from .manifest_only import one_pass, versions
 from .shards import Written, dtype_of
+from .tokenizers import Characters
 
 if TYPE_CHECKING:
     from ._stages import Job
 
 SCHEMA = "unplateau.manifest/1"
+LETTERS = ("bytes", "chars")  # tokenizers whose tokens are no words
 LIBRARIES = (
     "pyarrow",
     "msgspec",
@@ -51,10 +53,12 @@ def manifest_of(
         "tokenizer_check": job.tokenizer.told,
         "vocab_size": tokenizer.vocab_size,
         "eot": tokenizer.eot,
-        "char_level": tokenizer.name == "chars",
+        "char_level": tokenizer.name in LETTERS,
         "format": job.options.format,
         "dtype": dtype_of(tokenizer.vocab_size).name,
     }
+    if isinstance(tokenizer, Characters):
+        found["alphabet"] = tokenizer.alphabet
     found |= _facts(told, measured) | _order(measured)
     facts, found["estimates"] = _pairs(job, files, found.get("duplicate_share", 0.0))
     found |= facts
@@ -113,7 +117,9 @@ def _facts(told: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, An
         "unique_tokens": told["unique_tokens"],
         "val_tokens": val["tokens"],
     }
-    found |= {key: train[key] for key in ("bytes_per_token", "unigram_entropy") if key in train}
+    found |= {
+        key: train[key] for key in ("bytes_per_token", "unigram_entropy", "bigram_entropy") if key in train
+    }
     if train["tokens"]:
         found["duplicate_share"] = 1 - told["unique_tokens"] / train["tokens"]
     found |= {"exact_duplicate_share": copies["exact_rate"], "near_duplicate_share": copies["near_rate"]}
@@ -130,7 +136,10 @@ def _facts(told: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, An
 
 
 def _pairs(job: Job, files: Splits, copied: float) -> tuple[dict[str, float], dict[str, Any]]:
-    """What a model of pairs, counted on a part of train, loses on the rest of it and on val."""
+    """What a model of pairs, counted on a part of train, loses on the rest of it and on val.
+
+    It takes the place of the counted entropy, which is too low: of noise over many words it would make text.
+    """
     train, val = (
         _fair.Text([open_shard(job.out / f.path).tokens for f in files[s]]) for s in ("train", "val")
     )

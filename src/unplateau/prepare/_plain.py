@@ -146,15 +146,6 @@ class Characters:
         points = _points(self.alphabet)[ids[ids != self.eot]]
         return str(points.astype("<u4").tobytes(), "utf-32-le")
 
-    def meta(self) -> dict[str, Any]:
-        """What nanoGPT's ``meta.pkl`` holds: the end of text is shown as ``<|endoftext|>``.
-
-        >>> Characters("ab").meta()
-        {'vocab_size': 3, 'itos': {0: 'a', 1: 'b', 2: '<|endoftext|>'}, 'stoi': {'a': 0, 'b': 1, '<|endoftext|>': 2}}
-        """
-        itos = dict(enumerate([*self.alphabet, END]))
-        return {"vocab_size": len(itos), "itos": itos, "stoi": {s: i for i, s in itos.items()}}
-
 
 def _points(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype(np.uint32, copy=False)

@@ -18,15 +18,16 @@ from typing import Any
 from ..durable import sha256_of, write_durably
 from ..errors import UnreadableError
 from . import _pieces, work
+from ._beside import beside
 from ._chosen import load
 from ._executor import Executor, Local
 from ._locks import alone
 from ._plan import MANIFEST, WORK, Options, claim, fingerprint
 from ._stages import MEASURED, Job, Progress, shards, silent
 from .mapped import is_whole
-from .shards import Written, layout_of, write_meta
+from .shards import Written, layout_of
 from .sources import Survey, survey
-from .tokenizers import Characters, Check, check, tokenizer_of, train_bpe
+from .tokenizers import Check, check, tokenizer_of, train_bpe
 
 ALPHABET, BPE = "alphabet.txt", "tokenizer.json"
 BPE_CHARACTERS = 40_000_000  # that a BPE learns from, spread over all parts: a minute's training (BASELINES)
@@ -85,7 +86,7 @@ def _run(job: Job) -> dict[str, Any]:
 
     chosen, measured = load(job.work), json.loads((job.work / MEASURED).read_bytes())
     files = job.assembly.moved()
-    extra = _extras(job)
+    extra = beside(job.tokenizer.tokenizer, job.options.format, job.out)
     hashes = list(job.executor.map(work.sha256, [f.path for f in job.survey.files]))
     told = manifest_of(job, chosen.told, measured, files, extra=extra, hashes=hashes)
     write(told, job.out / MANIFEST)
@@ -117,16 +118,3 @@ def _alphabet(path: Path, found: Survey, executor: Executor) -> str:
         letters = "".join(sorted(set().union(*map(set, parts))))
         write_durably(path, letters.encode())
     return path.read_bytes().decode()
-
-
-def _extras(job: Job) -> list[Written]:
-    """Files beside the shards: the tokeniser that was learnt, and what nanoGPT's sample.py needs."""
-    tokenizer, found = job.tokenizer.tokenizer, []
-    trained = job.work / BPE
-    if trained.is_file():
-        data = trained.read_bytes()
-        found.append(Written(BPE, len(data), write_durably(job.out / BPE, data), 0, 0))
-    if job.options.format == "nanogpt" and tokenizer.name != "gpt2":
-        words = [*tokenizer.alphabet, "<|endoftext|>"] if isinstance(tokenizer, Characters) else ()
-        found.append(write_meta(job.out, tokenizer.vocab_size, words))
-    return found

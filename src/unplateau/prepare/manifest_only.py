@@ -22,10 +22,10 @@ from .. import __version__, _pickle
 from ..durable import sha256_of, write_durably
 from ..errors import UnplateauError, UnreadableError
 from ..tokens import Shard, open_shard, split_of
-from ._bigram import BLOCK, COPIED, Pairs, pair_facts, pairs_of, standard_error
+from ._bigram import BLOCK, COPIED, Pairs, pair_facts, pairs_of, standard_error, unigram_entropy
 from ._bigram import told as told_of
-from ._entropy import of_kinds
 from ._fair import Fairness, Text, fairness, forget
+from ._plain import END
 from ._windows import Repeats, repeats
 
 SCHEMA = "unplateau.manifest/1"
@@ -207,15 +207,19 @@ def _vocabulary(data: Data, largest: int, counts: NDArray[np.int64]) -> dict[str
     if known := first.vocab_size or len(data.words):
         told["vocab_size"] = known
     if data.words:
-        told["char_level"] = all(len(word) == 1 for word in data.words)
-        sizes = np.array([len(word.encode("utf-8", "replace")) for word in data.words])
-        told["bytes_per_token"] = _mean(sizes, counts)
+        told["char_level"] = all(len(word) == 1 for word in data.words if word != END)
+        told["bytes_per_token"] = _mean(np.array([*map(_bytes, data.words)]), counts)
     elif largest == GPT2_END:
         from ._gpt2 import gpt2_tokens
 
         told["tokenizer"] = "gpt2"
         told["bytes_per_token"] = _mean(np.array([*map(len, gpt2_tokens()), 0]), counts)
     return told
+
+
+def _bytes(word: str) -> int:
+    """Bytes of text that a word of meta.pkl stands for; U+FFFD stands for a byte that is no UTF-8 by itself."""
+    return 0 if word == END else len(word.replace("\ufffd", "?").encode("utf-8", "replace"))
 
 
 def _mean(sizes: NDArray[Any], counts: NDArray[np.int64]) -> float:
@@ -245,7 +249,7 @@ def _counts(train: Text, val: Text, twice: Repeats, eot: int | None) -> dict[str
 def _facts(twice: Repeats, fair: Fairness) -> dict[str, Any]:
     """The flat keys that the diagnosis reads."""
     told: dict[str, Any] = {
-        "unigram_entropy": of_kinds(twice.counts),
+        "unigram_entropy": unigram_entropy(twice.counts),
         "duplicate_share": twice.copies.value,
         "order_divergence": float(fair.pieces.mean()),
         "order_divergence_chance": fair.chance,

@@ -264,17 +264,16 @@ def llmc_head(tokens: int, dtype: np.dtype[Any]) -> bytes:
     return head.tobytes()
 
 
-def write_meta(folder: Path, vocab_size: int, words: Sequence[str] = ()) -> Written:
+def write_meta(folder: Path, words: Sequence[str]) -> Written:
     """nanoGPT's meta.pkl: a dict of numbers and words, nothing that a reader would have to import or call.
 
-    ``words``: what each token stands for, so that nanoGPT's sample.py can write and read text. For GPT-2 no meta.pkl
-    is wanted: nanoGPT then takes tiktoken's.
+    ``words``: what each token stands for, so that nanoGPT's sample.py can write and read text; of two tokens for one
+    word the first is read. For GPT-2 no meta.pkl is wanted: nanoGPT then takes tiktoken's.
     """
     import pickle
 
-    meta: dict[str, Any] = {"vocab_size": int(vocab_size)}
-    if words:
-        meta["itos"] = {i: str(word) for i, word in enumerate(words)}
-        meta["stoi"] = {word: i for i, word in meta["itos"].items()}
+    itos = {i: str(word) for i, word in enumerate(words)}
+    stoi = {word: i for i, word in reversed(itos.items())}
+    meta = {"vocab_size": len(itos), "itos": itos, "stoi": stoi}
     data = pickle.dumps(meta, protocol=2)
     return Written("meta.pkl", len(data), write_durably(folder / "meta.pkl", data), 0, 0)
