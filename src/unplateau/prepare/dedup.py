@@ -11,7 +11,6 @@ row. Links are what counts, not their order, so the result is the same however t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._fold import folded, words
 from ._minhash import BANDS, GRAM, bands, shingles, word_hashes
 
 U64 = NDArray[np.uint64]
@@ -31,21 +31,6 @@ THRESHOLD = 0.7  # Jaccard similarity; FineWeb's bands find 92 % of pairs at .8 
 NEIGHBOURS = 15  # in a band: how many members before it a document is compared with, besides the first
 AT_ONCE = 1 << 16  # pairs
 TEXTS = 64  # texts whose 5-grams are kept for the next comparison
-#: Thai to Tibetan, Myanmar, Khmer, kana, Chinese: no spaces between words, so each sign is a word
-UNSPACED = re.compile(
-    "([\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])"
-)
-
-
-def words(text: str) -> list[str]:
-    r"""The folded words of ``text``.
-
-    >>> words("To  be,\n\tOR not 到底")
-    ['to', 'be,', 'or', 'not', '到', '底']
-    """
-    if not text.isascii() and UNSPACED.search(text):
-        text = UNSPACED.sub(r" \1 ", text)
-    return text.casefold().split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +59,11 @@ def signatures(texts: Sequence[str]) -> Signatures:
     >>> (one.exact[0] == one.exact).all(axis=1).tolist()
     [True, True, False]
     """
-    folded, counts = [], []
-    for text in texts:
-        split = words(text)
-        folded.append(" ".join(split).encode("utf-8", "surrogatepass"))
-        counts.append(len(split))
-    digests = b"".join(blake2b(one, digest_size=16).digest() for one in folded)
+    lines = list(folded(texts))
+    counts = [line.count(b" ") + 1 if line else 0 for line in lines]
+    digests = b"".join(blake2b(line, digest_size=16).digest() for line in lines)
     exact = np.frombuffer(digests, "<u8").astype(np.uint64).reshape(-1, 2)
-    return Signatures(exact, np.asfortranarray(bands(folded, counts)))
+    return Signatures(exact, np.asfortranarray(bands(lines, counts)))
 
 
 def grams(text: str) -> set[tuple[str, ...]]:
@@ -108,10 +90,10 @@ def _share(both: int, one: int, other: int) -> float:
 
 def gram_hashes(text: str) -> U64:
     """The 64-bit hashes of ``grams(text)``, ascending, each once, (grams,)."""
-    split = words(text)
-    if not split:
+    (line,) = folded([text])
+    if not line:
         return np.empty(0, np.uint64)
-    hashed = word_hashes(" ".join(split).encode("utf-8", "surrogatepass"))
+    hashed = word_hashes(line)
     found = np.sort(shingles(hashed, np.array([len(hashed)]))[0])
     return np.asarray(found[np.append(True, found[1:] != found[:-1])])
 
