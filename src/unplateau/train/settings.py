@@ -72,13 +72,16 @@ class Settings:
     ema: float = setting(0.0, "decay of an average of the weights, saved beside them; 0 is none")
     # --- machine
     device: str = setting("auto", "cpu, cuda, mps; auto is the best there is", group="machine")
-    dtype: Literal["float32", "bfloat16", "float16"] = setting(
-        "float32", "of activations and matrix products"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+        "auto", "of matrix products; auto: bfloat16 on a card that has it, else float32"
     )
     compile: Literal["auto", "on", "off"] = setting("auto", "on, off, or by the length of the run")
     # --- evaluation, log and checkpoints
     eval_interval: int = setting(250, "between evaluations; 0 is at the end alone", "steps", "evaluation")
     eval_tokens: int = setting(0, "in one evaluation of one split; 0: for a standard error of .002", "tokens")
+    eval_iters: int = setting(
+        0, "in one evaluation of one split, as nanoGPT counts; 0 is by eval_tokens", "batches"
+    )
     eval_only: bool = setting(False, "evaluate once and stop")
     log_interval: int = setting(10, "between lines of the log", "steps")
     checkpoint_interval: int = setting(0, "between checkpoints; 0 is at each evaluation", "steps")
@@ -89,6 +92,7 @@ class Settings:
     tensorboard: bool = setting(False, "write TensorBoard events")
     wandb: bool = setting(False, "log to Weights & Biases, if it is installed")
     trackio: bool = setting(False, "log to trackio, if it is installed")
+    wandb_project: str = setting("unplateau", "the project at Weights & Biases")
     run_name: str = setting("", "what trackers call the run")
 
     @property
@@ -103,10 +107,14 @@ DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in fields(Settings)}
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Settings, and of each the place that it came from: ``config.py:14``, ``--key``, ``preset modern``, ``default``."""
+    """Settings, and of each the place that it came from: ``config.py:14``, ``--key``, ``preset nanogpt``, ``default``.
+
+    ``notes`` are sentences for people: what was taken otherwise than it stood there.
+    """
 
     settings: Settings
     origin: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def choices(name: str) -> tuple[str, ...]:
