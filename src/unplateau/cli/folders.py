@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..errors import UsageError
-from ._core import DONE, group, say
+from ._core import DONE, amount, group, say
 
 
 @group.command()
@@ -106,8 +106,12 @@ def simulate(cause: str, severity: float, seed: int, out: str | None, as_json: b
 @click.option("--text-column", metavar="NAME", help="The column of the text, where it can't be told.")
 @click.option("--preset", metavar="NAME", help="Columns of a known data set: fineweb or fineweb-edu.")
 @click.option("--where", metavar="CONDITION", help="Documents to take, as in 'score >= 3'.")
-@click.option("--limit-docs", type=click.IntRange(1), metavar="N", help="End after N documents.")
-@click.option("--limit-tokens", type=click.IntRange(1), metavar="N", help="End after N tokens.")
+@click.option(
+    "--limit-docs", type=amount("--limit-docs"), metavar="N", help="End after N documents (also 20k, 1e6)."
+)
+@click.option(
+    "--limit-tokens", type=amount("--limit-tokens"), metavar="N", help="End after N tokens (also 10M, 1.5B)."
+)
 @click.option("--val-tokens", type=click.IntRange(0), metavar="N", help="Tokens of val, and of fresh.")
 @click.option(
     "--filter",
@@ -122,7 +126,7 @@ def simulate(cause: str, severity: float, seed: int, out: str | None, as_json: b
 @click.option("--whole-files", is_flag=True, help="Keep each text file as one document.")
 @click.option(
     "--batch-tokens",
-    type=click.IntRange(1),
+    type=amount("--batch-tokens"),
     metavar="N",
     help="Tokens of a step, to tell the steps of a pass.",
 )
@@ -142,10 +146,13 @@ def prepare(sources: tuple[str, ...], out: str | None, as_json: bool, **given: A
     if not sources or not out:
         raise UsageError("prepare wants SOURCE... --out DIR, or --manifest-only DATA")
     from ..prepare._executor import local
-    from ..prepare.job import prepare as make
 
-    executor = local(given.pop("workers"))
-    told = make(sources, Path(out), preparing(**given), executor=executor, progress=follow(as_json))
+    with local(
+        given.pop("workers")
+    ) as executor:  # its processes start while this one reads the code of the job
+        from ..prepare.job import prepare as make
+
+        told = make(sources, Path(out), preparing(**given), executor=executor, progress=follow(as_json))
     return show_manifest(told, out, as_json=as_json)
 
 

@@ -198,7 +198,8 @@ def _until(size: I64, target: int) -> int:
 def _notes(tokens: Mapping[str, int], target: int, passed: int, total: int) -> tuple[str, ...]:
     notes = []
     if passed:
-        notes.append(f"{passed:,} clusters above {MOST:.0%} of the tokens were not considered for val")
+        what = "text with its copies holds" if passed == 1 else "texts with their copies hold"
+        notes.append(f"{passed:,} {what} more than {MOST:.0%} of the tokens, too large for val and fresh")
     if target and tokens["val"] < target:
         notes.append(
             f"val has {tokens['val']:,} tokens of {target:,} wanted: the corpus has too few documents that are small "

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .lines import Line, render
+
 EVERY = 0.2  # seconds between two lines of progress
 FILES = 6  # files that are named
 
@@ -69,9 +71,9 @@ def text(manifest: Mapping[str, Any], folder: str) -> str:
     """A manifest in a dozen lines."""
     rows = [*_counts(manifest), *_splits(manifest)]
     width = max(len(name) for name, _ in rows)
-    lines = [f"{name:<{width}}  {value}" for name, value in rows]
-    notes = [f"note: {note}" for note in manifest.get("notes", ())]
-    return "\n".join([f"prepared in {folder}", *lines, *notes]) + "\n"
+    lines = [Line(f"{name:<{width}}  {value}", hang=width + 2) for name, value in rows]
+    notes = [Line(f"note: {note}", hang=len("note: ")) for note in manifest.get("notes", ())]
+    return render([Line(f"prepared in {folder}"), *lines, *notes])
 
 
 def _counts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -90,12 +92,24 @@ def _counts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("bytes per token", f"{told['bytes_per_token']:.3f}"))
     entropies = {f"{name} entropy": told.get(f"{name}_entropy") for name in ("unigram", "bigram")}
     rows += [(name, f"{nats:.3f} nats per token") for name, nats in entropies.items() if nats is not None]
-    would = told.get("filters", {}).get("would_remove")
-    if would:
-        rows.append(("filters", ", ".join(f"{n:,} {reason}" for reason, n in would.items())))
+    if said := _filters(told.get("filters", {})):
+        rows.append(("filters", said))
     if "one_pass" in told:
         rows.append(("one pass", told["one_pass"].removeprefix("one pass = ")))
     return rows
+
+
+def _filters(told: Mapping[str, Any]) -> str:
+    """What filters removed, and what those that were not asked for would have removed.
+
+    >>> _filters({"active": ["too-short"], "would_remove": {"too-short": 20, "non-text": 3}})
+    'removed 20 too-short; would remove 3 non-text'
+    """
+    found: dict[str, list[str]] = {}
+    for reason, count in told.get("would_remove", {}).items():
+        does = "removed" if reason in told.get("active", ()) else "would remove"
+        found.setdefault(does, []).append(f"{count:,} {reason}")
+    return "; ".join(f"{does} {', '.join(counts)}" for does, counts in sorted(found.items()))
 
 
 def _splits(told: Mapping[str, Any]) -> list[tuple[str, str]]:
