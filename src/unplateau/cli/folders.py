@@ -147,9 +147,7 @@ def prepare(sources: tuple[str, ...], out: str | None, as_json: bool, **given: A
         raise UsageError("prepare wants SOURCE... --out DIR, or --manifest-only DATA")
     from ..prepare._executor import local
 
-    with local(
-        given.pop("workers")
-    ) as executor:  # its processes start while this one reads the code of the job
+    with local(given.pop("workers")) as executor:
         from ..prepare.job import prepare as make
 
         told = make(sources, Path(out), preparing(**given), executor=executor, progress=follow(as_json))

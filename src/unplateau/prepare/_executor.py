@@ -6,15 +6,24 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field
+from itertools import islice
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from ..errors import UnplateauError, UsageError
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ProcessPoolExecutor
+
 AHEAD = (
     2  # tasks given to each worker at once: it never waits, and little is done in vain where enough is found
+)
+#: what a worker will need: imported once, by the process that workers are forked from
+PRELOADED = ("unplateau.cli.folders", "unplateau.prepare.job", "pyarrow.parquet")
+KILLED = (
+    "a worker was killed, perhaps for want of memory; what was finished is kept: "
+    "run the same command again with fewer --workers"
 )
 
 A = TypeVar("A")
@@ -27,42 +36,86 @@ class Executor(Protocol):
     def map(self, function: Callable[[A], B], items: Sequence[A]) -> Iterator[B]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Local:
     """``workers`` processes on this machine; with one, this process itself.
+
+    In a ``with`` block they are started at once and stay for all that is mapped there; else for each ``map`` anew.
 
     >>> list(Local(1).map(abs, [-1, 2]))
     [1, 2]
     """
 
     workers: int = 1
+    _pool: ProcessPoolExecutor | None = field(default=None, init=False, repr=False)
+
+    def __enter__(self) -> Self:
+        if self.workers > 1:
+            self._pool = _processes(self.workers)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def map(self, function: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:
-        """Results in order. Raises what ``function`` raises, ``UnplateauError`` where a worker was killed."""
+        """Results in order; in a ``with`` block the first items are begun at once, so that several maps overlap.
+
+        Raises what ``function`` raises, ``UnplateauError`` where a worker was killed.
+        """
+        if self._pool is not None:
+            return _spread(self._pool, function, items, AHEAD * self.workers)
         if min(self.workers, len(items)) <= 1:
             return map(function, items)
-        return self._shared(function, items)
+        return self._alone(function, items)
 
-    def _shared(self, function: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:
-        from multiprocessing import get_context
+    def _alone(self, function: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:
+        with Local(min(self.workers, len(items))) as mine:
+            yield from mine.map(function, items)
 
-        workers = min(self.workers, len(items))
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin)
-        try:
-            waiting: deque[Future[B]] = deque()
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= AHEAD * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool:
-            raise UnplateauError(
-                "a worker was killed, perhaps for want of memory; what was finished is kept: "
-                "run the same command again with fewer --workers"
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+
+def _processes(workers: int) -> ProcessPoolExecutor:
+    """As many processes, started; forked from one that has imported what they need, where the system can."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_all_start_methods, get_context
+
+    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    context.set_forkserver_preload([*PRELOADED])
+    pool = ProcessPoolExecutor(workers, context, _begin)
+    pool.submit(os.getpid)
+    return pool
+
+
+def _spread(
+    pool: ProcessPoolExecutor, function: Callable[[A], B], items: Sequence[A], ahead: int
+) -> Iterator[B]:
+    """``function`` of all items, some ``ahead`` of the one that is waited for."""
+    left = iter(items)
+    try:
+        waiting = deque(pool.submit(function, item) for item in islice(left, ahead))
+    except RuntimeError:  # the pool is broken
+        raise UnplateauError(KILLED) from None
+    return _results(pool, function, left, waiting)
+
+
+def _results(
+    pool: ProcessPoolExecutor, function: Callable[[A], B], left: Iterator[A], waiting: deque[Future[B]]
+) -> Iterator[B]:
+    from concurrent.futures.process import BrokenProcessPool
+
+    try:
+        while waiting:
+            done = waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in islice(left, 1))
+            yield done
+    except BrokenProcessPool:
+        raise UnplateauError(KILLED) from None
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def local(workers: int | None = None) -> Local:
