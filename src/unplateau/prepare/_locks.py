@@ -24,39 +24,56 @@ NONE = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
     """One run at a time in ``out``, which is made; the second is refused with ``UnplateauError``."""
-    with told(out):
-        out.mkdir(parents=True, exist_ok=True)
-    with held(
-        out / LOCK, f"another run is working in {printable(str(out))}: wait for it, or give another --out"
-    ):
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                (out / LOCK).unlink()
+    busy = f"another run is working in {printable(str(out))}: wait for it, or give another --out"
+    with _in(out, busy, shared=False):
+        yield
 
 
 @contextmanager
 def together(out: Path) -> Iterator[None]:
     """Any number of shares in ``out``, which is made, but no run that wants it alone."""
-    with told(out):
-        out.mkdir(parents=True, exist_ok=True)
     busy = f"a run without --shard is working in {printable(str(out))}: wait for it, or give another --out"
-    with held(out / LOCK, busy, shared=True):
+    with _in(out, busy, shared=True):
         yield
 
 
 @contextmanager
-def held(path: Path, busy: str = "", *, shared: bool = False) -> Iterator[None]:
-    """The lock of the file ``path``, which is made. Where others hold it: wait, or raise ``busy`` where it is given."""
+def held(path: Path, busy: str = "") -> Iterator[None]:
+    """The lock of the file ``path``, which is made. Where another holds it: wait, or raise ``busy`` where it is given."""
     if os.name != "posix":
         yield
         return
-    handle = _taken(path, busy, shared=shared)
+    handle = _taken(path, busy, shared=False)
     try:
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _in(out: Path, busy: str, *, shared: bool) -> Iterator[None]:
+    """The lock of a folder; who leaves it last removes its file."""
+    with told(out):
+        out.mkdir(parents=True, exist_ok=True)
+    if os.name != "posix":
+        yield
+        return
+    handle = _taken(out / LOCK, busy, shared=shared)
+    try:
+        yield
+    finally:
+        try:
+            _remove(handle, out / LOCK)
+        finally:
+            os.close(handle)
+
+
+def _remove(handle: int, path: Path) -> None:
+    import fcntl
+
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
 
 
 def _taken(path: Path, busy: str, *, shared: bool) -> int:
@@ -69,25 +86,25 @@ def _taken(path: Path, busy: str, *, shared: bool) -> int:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(handle, kind)
+            if _is_named(handle, path):
+                return handle
         except BlockingIOError:
             os.close(handle)
             raise UnplateauError(busy) from None
         except OSError as error:
-            if error.errno not in NONE:
-                os.close(handle)
-                raise
-            return handle
-        except BaseException:
+            if error.errno in NONE:
+                return handle
             os.close(handle)
             raise
-        if _is_named(handle, path):
-            return handle
+        except KeyboardInterrupt:
+            os.close(handle)
+            raise
         os.close(handle)
 
 
 def _is_named(handle: int, path: Path) -> bool:
     mine = os.fstat(handle)
-    with suppress(OSError):
+    with suppress(FileNotFoundError):
         named = path.stat()
         return (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino)
     return False

@@ -97,9 +97,8 @@ class Maker:
 
     def __init__(self, folder: Path, number: int, dtype: np.dtype[Any]) -> None:
         self._place, self._dtype = folder / name_of(number), dtype
-        self._beside = (
-            folder / f".{name_of(number)}.{token_hex(8)}"
-        )  # numbers of processes repeat on machines
+        # not the number of the process: another machine has the same
+        self._beside = folder / f".{name_of(number)}.{token_hex(8)}"
         with told(self._place):
             self._beside.mkdir(parents=True)
         self._tokens = DurableFile(self._beside / TOKENS)
@@ -161,10 +160,12 @@ def _take_place(beside: Path, place: Path) -> None:
     sync(place.parent)
 
 
-def swept(folder: Path) -> None:
-    """Remove what a killed process left beside the pieces."""
+def swept(folder: Path, numbers: Sequence[int] | None = None) -> None:
+    """Remove what a killed process left beside the pieces: of the parts ``numbers``, or of all."""
+    names = None if numbers is None else {name_of(number) for number in numbers}
     for left in folder.glob(".*"):
-        shutil.rmtree(left, ignore_errors=True)
+        if names is None or left.name.split(".")[1] in names:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def forgotten(piece: Piece) -> None:

@@ -72,6 +72,12 @@ class Job:
             state=state,
         )
 
+    def task(self, names: tuple[str, ...]) -> Work:
+        """What parts are made to pieces with; of a piece that is there, the files ``names`` have to be whole."""
+        tokenizer, options = self.tokenizer.tokenizer, self.options
+        reading = self.survey.reading
+        return Work(self.pieces, reading, tokenizer, self.plan, options.filters, options.dedup, names)
+
 
 def shards(job: Job) -> None:
     """All stages up to the shards, each from where it was left."""
@@ -99,28 +105,19 @@ def _begun(job: Job) -> tuple[int, Writers]:
 def _make(job: Job, begun: int, names: tuple[str, ...]) -> list[Mapping[str, Any]]:
     """The heads of all pieces from ``begun`` on, made where they are not there; up to the limit asked for."""
     parts = job.survey.parts[begun:]
-    reading = job.survey.reading
-    mine = Work(
-        job.pieces,
-        reading,
-        job.tokenizer.tokenizer,
-        job.plan,
-        job.options.filters,
-        job.options.dedup,
-        names,
-    )
     heads: list[Mapping[str, Any]] = []
     tokens = documents = 0
-    for head in job.executor.map(work.maker_of(mine), parts):
+    for head in job.executor.map(work.maker_of(job.task(names)), parts):
         heads.append(head)
         tokens, documents = tokens + head["tokens"], documents + head["documents"]
         job.progress("tokenise", len(heads), len(parts), tokens)
-        if _enough(job.options, documents, tokens):
+        if enough(job.options, documents, tokens):
             break
     return heads
 
 
-def _enough(options: Options, documents: int, tokens: int) -> bool:
+def enough(options: Options, documents: int, tokens: int) -> bool:
+    """True once the limits are reached."""
     enough_docs = options.limit_docs is not None and documents >= options.limit_docs
     return enough_docs or (options.limit_tokens is not None and tokens >= options.limit_tokens)
 

@@ -17,12 +17,13 @@ from typing import Any
 
 from ..durable import sha256_of, write_durably
 from ..errors import UnreadableError
-from . import _pieces, work
+from . import _pieces, _shares, work
 from ._beside import beside
 from ._chosen import load
 from ._executor import Executor, Local
-from ._locks import alone
+from ._locks import LOCK, alone, held, together
 from ._plan import MANIFEST, WORK, Options, claim, fingerprint
+from ._shares import Made, Share
 from ._stages import MEASURED, Job, Progress, shards, silent
 from .mapped import is_whole
 from .shards import Written, layout_of
@@ -41,25 +42,67 @@ def prepare(
     *,
     executor: Executor | None = None,
     progress: Progress = silent,
+    merge: bool = False,
 ) -> dict[str, Any]:
     """Prepare the documents of ``sources`` into ``out``; the manifest. Run again after a crash, it goes on.
 
     The bytes of ``out`` depend on the sources and ``options`` alone. Raises ``UsageError`` for a folder that holds
-    something else, ``UnreadableError`` for what can't be read, ``UnplateauError`` for a second run or a full disk.
+    something else, ``UnreadableError`` for what can't be read, ``UnplateauError`` for a second run or a full disk,
+    and, where it shall only ``merge`` what ``prepare_share`` made, for parts that are not there.
     """
     options, executor = options or Options(), executor or Local()
-    found = survey(sources, replace(options.reading, limit=options.limit_docs))
+    found = _surveyed(sources, options)
     with alone(out):
-        plan = fingerprint(options, found, _named(options.tokenizer))
+        plan = _plan_of(options, found)
         done = claim(out, plan)
         if done is not None:
             _check(out, done)
             shutil.rmtree(out / WORK, ignore_errors=True)  # where the run before ended right here
             return done
+        if merge:
+            _shares.refuse_missing(out / WORK, plan, found.parts, options)
         _pieces.swept(out / WORK / "pieces")
+        return _run(_job(out, options, found, plan, executor=executor, progress=progress))
+
+
+def prepare_share(
+    sources: Sequence[str],
+    out: Path,
+    share: Share,
+    options: Options | None = None,
+    *,
+    executor: Executor | None = None,
+    progress: Progress = silent,
+) -> Made:
+    """Make the pieces of one share in ``out``, beside other shares; ``prepare`` with ``merge`` does the rest.
+
+    Raises what ``prepare`` does; ``UnplateauError`` also where the same share is being made.
+    """
+    options, executor = options or Options(), executor or Local()
+    found = _surveyed(sources, options)
+    with together(out):
+        plan = _plan_of(options, found)
+        if claim(out, plan) is not None:
+            return Made(share, 0, 0, 0, merged=True)
+        with _shares.taken(out / WORK, share):
+            return _shares.make(_job(out, options, found, plan, executor=executor, progress=progress), share)
+
+
+def _surveyed(sources: Sequence[str], options: Options) -> Survey:
+    return survey(sources, replace(options.reading, limit=options.limit_docs))
+
+
+def _plan_of(options: Options, found: Survey) -> str:
+    return fingerprint(options, found, _named(options.tokenizer))
+
+
+def _job(
+    out: Path, options: Options, found: Survey, plan: str, *, executor: Executor, progress: Progress
+) -> Job:
+    with held(out / WORK / LOCK):  # of shares that come together, the first learns what has to be learnt
         tokenizer = _tokenizer(out / WORK, options, found, executor)
-        layout_of(options.format, tokenizer.tokenizer.vocab_size)
-        return _run(Job(out, options, found, plan, tokenizer, executor, progress))
+    layout_of(options.format, tokenizer.tokenizer.vocab_size)
+    return Job(out, options, found, plan, tokenizer, executor, progress)
 
 
 def _named(spec: str) -> str:

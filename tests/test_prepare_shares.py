@@ -1,0 +1,222 @@
+"""Beyond one machine: shares of a job, tasks of Ray, and the same bytes however the work was divided."""
+
+import contextlib
+import subprocess
+import sys
+
+import pytest
+
+from test_prepare_job import contents, corpus, options, stop
+from unplateau.errors import UnplateauError, UsageError
+from unplateau.prepare import _assemble, _locks, _shares, _stages, sources, work
+from unplateau.prepare._executor import Local
+from unplateau.prepare._shares import Share, share_of
+from unplateau.prepare.job import prepare, prepare_share
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Many parts and many marks, though little data."""
+    monkeypatch.setattr(sources, "SMALLEST_PART", 8_000)
+    monkeypatch.setattr(_assemble, "MARK", 20_000)
+
+
+@pytest.fixture
+def source(tmp_path):
+    corpus(tmp_path / "in")
+    return [str(tmp_path / "in")]
+
+
+def shares(source, out, of, asked=None, **more):
+    return [prepare_share(source, out, Share(k, of), asked or options(), **more) for k in reversed(range(of))]
+
+
+def merge(source, out, asked=None):
+    return prepare(source, out, asked or options(), merge=True)
+
+
+class TestShares:
+    @pytest.mark.parametrize("of", [1, 3, 100])
+    def test_shares_and_a_merge_give_the_bytes_of_one_run(self, of, source, tmp_path):
+        prepare(source, tmp_path / "whole", options(format="nanogpt"))
+
+        made = shares(source, tmp_path / "out", of, options(format="nanogpt"))
+        merge(source, tmp_path / "out", options(format="nanogpt"))
+
+        assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+        assert [len(one.left) for one in made] == sorted((len(one.left) for one in made), reverse=True)
+        assert made[-1].left == ()
+
+    def test_each_part_is_made_once_and_by_its_own_share(self, source, tmp_path, monkeypatch):
+        made = []
+        monkeypatch.setattr(
+            work, "made", lambda w, part, real=work.made: made.append(part.number) or real(w, part)
+        )
+
+        shares(source, tmp_path / "out", 3)
+        in_shares, made[:] = list(made), []
+        merge(source, tmp_path / "out")
+
+        assert [n % 3 for n in in_shares] == sorted((n % 3 for n in in_shares), reverse=True)
+        assert len(in_shares) == len(set(in_shares)) > 10
+        assert made == []
+
+    @pytest.mark.parametrize("limit", [{"limit_docs": 90}, {"limit_tokens": 40_000}])
+    def test_a_limit_holds_and_shares_don_t_read_far_beyond_it(self, limit, source, tmp_path):
+        asked = options(**limit)
+        told = prepare(source, tmp_path / "whole", asked)
+
+        made = shares(source, tmp_path / "out", 3, asked)
+        merge(source, tmp_path / "out", asked)
+
+        assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+        assert told["read"]["parts"] <= sum(one.parts for one in made) < told["read"]["of_parts"]
+
+    def test_of_shares_side_by_side_each_ends_where_the_others_have_enough(self, source, tmp_path):
+        asked = options(limit_docs=90)
+        needed = prepare(source, tmp_path / "whole", asked)["read"]["parts"]
+        first = [prepare_share(source, tmp_path / "out", Share(k, 99), asked) for k in range(needed)]
+        rest = [prepare_share(source, tmp_path / "out", Share(k, 99), asked) for k in (needed, needed + 1)]
+
+        assert [one.parts for one in first] == [1] * needed
+        assert [one.parts for one in rest] == [0, 0]
+        assert rest[-1].left == ()
+
+    @pytest.mark.parametrize("more", [{"train_bpe": 300}, {"tokenizer": "chars"}])
+    def test_what_is_learnt_is_learnt_by_the_first_and_the_same_as_alone(
+        self, more, source, tmp_path, monkeypatch
+    ):
+        asked = _stages.Options(**more)
+        prepare(source, tmp_path / "whole", asked)
+        prepare_share(source, tmp_path / "out", Share(1, 2), asked)
+        monkeypatch.setattr("unplateau.prepare.job.train_bpe", stop)
+        monkeypatch.setattr(work, "alphabet", stop)
+
+        prepare_share(source, tmp_path / "out", Share(0, 2), asked)
+        merge(source, tmp_path / "out", asked)
+
+        assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+    def test_a_share_that_was_killed_goes_on_and_lets_others_work(self, source, tmp_path, monkeypatch):
+        prepare(source, tmp_path / "whole", options())
+        out, made = tmp_path / "out", []
+
+        def one_of_many(w, part, real=work.made):
+            if len(made) == 2:
+                beside = out / ".work" / "pieces" / f".{part.number:06d}.0123456789abcdef"
+                beside.mkdir()
+                raise KeyboardInterrupt
+            made.append(part.number)
+            return real(w, part)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(work, "made", one_of_many)
+            with pytest.raises(KeyboardInterrupt):
+                prepare_share(source, out, Share(0, 2), options())
+        (left,) = (out / ".work" / "pieces").glob(".*")
+        prepare_share(source, out, Share(1, 2), options())
+        assert left.exists(), "it may be another share's, at work"
+
+        again = prepare_share(source, out, Share(0, 2), options())
+        assert not left.exists()
+        assert again.left == ()
+        merge(source, out)
+        assert contents(out) == contents(tmp_path / "whole")
+
+    def test_a_merge_that_was_killed_goes_on_and_shares_then_have_nothing_to_do(
+        self, source, tmp_path, monkeypatch
+    ):
+        prepare(source, tmp_path / "whole", options())
+        shares(source, tmp_path / "out", 2)
+        with monkeypatch.context() as patch:
+            patch.setattr(_assemble.Assembly, "close", stop)
+            with pytest.raises(KeyboardInterrupt):
+                merge(source, tmp_path / "out")
+
+        assert prepare_share(source, tmp_path / "out", Share(1, 2), options()).merged
+        merge(source, tmp_path / "out")
+        assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+        assert prepare_share(source, tmp_path / "out", Share(1, 2), options()).merged
+        assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+    def test_a_merge_names_the_shards_that_are_missing(self, source, tmp_path):
+        with pytest.raises(UnplateauError, match="--merge found no shards: make them with --shard 0/N"):
+            merge(source, tmp_path / "out")
+        prepare_share(source, tmp_path / "out", Share(2, 4), options())
+
+        with pytest.raises(UnplateauError, match=r"--merge lacks .* make --shard 0/4, 1/4 and 3/4 first"):
+            merge(source, tmp_path / "out")
+
+        with contextlib.suppress(KeyboardInterrupt):
+            shares(source, tmp_path / "out", 4)
+        (lost,) = (tmp_path / "out" / ".work" / "pieces").glob("000005")
+        lost.rename(tmp_path / "lost")
+        with pytest.raises(UnplateauError, match=r"--merge lacks 1 of \d+ parts: make --shard 1/4 first"):
+            merge(source, tmp_path / "out")
+
+    def test_a_second_process_at_a_share_and_a_run_beside_shares_are_refused(self, source, tmp_path):
+        out = tmp_path / "out"
+        prepare_share(source, out, Share(0, 2), options())
+        with (
+            _locks.together(out),
+            _shares.taken(out / ".work", Share(1, 2)),
+        ):
+            with pytest.raises(UnplateauError, match="shard 1/2 is being made by another process"):
+                prepare_share(source, out, Share(1, 2), options())
+            prepare_share(source, out, Share(0, 2), options())
+            with pytest.raises(UnplateauError, match="another run is working in"):
+                merge(source, out)
+        with _locks.alone(out), pytest.raises(UnplateauError, match="a run without --shard is working in"):
+            prepare_share(source, out, Share(1, 2), options())
+
+    def test_another_number_of_shares_or_other_options_are_refused(self, source, tmp_path):
+        prepare_share(source, tmp_path / "out", Share(0, 2), options())
+
+        with pytest.raises(UsageError, match="was begun in 2 shares; found --shard 1/3"):
+            prepare_share(source, tmp_path / "out", Share(1, 3), options())
+        with pytest.raises(UsageError, match="holds an unfinished run with other sources or options"):
+            prepare_share(source, tmp_path / "out", Share(1, 2), options(seed=1))
+
+    def test_one_run_finishes_what_shares_began(self, source, tmp_path):
+        prepare(source, tmp_path / "whole", options())
+        prepare_share(source, tmp_path / "out", Share(0, 2), options())
+
+        prepare(source, tmp_path / "out", options(), executor=Local(2))
+
+        assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "3", "20/20", "-1/4", "1/0", "0/0", "a/b", "1.5/3", "1/3/5", "0/9999999", "²/3"]
+)
+def test_nonsense_is_no_share(text):
+    with pytest.raises(UsageError, match="--shard wants I/N with I from 0 to N-1"):
+        share_of(text)
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from unplateau.prepare import sources
+from unplateau.prepare._plan import Options
+from unplateau.prepare._shares import share_of
+from unplateau.prepare.job import prepare_share
+sources.SMALLEST_PART = 8_000
+made = prepare_share([sys.argv[1]], Path(sys.argv[2]), share_of(sys.argv[3]), Options(train_bpe=300))
+print(made.parts)
+"""
+
+
+def test_shares_that_begin_at_the_same_time_don_t_disturb_each_other(source, tmp_path):
+    """Red without the lock around what is learnt and signed: they then write one file beside each other."""
+    asked = _stages.Options(train_bpe=300)
+    prepare(source, tmp_path / "whole", asked)
+
+    args = [sys.executable, "-c", CHILD, source[0], str(tmp_path / "out")]
+    children = [subprocess.Popen([*args, f"{k}/4"], stdout=subprocess.PIPE, text=True) for k in range(4)]
+    made = [child.communicate()[0] for child in children]
+
+    assert [child.returncode for child in children] == [0] * 4
+    assert len(contents(tmp_path / "out" / ".work" / "pieces")) == 5 * sum(map(int, made))
+    merge(source, tmp_path / "out", asked)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
