@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from unplateau.plugins import discover
+from unplateau.plugins import FAMILIES, discover
 from unplateau.readers import choose
 from unplateau.source import Source
 
@@ -65,7 +65,7 @@ def test_two_plug_ins_of_one_name_are_an_error(install):
         discover("readers")
 
 
-@pytest.mark.parametrize("family", ["readers", "hypotheses", "schedules"])
+@pytest.mark.parametrize("family", ["readers", "hypotheses", "schedules", "models"])
 def test_a_plug_in_bears_the_name_it_is_found_by(family):
     found = discover(family)
 
@@ -73,5 +73,7 @@ def test_a_plug_in_bears_the_name_it_is_found_by(family):
     assert all(plugin.name == name for name, plugin in found.items())
 
 
-def test_a_family_whose_part_is_not_installed_has_third_parties_only():
+def test_a_family_whose_part_is_not_installed_has_third_parties_only(monkeypatch):
+    monkeypatch.setitem(FAMILIES, "models", ("unplateau.absent.models", "MODEL"))
+
     assert discover("models") == {}

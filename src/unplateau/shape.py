@@ -19,8 +19,10 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "qwen3": {"gated": True},
     "gemma": {"gated": True},
     "nanochat": {"norm_weights": 0, "tied": False},
+    "modern": {"norm_weights": 0},  # the trainer's own
 }
 FAMILIES = {"gpt2": ("gpt2", "nanogpt"), "llama": ("llama", "smollm", "tinyllama")}
+WHOLE = {"modern"}  # names that are not looked for inside another: ModernBERT is none of ours
 #: facts that are told to Shape under the same name
 TOLD = (
     *("n_layer", "n_embd", "n_head", "vocab_size", "block_size", "n_kv_head", "head_dim"),
@@ -151,6 +153,8 @@ class Shape:
         True
         >>> Shape.of({**tiny, "architecture": "gpt2"}).params
         104128
+        >>> Shape.of({**tiny, "architecture": "modern"}).params  # norms without weights
+        103808
         """
         family = architecture(known.get("architecture"))
         if family is None or any(
@@ -168,11 +172,11 @@ def _counts(value: Any) -> bool:
 def architecture(name: Any) -> dict[str, Any] | None:
     """What a model's family implies for its shape; None where the name is not known.
 
-    >>> architecture("LlamaForCausalLM"), architecture("Mamba")
-    ({'learned_positions': False, 'gated': True}, None)
+    >>> architecture("LlamaForCausalLM"), architecture("Mamba"), architecture("ModernBertDecoder")
+    ({'learned_positions': False, 'gated': True}, None, None)
     """
     low = str(name or "").lower()
     for family, known in ARCHITECTURES.items():
-        if any(word in low for word in FAMILIES.get(family, (family,))):
+        if low == family or (family not in WHOLE and any(w in low for w in FAMILIES.get(family, (family,)))):
             return {"learned_positions": False, **known}
     return None
