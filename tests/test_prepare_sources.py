@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unplateau.errors import UnreadableError, UsageError
-from unplateau.prepare import _formats, embedded, sources
+from unplateau.prepare import _formats, _lines, embedded, sources
 from unplateau.prepare._text import documents_of
 from unplateau.prepare._where import where
 from unplateau.prepare.sources import Reading, Skipped, documents, parts_of, survey
@@ -119,7 +119,7 @@ def test_each_line_stands_in_one_slice(lines, size):
         cuts = [
             sources.Slice(str(path), "jsonl", a, min(a + size, len(data))) for a in range(0, len(data), size)
         ]
-        found = [line for c in cuts for _, line in _formats.lines(c, Skipped(skip=False))]
+        found = [line for c in cuts for _, line in _lines.lines(c, Skipped(skip=False))]
 
     assert found == (data.removesuffix(b"\n").split(b"\n") if data else [])
 
@@ -231,7 +231,8 @@ def test_damage_stops_with_one_line_or_is_counted(damage, tmp_path):
 
 
 def test_a_document_that_is_too_large_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(_formats, "LARGEST", 1000)
+    for reader in (_formats, _lines):
+        monkeypatch.setattr(reader, "LARGEST", 1000)
     (tmp_path / "a.jsonl").write_text(
         json.dumps({"text": "x" * 2000}) + "\n" + "y" * 9_000_000 + '\n{"text": "good"}\n'
     )

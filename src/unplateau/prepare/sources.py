@@ -23,6 +23,7 @@ PART = 32 << 20  # bytes of file that one part holds: some seconds of work, so t
 SMALLEST_PART = 1 << 20  # bytes; below, starting a part costs more than what it divides
 PARTS = 64  # parts that a small job is cut into, so that its workers end together
 BATCH = 2 << 20  # characters of text that are held at once; gigatoken's rate is flat from 1 MB on
+ROWS = 1024  # documents in a batch at most
 LARGEST = 64 << 20  # characters of one document; more than any book, so a file that was taken for a document
 SUFFIXES: Mapping[str, Kind] = {
     ".parquet": "parquet",
@@ -53,6 +54,8 @@ PRESETS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "fineweb-edu": ("text", ("dump", "url", "date", "language", "language_score", "score", "int_score")),
 }
 EXTRA = "pip install 'unplateau[prepare]'"
+
+Row = tuple[str, Mapping[str, Any]]  # a text, and what stands beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +144,13 @@ def survey(sources: Sequence[str], reading: Reading | None = None) -> Survey:
     Raises ``UnreadableError`` for a source that is not there or holds no text, ``UsageError`` for a preset, a
     column or a condition that can't be meant.
     """
-    from . import _formats
+    from ._columns import columns
 
     reading = reading or Reading()
     if reading.preset and reading.preset not in PRESETS:
         raise UsageError(f"no preset is called {printable(reading.preset)!r}; known: {', '.join(PRESETS)}")
     files, notes = find(sources)
-    reading, told = _formats.columns(files, reading)
+    reading, told = columns(files, reading)
     return Survey(tuple(files), tuple(cut(files)), reading, (*notes, *told))
 
 
@@ -252,6 +255,11 @@ def _shown(url: str) -> str:
     return printable(f"{scheme}://{host.rpartition('@')[2]}{slash}{path}")
 
 
+def short(path: str) -> str:
+    """A file's last two names, which fit a line."""
+    return printable("/".join(path.partition("?")[0].replace("\\", "/").split("/")[-2:]))
+
+
 def _known(source: str, names: Sequence[tuple[str, int]]) -> list[File]:
     files = [File(n, SUFFIXES[_suffix(n)], size) for n, size in names if _suffix(n) in SUFFIXES]
     kinds = {f.kind for f in files}
@@ -307,7 +315,7 @@ def kind_of(path: str) -> Kind:
     """What a file is, by its name or else by its first bytes."""
     if (kind := SUFFIXES.get(_suffix(path))) is not None:
         return kind
-    from ._formats import blocks, opened
+    from ._lines import blocks, opened
 
     with opened(path) as file:
         head = next(blocks(file, path), b"")

@@ -1,0 +1,124 @@
+"""Parquet and Arrow: cut at row groups, and read a batch of rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, BinaryIO
+
+from ..errors import UnreadableError, printable, why
+from .sources import BATCH, EXTRA, ROWS, File, Reading, Row, Skipped, Slice, binary, short
+
+PIECE = 1 << 20  # bytes read at once
+
+
+def arrow() -> Any:
+    """pyarrow, or one line that says what to install."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet
+    except ImportError:
+        raise UnreadableError(f"parquet needs pyarrow, which is not installed: {EXTRA}") from None
+    return pa
+
+
+@contextmanager
+def parquet(path: str) -> Iterator[Any]:
+    """A parquet file, open; no more than a page at once in memory."""
+    pa = arrow()
+    # of a local file its own reader is faster than Python's
+    place = nullcontext(path) if "://" not in path else binary(path)
+    with place as source, pa.parquet.ParquetFile(source, pre_buffer=False, buffer_size=PIECE) as file:
+        yield file
+
+
+def table(stream: BinaryIO) -> Any:
+    """An arrow stream, as datasets' save_to_disk writes them, or an arrow file."""
+    ipc = arrow().ipc
+    head = stream.read(6)
+    stream.seek(0)
+    return ipc.open_file(stream) if head == b"ARROW1" else ipc.open_stream(stream)
+
+
+def parquet_slices(file: File, target: int) -> Iterator[tuple[Slice, int]]:
+    pa = arrow()
+    try:
+        with parquet(file.path) as opened_file:
+            meta = opened_file.metadata
+            rows = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
+    except (OSError, pa.ArrowException) as error:
+        raise UnreadableError(f"{short(file.path)} is no parquet: {why(error)}; fetch it again") from None
+    total, begin, held = max(1, sum(rows)), 0, 0
+    for number, count in enumerate(rows, 1):
+        held += count
+        weight = file.size * held // total
+        if weight >= target or number == len(rows):
+            yield Slice(file.path, "parquet", begin, number), weight
+            begin, held = number, 0
+
+
+def parquet_rows(piece: Slice, reading: Reading, skipped: Skipped) -> Iterator[Row]:
+    with parquet(piece.path) as file:
+        names = set(file.schema_arrow.names)
+        if reading.text not in names:
+            skipped(f"{short(piece.path)} has no column {printable(reading.text)!r}")
+            return
+        wanted = [reading.text, *(m for m in reading.meta if m in names)]
+        for group in range(piece.start, piece.stop):
+            rows = _rows_at_once(file.metadata.row_group(group))
+            made = lambda g=group, r=rows: file.iter_batches(r, [g], wanted, use_threads=False)  # noqa: E731
+            yield from _tabular(made, f"{short(piece.path)}, row group {group}", reading, skipped)
+
+
+def _rows_at_once(group: Any) -> int:
+    """Rows that hold about a ``BATCH`` of bytes."""
+    return int(max(1, min(ROWS, BATCH * group.num_rows // max(1, group.total_byte_size))))
+
+
+def arrow_rows(piece: Slice, reading: Reading, skipped: Skipped) -> Iterator[Row]:
+    with binary(piece.path) as stream:
+
+        def made() -> Iterator[Any]:
+            found = table(stream)
+            if hasattr(found, "num_record_batches"):
+                return (found.get_batch(i) for i in range(found.num_record_batches))
+            return iter(found)
+
+        yield from _tabular(made, short(piece.path), reading, skipped)
+
+
+def _tabular(
+    made: Callable[[], Iterator[Any]], name: str, reading: Reading, skipped: Skipped
+) -> Iterator[Row]:
+    """Rows of record batches; a damaged page ends its row group."""
+    pa = arrow()
+    row = 0
+    try:
+        for batch in made():
+            if reading.text not in batch.schema.names:
+                skipped(f"{name} has no column {printable(reading.text)!r}")
+                return
+            texts = _strings(batch.column(reading.text), f"{name}, row", row, skipped)
+            names = [m for m in reading.meta if m in batch.schema.names]
+            values = [batch.column(m).to_pylist() for m in names]
+            for text, *meta in zip(texts, *values, strict=True):
+                if text is not None:
+                    yield text, dict(zip(names, meta, strict=True))
+            row += batch.num_rows
+    except (OSError, pa.ArrowException) as error:
+        skipped(f"{name} is damaged after {row:,} rows: {why(error)}")
+
+
+def _strings(column: Any, name: str, row: int, skipped: Skipped) -> list[str | None]:
+    """A column's texts; None for a missing one and for one that is no UTF-8."""
+    try:
+        found: list[str | None] = column.to_pylist()
+    except UnicodeDecodeError:
+        found = []
+        for number, value in enumerate(column, row + 1):
+            try:
+                found.append(value.as_py())
+            except UnicodeDecodeError as error:
+                skipped(f"{name} {number:,} is no UTF-8: {why(error)}")
+                found.append(None)
+    return found
