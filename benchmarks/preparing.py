@@ -69,9 +69,10 @@ def cost(command: list[str], folder: Path) -> Cost:
 def size_of(folder: Path) -> int:
     """Bytes on disk of all files in ``folder``, while others write there."""
     total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            total += path.stat().st_blocks * BLOCK if path.is_file() else 0
+    for where, _, names in os.walk(folder):  # which passes over a folder that has just gone
+        for name in names:
+            with suppress(OSError):
+                total += os.stat(os.path.join(where, name)).st_blocks * BLOCK  # noqa: PTH116, PTH118
     return total
 
 
