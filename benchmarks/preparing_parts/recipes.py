@@ -87,9 +87,11 @@ def prepare_plain(corpus: Path, out: Path) -> dict[str, int]:
 
 
 def _prepared(corpus: Path, out: Path, *options: str) -> dict[str, int]:
+    """In one process: the kernel tells its parent nothing of what the grandchildren of a fork server took."""
     from unplateau.cli import main
 
-    command = ["prepare", str(corpus), "--out", str(out / "data"), "--format", "nanogpt", "--json", *options]
+    given = ["--format", "nanogpt", "--workers", "1", "--json", *options]
+    command = ["prepare", str(corpus), "--out", str(out / "data"), *given]
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         assert main(command) == 0
     splits = json.loads((out / "data" / "manifest.json").read_bytes())["splits"]
