@@ -10,7 +10,7 @@ nanoGPT's draws fall where they fall in train.py.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -157,15 +157,16 @@ class Mixture:
         return source_N, starts
 
     def _batch(self, source_B: I64, start_B: I64) -> Batch:
-        order = np.argsort(source_B, kind="stable")
-        parts = [
-            batch_at(self.streams[i], start_B[source_B == i], self._settings) for i in np.unique(source_B)
-        ]
-        back = torch.from_numpy(np.argsort(order, kind="stable"))
-        x, y = torch.cat([p.x for p in parts])[back], torch.cat([p.y for p in parts])[back]
-        # the same number in two sources is two documents, but attention never leaves a window
-        documents = [p.document_BT for p in parts if p.document_BT is not None]
-        return Batch(x, y, start_B, torch.cat(documents)[back] if documents else None, source_B)
+        """Windows of all sources; one number in two sources is two documents, but attention never leaves a window."""
+        length, masked = self._settings.block_size, self._settings.document_mask
+        tokens = np.empty((len(start_B), length + 1), np.int64)
+        document_BT = np.empty((len(start_B), length), np.int64) if masked else None
+        for index in np.unique(source_B).tolist():
+            mine, stream = source_B == index, self.streams[index]
+            tokens[mine] = stream.windows(start_B[mine], length + 1)
+            if document_BT is not None:
+                document_BT[mine] = documents_at(stream, start_B[mine], length)
+        return _batch_of(tokens, start_B, document_BT, source_B)
 
     def epochs(self, micro: int) -> tuple[float, ...]:
         """Passes over each source, exactly."""
@@ -241,12 +242,19 @@ def drawn(stream: Stream, settings: Settings) -> Batch:
 def batch_at(stream: Stream, start_B: I64, settings: Settings) -> Batch:
     """The windows that begin at ``start_B``; with the documents of their tokens where attention is to end at them."""
     length = settings.block_size
-    tokens = torch.from_numpy(stream.windows(start_B, length + 1))
-    batch = Batch(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous(), start_B)
-    if not settings.document_mask:
-        return batch
-    documents = np.stack([stream.documents(start, length) for start in start_B.tolist()])
-    return replace(batch, document_BT=torch.from_numpy(documents))
+    document_BT = documents_at(stream, start_B, length) if settings.document_mask else None
+    return _batch_of(stream.windows(start_B, length + 1), start_B, document_BT)
+
+
+def documents_at(stream: Stream, start_B: I64, length: int) -> I64:
+    """The document of each token of windows (B, length)."""
+    return np.stack([stream.documents(start, length) for start in start_B.tolist()])
+
+
+def _batch_of(tokens: I64, start_B: I64, document_BT: I64 | None, source_B: I64 | None = None) -> Batch:
+    """Of windows with one token more than ``T``. numpy copies: torch would wake its threads for so little."""
+    x, y = (torch.from_numpy(np.ascontiguousarray(part)) for part in (tokens[:, :-1], tokens[:, 1:]))
+    return Batch(x, y, start_B, None if document_BT is None else torch.from_numpy(document_BT), source_B)
 
 
 def documents_of(batch: Batch, streams: Sequence[Stream]) -> dict[int, list[int]]:
