@@ -51,12 +51,12 @@ class Told:
     unread: dict[str, str] = field(default_factory=dict)  # setting -> where code sets it
 
     def take(self, key: str, value: Any, where: str) -> None:
-        """One key of the user's; raises ``UsageError`` where it is none, or told twice."""
+        """One key of the user's; raises ``UsageError`` where it is none, or told in two words."""
         name = setting_of(key, where)
         if name in IDLE:
             self.notes.append(f"{where}: {name} asks for nothing here: {IDLE[name]}")
             return
-        if name in self.values:
+        if self.places.get(name, where) != where:  # one flag twice: the later holds
             raise UsageError(f"{where}: {name} was set at {self.places[name]} already; keep one of the two")
         self.values[name], self.places[name] = typed(name, value, where), where
 
