@@ -314,7 +314,7 @@ def test_the_verb_prepares_and_prints_the_manifest(tmp_path):
         (["in", "--out", "out", "--tokenizer", "word2vec"], 2, "unknown tokenizer word2vec"),
         (["in", "--out", "out", "--where", "import os"], 2, "--where 'import os' is no condition"),
         (["in", "--out", "out", "--where", "stars > 3"], 3, "has no column 'stars'; found:"),
-        (["in", "--out", "out", "--workers", "0"], 2, "--workers wants 1 or more"),
+        (["in", "--out", "out", "--workers", "0"], 2, "'--workers': 0 is not in the range x>=1"),
         (["in", "--out", "out", "--filter", "boring"], 2, "no filter is called 'boring'"),
         (["--manifest-only", "nothing"], 3, "nothing"),
         (["in", "--manifest-only", "in"], 2, "--manifest-only counts in alone"),

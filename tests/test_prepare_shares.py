@@ -1,13 +1,15 @@
 """Beyond one machine: shares of a job, tasks of Ray, and the same bytes however the work was divided."""
 
 import contextlib
+import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
 from test_prepare_job import contents, corpus, options, stop
-from unplateau.errors import UnplateauError, UsageError
+from unplateau.errors import UnplateauError, UnreadableError, UsageError
 from unplateau.prepare import _assemble, _locks, _shares, _stages, sources, work
 from unplateau.prepare._executor import Local
 from unplateau.prepare._shares import Share, share_of
@@ -144,14 +146,18 @@ class TestShares:
             merge(source, tmp_path / "out")
         prepare_share(source, tmp_path / "out", Share(2, 4), options())
 
-        with pytest.raises(UnplateauError, match=r"--merge lacks .* make --shard 0/4, 1/4 and 3/4 first"):
+        with pytest.raises(
+            UnplateauError, match=r"--merge lacks .* parts: first run --shard I/4 for I = 0, 1, 3$"
+        ):
             merge(source, tmp_path / "out")
 
         with contextlib.suppress(KeyboardInterrupt):
             shares(source, tmp_path / "out", 4)
         (lost,) = (tmp_path / "out" / ".work" / "pieces").glob("000005")
         lost.rename(tmp_path / "lost")
-        with pytest.raises(UnplateauError, match=r"--merge lacks 1 of \d+ parts: make --shard 1/4 first"):
+        with pytest.raises(
+            UnplateauError, match=r"--merge lacks 1 of \d+ parts: first run --shard I/4 for I = 1$"
+        ):
             merge(source, tmp_path / "out")
 
     def test_a_second_process_at_a_share_and_a_run_beside_shares_are_refused(self, source, tmp_path):
@@ -220,3 +226,49 @@ def test_shares_that_begin_at_the_same_time_don_t_disturb_each_other(source, tmp
     assert len(contents(tmp_path / "out" / ".work" / "pieces")) == 5 * sum(map(int, made))
     merge(source, tmp_path / "out", asked)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+ray = pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray is not installed: 240 MB")
+
+
+class TestRay:
+    @ray
+    def test_tasks_of_ray_give_the_bytes_of_one_process(self, source, tmp_path):
+        from unplateau.prepare._ray import Ray
+
+        prepare(source, tmp_path / "whole", options(), executor=Local(1))
+        with Ray(tmp_path / "out", 2) as executor:
+            prepare(source, tmp_path / "out", options(), executor=executor)
+
+        assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+    @ray
+    def test_results_come_in_order_errors_as_they_are_and_a_lost_worker_is_replaced(self, tmp_path):
+        from unplateau.prepare._ray import Ray
+
+        with Ray(tmp_path, 2) as executor:
+            assert list(executor.map(abs, range(-20, 0))) == list(range(20, 0, -1))
+            with pytest.raises(UsageError, match="--shard wants I/N"):
+                list(executor.map(share_of, ["1/2", "2/1"]))
+            assert list(executor.map(dying_once, [tmp_path / "mark", tmp_path / "mark"])) == [1, 1]
+            executor.out = tmp_path / "gone"
+            with pytest.raises(UnreadableError, match="gone: all machines need the same folders"):
+                list(executor.map(abs, [1]))
+
+    def test_without_ray_one_line_names_the_extra(self, tmp_path, monkeypatch):
+        from unplateau.prepare._ray import Ray
+
+        monkeypatch.setitem(sys.modules, "ray", None)
+        with (
+            Ray(tmp_path) as executor,
+            pytest.raises(UnreadableError, match=r"--executor ray needs Ray.*unplateau\[ray\]"),
+        ):
+            executor.map(abs, [1])
+
+
+def dying_once(mark):
+    """Ends its process at the first call, as the system does for want of memory."""
+    if not mark.exists():
+        mark.touch()
+        os._exit(9)
+    return 1

@@ -95,7 +95,19 @@ def simulate(cause: str, severity: float, seed: int, out: str | None, as_json: b
     "--format", default="own", show_default=True, metavar="NAME", help="Of the shards: own, nanogpt or llmc."
 )
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Draws the splits.")
-@click.option("--workers", type=int, metavar="N", help="Processes; by default one for each core.")
+@click.option(
+    "--workers", type=click.IntRange(1), metavar="N", help="Parts at once; by default one for each core."
+)
+@click.option(
+    "--executor",
+    "where_to",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Processes here, or tasks of Ray: at RAY_ADDRESS, else here.",
+)
+@click.option("--shard", metavar="I/N", help="Only share I of N, from 0: one command for each machine.")
+@click.option("--merge", is_flag=True, help="Finish what --shard 0/N to N-1/N began, with the same options.")
 @click.option(
     "--on-error",
     type=click.Choice(["stop", "skip"]),
@@ -145,13 +157,45 @@ def prepare(sources: tuple[str, ...], out: str | None, as_json: bool, **given: A
         return count_only(data, sources, out, as_json=as_json, **given)
     if not sources or not out:
         raise UsageError("prepare wants SOURCE... --out DIR, or --manifest-only DATA")
+    with executor_of(given.pop("where_to"), given.pop("workers"), Path(out)) as executor:
+        return made(sources, out, as_json=as_json, executor=executor, **given)
+
+
+def executor_of(name: str, workers: int | None, out: Path) -> Any:
+    """Who does the work, for a ``with`` block."""
+    if name == "ray":
+        from ..prepare._ray import Ray
+
+        return Ray(out, workers)
     from ..prepare._executor import local
 
-    with local(given.pop("workers")) as executor:
-        from ..prepare.job import prepare as make
+    return local(workers)
 
-        told = make(sources, Path(out), preparing(**given), executor=executor, progress=follow(as_json))
-    return show_manifest(told, out, as_json=as_json)
+
+def made(
+    sources: tuple[str, ...],
+    out: str,
+    *,
+    as_json: bool,
+    shard: str | None,
+    merge: bool,
+    executor: Any,
+    **given: Any,
+) -> int:
+    """Prepare all, or one share, or what is left when all shares are there."""
+    from ..prepare import job
+
+    how = {"executor": executor, "progress": follow(as_json)}
+    if shard is None:
+        told = job.prepare(sources, Path(out), preparing(**given), merge=merge, **how)
+        return show_manifest(told, out, as_json=as_json)
+    if merge:
+        raise UsageError("--shard makes one share and --merge ends them all: give one of them")
+    from ..prepare._shares import share_of
+    from ..report.prepare import share_text
+
+    share = job.prepare_share(sources, Path(out), share_of(shard), preparing(**given), **how).as_dict()
+    return show(share, share_text(share), as_json=as_json)
 
 
 def preparing(
@@ -221,12 +265,16 @@ def follow(as_json: bool) -> Callable[[str, int, int, int], None]:
 
 def show_manifest(told: dict[str, Any], folder: str, *, as_json: bool) -> int:
     """Print a manifest, whole or in words."""
+    from ..report.prepare import text
+
+    return show(told, text(told, folder), as_json=as_json)
+
+
+def show(told: dict[str, Any], words: str, *, as_json: bool) -> int:
+    """Print one object, or what it says."""
     if as_json:
         from ..report import json
 
-        say(json.dumps(told) + "\n")
-    else:
-        from ..report.prepare import text
-
-        say(text(told, folder))
+        words = json.dumps(told) + "\n"
+    say(words)
     return DONE

@@ -21,8 +21,8 @@ from ._plan import Options
 from ._stages import Job, enough
 from .sources import Part
 
-NAMED = 20  # shares that a message names
-
+NAMED = 20  # ranges of shares that a message names
+SCHEMA = "unplateau.shard/1"
 MOST = 100_000  # shares: more than a Slurm array's tasks
 
 
@@ -61,19 +61,20 @@ def share_of(text: str) -> Share:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a share made, and the shares that have parts left to make, itself not among them."""
+    """What a share made, and the numbers of the shares that have parts left to make."""
 
     share: Share
     parts: int
     documents: int
     tokens: int
-    left: tuple[Share, ...] = ()
+    left: tuple[int, ...] = ()
     merged: bool = False  # the merge has begun or is done: there was nothing to do
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
-        numbers = [share.number for share in self.left]
-        return {**asdict(self), "share": self.share.number, "of": self.share.of, "left": numbers}
+        return {"schema": SCHEMA, "shard": self.share.number, "of": self.share.of} | {
+            name: value for name, value in asdict(self).items() if name != "share"
+        }
 
 
 @contextmanager
@@ -108,7 +109,7 @@ def make(job: Job, share: Share) -> Made:
     _pieces.swept(job.pieces, [part.number for part in parts])
     heads = _heads(job, parts)
     lost = missing(job.pieces, job.plan, job.survey.parts, job.options)
-    left = tuple(Share(number, share.of) for number in sorted({part % share.of for part in lost}))
+    left = tuple(sorted({part % share.of for part in lost}))
     documents, tokens = (sum(head[key] for head in heads) for key in ("documents", "tokens"))
     return Made(share, len(heads), documents, tokens, left)
 
@@ -177,18 +178,23 @@ def refuse_missing(folder: Path, plan: str, parts: Sequence[Part], options: Opti
             "--merge found no shards: make them with --shard 0/N to N-1/N, or leave --merge out"
         )
     of = max(cuts)
+    shares = ranges(sorted({part % of for part in lost}))
     raise UnplateauError(
-        f"--merge lacks {len(lost):,} of {len(parts):,} parts: make {named(sorted({p % of for p in lost}), of)} first"
+        f"--merge lacks {len(lost):,} of {len(parts):,} parts: first run --shard I/{of} for I = {shares}"
     )
 
 
-def named(shares: Sequence[int], of: int) -> str:
-    """Shards in words; of many, the first.
+def ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers in words.
 
-    >>> named([3, 7], 20)
-    '--shard 3/20 and 7/20'
+    >>> ranges([0, 1, 2, 5, 7, 8])
+    '0 to 2, 5, 7, 8'
     """
-    first = [f"{number}/{of}" for number in shares[:NAMED]]
-    if len(shares) > NAMED:
-        return f"--shard {', '.join(first)} and {len(shares) - NAMED} more"
-    return "--shard " + " and ".join(filter(None, (", ".join(first[:-1]), first[-1])))
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    told = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join(told[:NAMED] + ([f"and {len(told) - NAMED} more"] if len(told) > NAMED else []))

@@ -76,6 +76,19 @@ def text(manifest: Mapping[str, Any], folder: str) -> str:
     return render([Line(f"prepared in {folder}"), *lines, *notes])
 
 
+def share_text(told: Mapping[str, Any]) -> str:
+    """What one share of a job made, and what is left, in a line."""
+    from ..prepare._shares import ranges
+
+    share = f"shard {told['shard']}/{told['of']}"
+    if told["merged"]:
+        return f"{share}: nothing to do, all shards are made and being merged, or merged\n"
+    made = f"{share}: {told['parts']:,} parts, {told['documents']:,} documents, {told['tokens']:,} tokens; "
+    if told["left"]:
+        return f"{made}still to be made: shards {ranges(told['left'])}\n"
+    return f"{made}all shards are made: now the same with --merge\n"
+
+
 def _counts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = []
     if "documents" in told:
