@@ -1,6 +1,6 @@
-"""Pieces to shards, in the documents' order; each piece is let go of once what it gave is durable.
+"""Pieces to shards, in the documents' order; each piece is let go of as it is written.
 
-So the tokens lie on disk once, and a run that was killed goes on from the last mark. All shards get their names
+So the tokens lie on disk once. A run that was killed goes on from the last mark: pieces since then are made again. All shards get their names
 together, at the end: until then they lie in the working folder.
 """
 
@@ -25,7 +25,8 @@ from .shards import Writer, Written
 from .split import SPLITS
 
 SEEN = "seen"
-MARK = 64 << 20  # bytes between two marks: what is written again after a crash, at most, beside one piece
+MARK = 64 << 20  # bytes between two marks: what is made again after a crash, at most, beside one piece
+HELD = 64 << 20  # bytes of a piece that is held in memory while it is written
 BLOCK = 1 << 22  # tokens taken from a piece at once
 STATE, CLOSED = "shards.json", "closed.json"
 
@@ -121,28 +122,40 @@ def assemble(
 ) -> None:
     """Write the shards of all pieces from where ``begun`` left off; ``told_of(piece, tokens)`` as they go.
 
-    Documents of a piece whose choice is in no split are left out. Pieces are removed as marks cover them.
+    Documents of a piece whose choice is in no split are left out. Pieces are removed; those that no mark covers have
+    to be made again after a crash.
     """
     start, writers = begun
-    held, size = [], 0
+    size = 0
     for number in range(start, len(pieces)):
-        piece = pieces[number]
-        _put(piece, choose(number), writers)
-        held.append(piece)
-        size += piece.tokens.nbytes
-        told_of(number + 1, int(piece.head["tokens"]))
+        tokens, lengths = _released(pieces[number])
+        _put(tokens, lengths, choose(number), writers)
+        _pieces.forgotten(pieces[number])
+        size += tokens.nbytes
+        told_of(number + 1, len(tokens))
         if size >= MARK:
             assembly.mark(number + 1, writers)
-            for done in held:
-                _pieces.forgotten(done)
-            held, size = [], 0
+            size = 0
     assembly.close(writers)
 
 
-def _put(piece: Piece, chosen: Mapping[str, NDArray[np.bool_]], writers: Writers) -> None:
+def _released(piece: Piece) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Tokens and lengths of a piece, which then lies on disk no more; one that is too large for memory stays."""
     lengths = piece.column("lengths").astype(np.int64)
+    if piece.tokens.nbytes > HELD:
+        return piece.tokens, lengths
+    tokens = np.array(piece.tokens)
+    _pieces.forgotten(piece)
+    return tokens, lengths
+
+
+def _put(
+    tokens: NDArray[Any],
+    lengths: NDArray[np.int64],
+    chosen: Mapping[str, NDArray[np.bool_]],
+    writers: Writers,
+) -> None:
     ends = np.cumsum(lengths)
-    tokens = piece.tokens
     first = start = 0
     while first < len(ends):
         last = max(first + 1, int(np.searchsorted(ends, start + BLOCK, "right")))

@@ -11,10 +11,10 @@ The model: absolute discounting, interpolated with the frequencies of single tok
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from math import sqrt
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,6 @@ from ..estimate import Estimate
 from ..student import t_ratio
 from ..units import count
 from ._entropy import plug_in
-from ._fair import Text
 
 BLOCK = 2048  # tokens of a block; losses are averaged by block, as neighbours are alike
 TRAINED = 4096  # blocks that pairs are counted on: 8.4M tokens, 70 MB
@@ -104,6 +103,16 @@ class Pairs:
         error = sqrt(standard_error(self.val) ** 2 + standard_error(self.train) ** 2) * t_ratio(2.0, freedom)
         return float(self.val.mean() - self.train.mean()), error
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; ``pairs_from`` is the way back."""
+        return asdict(self) | {"train": self.train.tolist(), "val": self.val.tolist()}
+
+
+def pairs_from(kept: Mapping[str, Any]) -> Pairs:
+    """What ``Pairs.as_dict`` was made of."""
+    losses = {name: np.array(kept[name], np.float64) for name in ("train", "val")}
+    return Pairs(kept["plugin"], counted=kept["counted"], **losses)
+
 
 def standard_error(losses: Floats) -> float:
     """Of the mean of losses in the order of the text; neighbours may be alike, so batches of them are tried too.
@@ -121,6 +130,13 @@ def standard_error(losses: Floats) -> float:
         found = max(found, float(batches.std(ddof=1)) / sqrt(len(batches)))
         size *= 2
     return found
+
+
+class Text(Protocol):
+    """Tokens that can be taken from anywhere, as ``_fair.Text`` and ``_kept.Kept``."""
+
+    def __len__(self) -> int: ...
+    def take(self, start: int, count: int) -> NDArray[np.int64]: ...
 
 
 def pairs_of(train: Text, val: Text, vocab: int, seed: int = 0) -> Pairs | None:

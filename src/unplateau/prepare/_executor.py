@@ -11,7 +11,7 @@ from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
-from ..errors import UnplateauError, UsageError
+from ..errors import UnplateauError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ProcessPoolExecutor
@@ -47,11 +47,11 @@ class Local:
     """
 
     workers: int = 1
-    _pool: ProcessPoolExecutor | None = field(default=None, init=False, repr=False)
+    _pool: _Pool | None = field(default=None, init=False, repr=False)
 
     def __enter__(self) -> Self:
         if self.workers > 1:
-            self._pool = _processes(self.workers)
+            self._pool = _Pool(self.workers)
         return self
 
     def __exit__(
@@ -59,7 +59,7 @@ class Local:
     ) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.processes.shutdown(wait=True, cancel_futures=True)
 
     def map(self, function: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:
         """Results in order; in a ``with`` block the first items are begun at once, so that several maps overlap.
@@ -67,7 +67,7 @@ class Local:
         Raises what ``function`` raises, ``UnplateauError`` where a worker was killed.
         """
         if self._pool is not None:
-            return _spread(self._pool, function, items, AHEAD * self.workers)
+            return _spread(self._pool.processes, function, items, AHEAD * self.workers)
         if min(self.workers, len(items)) <= 1:
             return map(function, items)
         return self._alone(function, items)
@@ -77,16 +77,27 @@ class Local:
             yield from mine.map(function, items)
 
 
-def _processes(workers: int) -> ProcessPoolExecutor:
-    """As many processes, started; forked from one that has imported what they need, where the system can."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_all_start_methods, get_context
+class _Pool:
+    """Processes that start while this one does something else, forked from one that has imported what they need.
 
-    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-    context.set_forkserver_preload([*PRELOADED])
-    pool = ProcessPoolExecutor(workers, context, _begin)
-    pool.submit(os.getpid)
-    return pool
+    Where the system can't fork them so, each imports by itself.
+    """
+
+    def __init__(self, workers: int) -> None:
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_all_start_methods, get_context
+
+        context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+        context.set_forkserver_preload([*PRELOADED])
+        self._pool = ProcessPoolExecutor(workers, context, _begin)
+        self._starting = threading.Thread(target=self._pool.submit, args=(os.getpid,))
+        self._starting.start()  # it waits for the first process
+
+    @property
+    def processes(self) -> ProcessPoolExecutor:
+        """The pool, once it is there."""
+        self._starting.join()
+        return self._pool
 
 
 def _spread(
@@ -120,8 +131,6 @@ def _results(
 
 def local(workers: int | None = None) -> Local:
     """Processes on this machine; by default as many as it lets this process use."""
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers wants 1 or more; found {workers}")
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Local(workers or usable)
 

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..durable import write_durably
 from ..secrets import redacted_url
-from ..tokens import open_shard
-from . import _fair
-from ._bigram import pair_facts, pairs_of
+from ._bigram import pair_facts, pairs_from
 from .manifest_only import one_pass, versions
 from .shards import Written, dtype_of
 from .tokenizers import Characters
@@ -60,7 +58,7 @@ def manifest_of(
     if isinstance(tokenizer, Characters):
         found["alphabet"] = tokenizer.alphabet
     found |= _facts(told, measured) | _order(measured)
-    facts, found["estimates"] = _pairs(job, files, found.get("duplicate_share", 0.0))
+    facts, found["estimates"] = _pairs(measured, found.get("duplicate_share", 0.0))
     found |= facts
     found |= _steps(job, told, measured)
     found["splits"] = _splits(told, files)
@@ -117,9 +115,7 @@ def _facts(told: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, An
         "unique_tokens": told["unique_tokens"],
         "val_tokens": val["tokens"],
     }
-    found |= {
-        key: train[key] for key in ("bytes_per_token", "unigram_entropy", "bigram_entropy") if key in train
-    }
+    found |= {key: train[key] for key in ("bytes_per_token", "unigram_entropy") if key in train}
     if train["tokens"]:
         found["duplicate_share"] = 1 - told["unique_tokens"] / train["tokens"]
     found |= {"exact_duplicate_share": copies["exact_rate"], "near_duplicate_share": copies["near_rate"]}
@@ -135,15 +131,10 @@ def _facts(told: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, An
     return found
 
 
-def _pairs(job: Job, files: Splits, copied: float) -> tuple[dict[str, float], dict[str, Any]]:
-    """What a model of pairs, counted on a part of train, loses on the rest of it and on val.
-
-    It takes the place of the counted entropy, which is too low: of noise over many words it would make text.
-    """
-    train, val = (
-        _fair.Text([open_shard(job.out / f.path).tokens for f in files[s]]) for s in ("train", "val")
-    )
-    return pair_facts(pairs_of(train, val, job.tokenizer.tokenizer.vocab_size, job.options.seed), copied)
+def _pairs(measured: Mapping[str, Any], copied: float) -> tuple[dict[str, float], dict[str, Any]]:
+    """What a model of pairs, counted on a part of train, loses on the rest of it and on val."""
+    kept = measured["pairs"]
+    return pair_facts(None if kept is None else pairs_from(kept), copied)
 
 
 def _order(measured: Mapping[str, Any]) -> dict[str, Any]:

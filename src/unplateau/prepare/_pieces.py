@@ -150,8 +150,13 @@ class Maker:
 
 
 def _take_place(beside: Path, place: Path) -> None:
-    """Rename a folder; where another process was faster with the same bytes, let go of this one."""
+    """Rename a folder; where another process was faster with the same bytes, let go of this one.
+
+    What stands there without a head was being removed when its process was killed.
+    """
     try:
+        if not (place / HEAD).is_file():
+            shutil.rmtree(place, ignore_errors=True)
         beside.rename(place)
     except OSError:
         if not (place / HEAD).is_file():

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..durable import write_durably
 from ..errors import UnreadableError
-from . import _measure, _pieces, work
+from . import _kept, _measure, _pieces, work
 from ._assemble import Assembly, Writers, assemble, leave
 from ._chosen import SPLIT, Chosen, choose, keep, load
 from ._executor import Executor
@@ -18,7 +19,7 @@ from ._measure import Measured
 from ._pieces import Piece
 from ._plan import WORK, Options
 from .shards import Writer
-from .sources import Survey
+from .sources import Part, Survey
 from .tokenizers import Check
 from .work import Work
 
@@ -75,8 +76,8 @@ class Job:
     def task(self, names: tuple[str, ...]) -> Work:
         """What parts are made to pieces with; of a piece that is there, the files ``names`` have to be whole."""
         tokenizer, options = self.tokenizer.tokenizer, self.options
-        reading = self.survey.reading
-        return Work(self.pieces, reading, tokenizer, self.plan, options.filters, options.dedup, names)
+        dedup = options.dedup if _pieces.HASHES in names else "off"
+        return Work(self.pieces, self.survey.reading, tokenizer, self.plan, options.filters, dedup, names)
 
 
 def shards(job: Job) -> None:
@@ -102,9 +103,8 @@ def _begun(job: Job) -> tuple[int, Writers]:
 # ---------------------------------------------------------------- A: pieces
 
 
-def _make(job: Job, begun: int, names: tuple[str, ...]) -> list[Mapping[str, Any]]:
-    """The heads of all pieces from ``begun`` on, made where they are not there; up to the limit asked for."""
-    parts = job.survey.parts[begun:]
+def _make(job: Job, parts: Sequence[Part], names: tuple[str, ...]) -> list[Mapping[str, Any]]:
+    """The heads of the pieces of ``parts``, made where they are not there; up to the limit asked for."""
     heads: list[Mapping[str, Any]] = []
     tokens = documents = 0
     for head in job.executor.map(work.maker_of(job.task(names)), parts):
@@ -129,10 +129,10 @@ def _chosen(job: Job, begun: int) -> Chosen:
     """Clusters and splits: as they were kept, or found now. Pieces from ``begun`` on are then whole."""
     if (job.work / SPLIT).is_file():
         chosen = load(job.work)
-        if begun < len(chosen.starts) - 1:
-            _make(job, begun, (_pieces.TOKENS, _pieces.DOCUMENTS, _pieces.LABELS))
+        again = job.survey.parts[begun : len(chosen.starts) - 1]
+        _make(job, again, (_pieces.TOKENS, _pieces.DOCUMENTS, _pieces.LABELS))
         return chosen
-    heads = _make(job, 0, _pieces.FILES)
+    heads = _make(job, job.survey.parts, _pieces.FILES)
     pieces = _opened(job, len(heads))
     chosen = choose(job, heads, pieces)
     keep(job, chosen)
@@ -152,6 +152,8 @@ def _measured(job: Job, chosen: Chosen) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((job.work / MEASURED).read_bytes())
         return found
     vocab, columns = job.tokenizer.tokenizer.vocab_size, job.survey.reading.meta
+    splits = _kept.Splits(job.pieces, job.plan, chosen.part, chosen.starts)
+    pairs = job.executor.map(partial(_kept.pairs, vocab, job.options.seed), [splits])  # beside the counts
     asked = []
     for number in range(len(chosen.starts) - 1):
         here = chosen.of(number)
@@ -163,6 +165,7 @@ def _measured(job: Job, chosen: Chosen) -> dict[str, Any]:
     told = _measure.as_dict(total, job.options.seed)
     if stretches is not None:
         told["order"] = _measure.drift(stretches[0], job.options.seed)
+    told["pairs"] = next(pairs)
     write_durably(job.work / MEASURED, json.dumps(told).encode())
     return told
 

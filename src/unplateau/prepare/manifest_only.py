@@ -22,8 +22,9 @@ from .. import __version__, _pickle
 from ..durable import sha256_of, write_durably
 from ..errors import UnplateauError, UnreadableError
 from ..tokens import Shard, open_shard, split_of
-from ._bigram import BLOCK, COPIED, Pairs, pair_facts, pairs_of, standard_error, unigram_entropy
+from ._bigram import BLOCK, COPIED, Pairs, pair_facts, pairs_of, standard_error
 from ._bigram import told as told_of
+from ._entropy import of_kinds
 from ._fair import Fairness, Text, fairness, forget
 from ._plain import END
 from ._windows import Repeats, repeats
@@ -249,7 +250,7 @@ def _counts(train: Text, val: Text, twice: Repeats, eot: int | None) -> dict[str
 def _facts(twice: Repeats, fair: Fairness) -> dict[str, Any]:
     """The flat keys that the diagnosis reads."""
     told: dict[str, Any] = {
-        "unigram_entropy": unigram_entropy(twice.counts),
+        "unigram_entropy": of_kinds(twice.counts),
         "duplicate_share": twice.copies.value,
         "order_divergence": float(fair.pieces.mean()),
         "order_divergence_chance": fair.chance,
