@@ -170,8 +170,9 @@ class TestPrepare:
 
     def test_a_folder_with_something_else_is_refused(self, tmp_path):
         corpus(tmp_path / "in")
+        corpus(tmp_path / "other")
         with pytest.raises(UsageError, match=r"is not empty \(it holds"):
-            prepare([str(tmp_path / "in")], tmp_path / "in", options())
+            prepare([str(tmp_path / "in")], tmp_path / "other", options())
 
     def test_a_second_run_in_the_folder_is_refused(self, tmp_path):
         corpus(tmp_path / "in")
@@ -314,7 +315,11 @@ def test_the_verb_prepares_and_prints_the_manifest(tmp_path):
         (["in", "--out", "out", "--tokenizer", "word2vec"], 2, "unknown tokenizer word2vec"),
         (["in", "--out", "out", "--where", "import os"], 2, "--where 'import os' is no condition"),
         (["in", "--out", "out", "--where", "stars > 3"], 3, "has no column 'stars'; found:"),
-        (["in", "--out", "out", "--workers", "0"], 2, "'--workers': 0 is not in the range x>=1"),
+        (
+            ["in", "--out", "out", "--workers", "0"],
+            2,
+            "Invalid value for '--workers': 0 is not in the range x>=1",
+        ),
         (["in", "--out", "out", "--filter", "boring"], 2, "no filter is called 'boring'"),
         (["--manifest-only", "nothing"], 3, "nothing"),
         (["in", "--manifest-only", "in"], 2, "--manifest-only counts in alone"),

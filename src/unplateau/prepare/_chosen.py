@@ -104,14 +104,14 @@ def _told(
     for head in heads:
         for reason, number in head["filtered"].items():
             filtered[reason] = filtered.get(reason, 0) + number
-    train = split.part == 0
+    train, damaged = split.part == 0, job.survey.damaged
     unique = int(lengths[train & found.first].sum())
     return {
         "read": sum(head["read"] for head in heads),
         "kept": int(within.sum()),
         "filtered": filtered,
-        "skipped": sum(head["skipped"] for head in heads),
-        "skipped_named": [line for head in heads for line in head["skipped_named"]][:100],
+        "skipped": len(damaged) + sum(head["skipped"] for head in heads),
+        "skipped_named": [*damaged, *(line for head in heads for line in head["skipped_named"])][:100],
         "bytes": sum(head["bytes"] for head in heads),
         "duplicates": found.as_dict(),
         "split": split.as_dict(),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..errors import UnreadableError, UsageError, printable, why
-from ._lines import lines
-from ._tables import arrow, parquet, table
+from ._files import binary, looks
+from ._lines import is_packed, json_of, lines
+from ._tables import arrow, is_binary, is_text, parquet, table
 from ._where import where
-from .sources import META, PRESETS, TEXT, File, Reading, Skipped, Slice, binary, short
+from .sources import META, PRESETS, TEXT, File, Reading, Skipped, Slice, short
 
 HEAD_LINES = 100  # lines of JSONL that the columns are told from
+STRINGS, BINARY = "text", "bytes"  # columns that hold text, and those that may
 
 
 def columns(files: Sequence[File], reading: Reading) -> tuple[Reading, list[str]]:
@@ -22,38 +25,51 @@ def columns(files: Sequence[File], reading: Reading) -> tuple[Reading, list[str]
         if needed:
             raise UsageError(f"--where names {', '.join(needed)}, but text files have no columns")
         return reading, []
-    known = _schema(tables[0])
+    refused: list[UnreadableError] = []
+    for file in tables:
+        try:
+            return _told_by(file, reading, needed)
+        except UnreadableError as error:
+            refused.append(error)
+        if not reading.skip:
+            break
+    raise refused[0]
+
+
+def _told_by(file: File, reading: Reading, needed: Sequence[str]) -> tuple[Reading, list[str]]:
+    """The columns by one file. Raises ``UnreadableError`` where it has not those that are wanted."""
+    known = _schema(file)
     preset = PRESETS.get(reading.preset, ("", ()))
-    text = reading.text or preset[0] or _text(known, tables[0])
+    text = reading.text or preset[0] or _text(known, file)
     shown = printable(", ".join(known), 300)
     for name in (text, *needed):
         if name not in known:
-            raise UnreadableError(
-                f"{short(tables[0].path)} has no column {printable(name)!r}; found: {shown}"
-            )
-    if not known[text]:
-        raise UnreadableError(
-            f"{short(tables[0].path)}: column {printable(text)!r} holds no text; found: {shown}"
-        )
+            raise UnreadableError(f"{short(file.path)} has no column {printable(name)!r}; found: {shown}")
+    if known[text] not in (STRINGS, BINARY):
+        raise UnreadableError(f"{short(file.path)}: column {printable(text)!r} holds no text; found: {shown}")
     meta = [n for n in (*(preset[1] or META), *needed) if n in known and n != text]
     named = f"text column: {text}" + (f"; metadata: {', '.join(dict.fromkeys(meta))}" if meta else "")
     return replace(reading, text=text, meta=tuple(dict.fromkeys(meta))), [named]
 
 
-def _text(known: Mapping[str, bool], file: File) -> str:
-    texts = [n for n, is_text in known.items() if is_text]
-    if found := next((n for n in TEXT if n in texts), None):
+def _text(known: Mapping[str, str], file: File) -> str:
+    """The column that is the text, by its name or because it alone holds strings."""
+    texts = [n for n, kind in known.items() if kind == STRINGS]
+    if found := next((n for n in TEXT if n in texts or known.get(n) == BINARY), None):
         return found
     if len(texts) == 1:
         return texts[0]
+    if not texts:
+        shown = ", ".join(f"{name} ({kind})" for name, kind in known.items())
+        raise UnreadableError(f"no column of {short(file.path)} holds text; found: {printable(shown, 300)}")
     raise UnreadableError(
         f"can't tell which column of {short(file.path)} is the text; found: {printable(', '.join(known), 300)}; "
         "name it with --text-column"
     )
 
 
-def _schema(file: File) -> dict[str, bool]:
-    """The columns of a file, and whether each holds strings."""
+def _schema(file: File) -> dict[str, str]:
+    """The columns of a file, and what each holds: ``STRINGS``, ``BINARY`` or another type."""
     if file.kind == "jsonl":
         return _json_schema(file)
     pa = arrow()
@@ -65,17 +81,22 @@ def _schema(file: File) -> dict[str, bool]:
             with binary(file.path) as stream:
                 schema = table(stream).schema
     except (OSError, pa.ArrowException) as error:
-        raise UnreadableError(f"{short(file.path)} is no {file.kind}: {why(error)}") from None
-    kinds = pa.types
-    return {f.name: kinds.is_string(f.type) or kinds.is_large_string(f.type) for f in schema}
+        raise UnreadableError(
+            f"{short(file.path)} is no {file.kind}, or damaged{looks(file.path)}: {why(error)}"
+        ) from None
+    return {f.name: _kind(f.type) for f in schema}
 
 
-def _json_schema(file: File) -> dict[str, bool]:
+def _kind(kind: Any) -> str:
+    return STRINGS if is_text(kind) else BINARY if is_binary(kind) else str(kind)
+
+
+def _json_schema(file: File) -> dict[str, str]:
     import msgspec
 
-    found: dict[str, bool] = {}
-    piece = Slice(file.path, "jsonl", 0, -1)
-    for number, (_, line) in enumerate(lines(piece, Skipped(skip=True))):
+    found: dict[str, str] = {}
+    piece, damage = Slice(file.path, "jsonl", 0, -1), Skipped(skip=True)
+    for number, (_, line) in enumerate(lines(piece, damage)):
         if number >= HEAD_LINES:
             break
         if not number and line.lstrip().startswith(b"["):
@@ -83,13 +104,17 @@ def _json_schema(file: File) -> dict[str, bool]:
                 f"{short(file.path)} is a JSON array; expected one object per line: jq -c '.[]' FILE makes it so"
             )
         try:
-            row = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            row = json_of(line, msgspec.json.decode)
+        except ValueError:
             continue
         if isinstance(row, dict):
-            found |= {k: found.get(k, False) or isinstance(v, str) for k, v in row.items()}
+            found |= {k: STRINGS for k, v in row.items() if isinstance(v, str)}
+            found = dict.fromkeys(row, "no text") | found
+    if not found and damage.named:
+        raise UnreadableError(damage.named[0])
     if not found:
+        hint = "" if is_packed(file.path) else looks(file.path)
         raise UnreadableError(
-            f"{short(file.path)} holds no JSON objects in its first lines; expected one per line"
+            f"{short(file.path)} holds no JSON objects in its first lines{hint}; expected one per line"
         )
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
-from ..errors import why
+from ..errors import UnreadableError, why
 from ._lines import byte_slices, json_rows, text_rows
 from ._tables import arrow_rows, parquet_rows, parquet_slices
 from ._where import where
@@ -67,6 +67,9 @@ READ: Mapping[str, Rows] = {
 }
 
 
-def slices(file: File, target: int) -> Iterator[tuple[Slice, int]]:
+def slices(file: File, target: int, skipped: Skipped) -> Iterator[tuple[Slice, int]]:
     """Slices of a file of about ``target`` bytes where its kind can be cut, each with its bytes."""
-    return SLICES[file.kind](file, target)
+    try:
+        yield from SLICES[file.kind](file, target)
+    except UnreadableError as error:
+        skipped(str(error))

@@ -7,7 +7,8 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, BinaryIO
 
 from ..errors import UnreadableError, printable, why
-from .sources import BATCH, EXTRA, ROWS, File, Reading, Row, Skipped, Slice, binary, short
+from ._files import binary, looks
+from .sources import BATCH, EXTRA, LARGEST, ROWS, File, Reading, Row, Skipped, Slice, short
 
 PIECE = 1 << 20  # bytes read at once
 
@@ -47,7 +48,9 @@ def parquet_slices(file: File, target: int) -> Iterator[tuple[Slice, int]]:
             meta = opened_file.metadata
             rows = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
     except (OSError, pa.ArrowException) as error:
-        raise UnreadableError(f"{short(file.path)} is no parquet: {why(error)}; fetch it again") from None
+        raise UnreadableError(
+            f"{short(file.path)} is no parquet, or damaged{looks(file.path)}: {why(error)}"
+        ) from None
     total, begin, held = max(1, sum(rows)), 0, 0
     for number, count in enumerate(rows, 1):
         held += count
@@ -98,7 +101,11 @@ def _tabular(
             if reading.text not in batch.schema.names:
                 skipped(f"{name} has no column {printable(reading.text)!r}")
                 return
-            texts = _strings(batch.column(reading.text), f"{name}, row", row, skipped)
+            column = batch.column(reading.text)
+            if not is_text(column.type) and not is_binary(column.type):
+                skipped(f"{name}: column {printable(reading.text)!r} holds {column.type}, no text")
+                return
+            texts = _strings(column, f"{name}, row", row, skipped)
             names = [m for m in reading.meta if m in batch.schema.names]
             values = [batch.column(m).to_pylist() for m in names]
             for text, *meta in zip(texts, *values, strict=True):
@@ -109,16 +116,41 @@ def _tabular(
         skipped(f"{name} is damaged after {row:,} rows: {why(error)}")
 
 
+def is_text(kind: Any) -> bool:
+    """Whether a column of this type of Arrow's holds strings, in whatever form."""
+    kinds = arrow().types
+    if kinds.is_dictionary(kind):
+        return is_text(kind.value_type)
+    views = getattr(kinds, "is_string_view", lambda _: False)  # since pyarrow 16
+    return bool(kinds.is_string(kind) or kinds.is_large_string(kind) or views(kind))
+
+
+def is_binary(kind: Any) -> bool:
+    """Whether a column of this type holds bytes, which may be text without saying so."""
+    kinds = arrow().types
+    return bool(kinds.is_binary(kind) or kinds.is_large_binary(kind))
+
+
 def _strings(column: Any, name: str, row: int, skipped: Skipped) -> list[str | None]:
-    """A column's texts; None for a missing one and for one that is no UTF-8."""
+    """A column's texts; None for a missing one, for one that is no UTF-8, and for one that is too long."""
+    if column.nbytes <= LARGEST and not is_binary(column.type):
+        try:
+            found: list[str | None] = column.to_pylist()
+        except UnicodeDecodeError:
+            pass
+        else:
+            return found
+    return [_string(value, f"{name} {number:,}", skipped) for number, value in enumerate(column, row + 1)]
+
+
+def _string(value: Any, name: str, skipped: Skipped) -> str | None:
+    """One text of a column in which something is wrong, or may be."""
+    if hasattr(value, "as_buffer") and (held := value.as_buffer()) is not None and held.size > 4 * LARGEST:
+        skipped(f"{name}: a document of {held.size:,} bytes; expected {LARGEST:,} characters at most")
+        return None
     try:
-        found: list[str | None] = column.to_pylist()
-    except UnicodeDecodeError:
-        found = []
-        for number, value in enumerate(column, row + 1):
-            try:
-                found.append(value.as_py())
-            except UnicodeDecodeError as error:
-                skipped(f"{name} {number:,} is no UTF-8: {why(error)}")
-                found.append(None)
-    return found
+        text = value.as_py()
+        return text.decode() if isinstance(text, bytes) else text
+    except UnicodeDecodeError as error:
+        skipped(f"{name} is no UTF-8: {error.reason}")
+        return None

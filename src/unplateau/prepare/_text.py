@@ -21,8 +21,8 @@ def documents_of(pieces: Iterable[bytes], length: int | None, largest: int) -> I
     >>> list(documents_of([b"one<|endoftext|>\ntwo"], None, 99))
     ['one', 'two']
 
-    Raises ``UnicodeDecodeError`` for what is no UTF-8. A document is cut at ``largest`` + 1 characters, for the
-    caller to refuse.
+    Bytes that are no UTF-8 become lone surrogates, as "surrogateescape" has it. A document is cut at ``largest`` + 1
+    characters, for the caller to refuse.
     """
     held = ""
     for text in _decoded(pieces):
@@ -39,7 +39,7 @@ def documents_of(pieces: Iterable[bytes], length: int | None, largest: int) -> I
 
 
 def _decoded(pieces: Iterable[bytes]) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
     for piece in pieces:
         yield decoder.decode(piece)
     yield decoder.decode(b"", final=True)

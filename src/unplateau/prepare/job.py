@@ -21,6 +21,7 @@ from . import _pieces, _shares, work
 from ._beside import beside
 from ._chosen import load
 from ._executor import Executor, Local
+from ._files import apart
 from ._locks import LOCK, alone, held, together
 from ._plan import MANIFEST, WORK, Options, claim, fingerprint
 from ._shares import Made, Share
@@ -51,7 +52,7 @@ def prepare(
     and, where it shall only ``merge`` what ``prepare_share`` made, for parts that are not there.
     """
     options, executor = options or Options(), executor or Local()
-    found = _surveyed(sources, options)
+    found = _surveyed(sources, options, out)
     with alone(out):
         plan = _plan_of(options, found)
         done = claim(out, plan)
@@ -79,7 +80,7 @@ def prepare_share(
     Raises what ``prepare`` does; ``UnplateauError`` also where the same share is being made.
     """
     options, executor = options or Options(), executor or Local()
-    found = _surveyed(sources, options)
+    found = _surveyed(sources, options, out)
     with together(out):
         plan = _plan_of(options, found)
         if claim(out, plan) is not None:
@@ -88,8 +89,10 @@ def prepare_share(
             return _shares.make(_job(out, options, found, plan, executor=executor, progress=progress), share)
 
 
-def _surveyed(sources: Sequence[str], options: Options) -> Survey:
-    return survey(sources, replace(options.reading, limit=options.limit_docs))
+def _surveyed(sources: Sequence[str], options: Options, out: Path) -> Survey:
+    found = survey(sources, replace(options.reading, limit=options.limit_docs))
+    apart(sources, found.files, out)
+    return found
 
 
 def _plan_of(options: Options, found: Survey) -> str:

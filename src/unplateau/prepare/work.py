@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _pieces
+from ._files import binary
 from ._pieces import Maker, Piece
 from .dedup import Signatures, signatures
 from .fair import label_of
 from .filters import Filters, sift
 from .shards import dtype_of
-from .sources import Document, Part, Reading, Skipped, binary, documents
+from .sources import Document, Part, Reading, Skipped, documents
 from .tokenizers import Tokenizer, alphabet_of
 
 Dedup = Literal["keep", "drop", "off"]
