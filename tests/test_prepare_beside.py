@@ -5,13 +5,14 @@ Each guard was seen red once, see the docstrings.
 
 import json
 import pickle
+from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers
 
-from test_prepare_job import SCHEMA
+import unplateau
 from unplateau.prepare._beside import words
 from unplateau.prepare._plan import Options
 from unplateau.prepare.embedded import SOURCE, embedded_text
@@ -20,6 +21,7 @@ from unplateau.prepare.manifest_only import make_manifest
 from unplateau.prepare.tokenizers import tokenizer_of
 from unplateau.tokens import open_shard
 
+SCHEMA = json.loads((Path(unplateau.__file__).parent / "schemas" / "manifest-1.json").read_text())
 FIRST = {"own": "train-00000.bin", "nanogpt": "train.bin", "llmc": "tokens_train_000000.bin"}
 PROMPT = "\nMy fellow Americans"
 

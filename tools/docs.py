@@ -1,4 +1,4 @@
-"""Write docs/cli.md, docs/causes.md and docs/formats.md from the code; ``--check`` fails where they drifted.
+"""Write docs/cli.md, docs/causes.md, docs/formats.md and what commands print; ``--check`` fails where they drifted.
 
 The table of real logs in docs/formats.md needs the folder that UNPLATEAU_SHARED names, or ../shared; without
 it that part is left as it is, and not checked.
@@ -12,6 +12,7 @@ import io
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def main() -> int:
         "causes.md": causes(),
         "formats.md": formats(),
     }
+    pages["prepare.md"] = prepare()
     pages["../README.md"] = readme()
     drifted = [name for name, text in pages.items() if current(name) != text]
     for name in drifted:
@@ -89,10 +91,21 @@ def help_of(command: click.Command, name: str, parent: click.Context | None) -> 
 
 
 def readme() -> str:
-    """The README, with what `make demo` prints now between its first fence and the next."""
-    before, fence, rest = current("../README.md").partition("```text\n")
-    with contextlib.redirect_stdout(io.StringIO()) as said:
-        run(["demo"])
+    """The README, with what `make demo` prints now."""
+    return shown("../README.md", ["demo"])
+
+
+def prepare() -> str:
+    """The page of prepare, with what its first command prints now."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        return shown("prepare.md", ["prepare", "embedded:sotu", "--out", "sotu"])
+
+
+def shown(name: str, command: list[str]) -> str:
+    """A page, with what ``command`` prints now between its first fence of text and the next."""
+    before, fence, rest = current(name).partition("```text\n")
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(io.StringIO()):
+        run(command)
     return f"{before}{fence}{said.getvalue().rstrip()}\n```{rest.partition('```')[2]}"
 
 
