@@ -6,7 +6,6 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,9 @@ from ..durable import write_durably
 from ..errors import UnreadableError
 from . import _pieces
 from ._assemble import SEEN
+from ._copies import Texts, find
 from ._pieces import Piece
-from .dedup import Clusters, clusters, comparer
+from .dedup import Clusters
 from .split import SPLITS, Split, assign, cluster_keys
 
 if TYPE_CHECKING:
@@ -83,9 +83,8 @@ def _within(options: Options, lengths: Array) -> Array:
 
 def _clusters(job: Job, pieces: Sequence[Piece], starts: Array) -> Clusters:
     job.progress("find copies", 0, 1, 0)
-    tokenizer = job.tokenizer.tokenizer
-    text_of = partial(_pieces.text_of, pieces, starts, tokenizer)
-    found = clusters([piece.signatures for piece in pieces], comparer(text_of))
+    texts = Texts(job.pieces, job.plan, tuple(starts.tolist()), job.tokenizer.tokenizer)
+    found = find(pieces, texts, job.executor, lambda done, of: job.progress("find copies", done, of + 1, 0))
     job.progress("find copies", 1, 1, 0)
     return found
 

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..durable import DurableFile, sha256_of, sync, told, write_durably
-from ..errors import UnreadableError
 from .dedup import Signatures
 
 TOKENS, DOCUMENTS, LABELS, HASHES, HEAD = "tokens", "documents", "labels", "hashes", "piece.json"
@@ -180,12 +179,8 @@ def forgotten(piece: Piece) -> None:
     shutil.rmtree(piece.folder, ignore_errors=True)
 
 
-def text_of(pieces: Sequence[Piece], starts: NDArray[np.int64], tokenizer: Any, number: int) -> str:
-    """The text of document ``number`` of all, decoded from its tokens."""
-    which = int(np.searchsorted(starts, number, "right")) - 1
-    piece = pieces[which]
-    ends = np.cumsum(piece.column("lengths")[: number - starts[which] + 1], dtype=np.int64)
-    begin = int(ends[-2]) if len(ends) > 1 else 0
-    if not len(ends):
-        raise UnreadableError(f"document {number:,} is in no piece")
+def text_of(piece: Piece, number: int, tokenizer: Any) -> str:
+    """The text of the document ``number`` of a piece, decoded from its tokens."""
+    ends = np.cumsum(piece.column("lengths")[: number + 1], dtype=np.int64)
+    begin = int(ends[-2]) if number else 0
     return str(tokenizer.decode(piece.tokens[begin : int(ends[-1]) - 1]))
