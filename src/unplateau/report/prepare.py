@@ -20,7 +20,16 @@ Say = Callable[[str], None]
 class Progress:
     """Tells ``say`` of each stage: on a terminal one line that is written over, with ``as_json`` a line of JSON each.
 
-    Elsewhere only where a stage ends, so that the log of a batch job stays short.
+    Elsewhere only where a stage ends, so that the log of a batch job stays short. A stage begins where the one before
+    it was last heard of: most are first heard of when a part is done already.
+
+    >>> ticks = iter([0.0, 4.0, 5.0, 8.0])
+    >>> tell = Progress(lambda said: print(said, end=""), _clock=lambda: next(ticks))
+    >>> tell("tokenise", 1, 1, 20_000_000)
+    tokenise     100% [####################] 20.0M tokens, 5.0M a second, 4.0 s
+    >>> tell("count", 1, 2, 9_000_000)
+    >>> tell("count", 2, 2, 20_000_000)
+    count        100% [####################] 20.0M tokens, 5.0M a second, 4.0 s
     """
 
     say: Say
@@ -29,13 +38,18 @@ class Progress:
     _stage: str = ""
     _begun: float = 0.0
     _told: float = 0.0
+    _heard: float = 0.0
     _clock: Callable[[], float] = field(default=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._heard = self._clock()
 
     def __call__(self, stage: str, done: int, total: int, tokens: int) -> None:
         """``done`` of ``total`` parts of ``stage``, and its tokens so far."""
         now = self._clock()
         if stage != self._stage:
-            self._stage, self._begun, self._told = stage, now, 0.0
+            self._stage, self._begun, self._told = stage, self._heard, 0.0
+        self._heard = now
         if done < total and (now - self._told < EVERY or not (self.as_json or self.terminal)):
             return
         self._told = now
