@@ -5,23 +5,22 @@ Nothing in the file is executed: it is loaded with ``weights_only=True``, which 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import IO, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..durable import DurableFile
-from ..errors import UnreadableError, UsageError, why
+from ..errors import UnreadableError, UsageError
 from ..shape import Shape
 from .gpt2_names import ours, theirs
+from .models import sizes
+from .torch_file import load_torch
 
-SAFE = (2, 10)  # the first torch whose weights_only has no known hole
 MODEL_ARGS = ("n_layer", "n_head", "n_embd", "block_size", "bias", "vocab_size", "dropout")
 #: of Adam, for each parameter
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -52,13 +51,13 @@ class Ckpt:
 
 def read_ckpt(path: Path) -> Ckpt:
     """Read ``ckpt.pt``; raises ``UnreadableError`` for what is none, is damaged, or would run code."""
-    data = _loaded(path)
+    data = load_torch(path)
     model, args = data.get("model"), data.get("model_args")
     if not isinstance(model, dict) or not isinstance(args, dict):
         raise UnreadableError(f"{path.name} is not nanoGPT's: it holds no 'model' and 'model_args'")
     weights = _weights(model, path.name)
     shape = _shape(args, weights, path.name)
-    weights = {key: weights[key] for key in sizes(shape)}
+    weights = {key: weights[key] for key in sizes("gpt2", shape)}
     optimizer = data.get("optimizer")
     groups = optimizer.get("param_groups") if isinstance(optimizer, dict) else None
     first = groups[0] if isinstance(groups, list) and groups and isinstance(groups[0], dict) else {}
@@ -76,22 +75,6 @@ def read_ckpt(path: Path) -> Ckpt:
         betas=(_number(beta1, 0.9), _number(beta2, 0.95)),
         weight_decay=float(_number(first.get("weight_decay"), 0.1)),
     )
-
-
-def _loaded(path: Path) -> dict[Any, Any]:
-    if tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2]) < SAFE:
-        raise UnreadableError(f"torch {torch.__version__} can't read {path.name} safely; 2.10 can")
-    try:
-        data = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except UnpicklingError as error:
-        raise UnreadableError(f"{path.name} holds what would run code, or is damaged: {why(error)}") from None
-    except OSError as error:
-        raise UnreadableError(f"can't read {path.name}: {error.strerror or error}") from None
-    except (RuntimeError, ValueError, KeyError, EOFError, TypeError, AttributeError) as error:
-        raise UnreadableError(f"{path.name} is no checkpoint of torch.save: {why(error)}") from None
-    if not isinstance(data, dict):
-        raise UnreadableError(f"{path.name} holds {type(data).__name__}; expected nanoGPT's dict")
-    return data
 
 
 def _number(value: Any, default: float) -> float:
@@ -117,21 +100,13 @@ def _shape(args: Mapping[Any, Any], weights: Weights, name: str) -> Shape:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise UnreadableError(f"{name}: model_args says {key} is {value!r}; expected a count")
     shape = Shape(**counts, bias=bool(args.get("bias")), tied="unembed.weight" not in weights)
-    for key, size in sizes(shape).items():
+    for key, size in sizes("gpt2", shape).items():
         found = tuple(weights[key].shape) if key in weights else "missing"
         if found != size:
             raise UnreadableError(f"{name}: {theirs(key)} is {found}; its model_args make it {size}")
-    if more := sorted(set(weights) - set(sizes(shape))):
+    if more := sorted(set(weights) - set(sizes("gpt2", shape))):
         raise UnreadableError(f"{name} holds {theirs(more[0])}, which its model_args do not make")
     return shape
-
-
-def sizes(shape: Shape) -> dict[str, tuple[int, ...]]:
-    """The sizes of ``gpt2``'s weights by name, in the order of its parameters."""
-    from .models.gpt2 import MODEL
-
-    with torch.device("meta"):
-        return {name: tuple(p.shape) for name, p in MODEL(shape).named_parameters()}
 
 
 def _moments(optimizer: Any, weights: Weights, name: str) -> dict[str, dict[str, Tensor]]:
@@ -179,7 +154,7 @@ def write_ckpt(path: Path, ckpt: Ckpt) -> str:
 
 
 def _check(ckpt: Ckpt) -> None:
-    expected = sizes(ckpt.shape)
+    expected = sizes("gpt2", ckpt.shape)
     found = {name: tuple(w.shape) for name, w in ckpt.weights.items()}
     plain = ckpt.shape.tied and ckpt.shape.learned_positions and ckpt.shape.hidden == 4 * ckpt.shape.n_embd
     if not plain or found != expected:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError, printable
@@ -65,3 +66,15 @@ def model_of(settings: Settings, attend: Attend = sdpa) -> nn.Module:
     model = kind(shape, dropout=settings.dropout, positions=settings.positions, attend=attend)
     assert isinstance(model, nn.Module)
     return model
+
+
+def sizes(architecture: str, shape: Shape) -> dict[str, tuple[int, ...]]:
+    """The sizes of a model's parameters by name, in their order; nothing is allocated.
+
+    >>> tiny = Shape(n_layer=1, n_embd=8, n_head=2, vocab_size=10, block_size=4, learned_positions=False)
+    >>> list(sizes("modern", tiny).items())[:2]
+    [('embed.weight', (10, 8)), ('blocks.0.attention.qkv.weight', (24, 8))]
+    """
+    with torch.device("meta"):
+        model = model_kind(architecture)(shape)
+    return {name: tuple(p.shape) for name, p in model.named_parameters()}

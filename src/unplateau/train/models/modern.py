@@ -22,11 +22,12 @@ from ._shapes import shape_of
 POSITIONS = ("rope", "alibi", "none")
 EMBED_STD = 0.02  # of the embedding, which is normed where it is read
 BRANCH_ENDS = ("out.weight", "down.weight")  # start at zero
+EPSILON = 1e-6  # of the norms
 
 
 def norm(x: Tensor) -> Tensor:
     """Divide by the root of the mean square of the last axis (Zhang & Sennrich 2019, without weights)."""
-    return F.rms_norm(x, (x.shape[-1],))
+    return F.rms_norm(x, (x.shape[-1],), eps=EPSILON)
 
 
 class Attention(nn.Module):
