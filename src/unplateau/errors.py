@@ -22,8 +22,8 @@ class UsageError(UnplateauError):
     exit_code = 2
 
 
-def why(error: Exception, limit: int = 200) -> str:
-    r"""A library's words on one line, cut at the end of one.
+def why(error: Exception, limit: int = 120) -> str:
+    r"""A library's words on one line, without control characters, cut at the end of one.
 
     >>> why(ValueError("expected a key\n  in line 3"), limit=18)
     'expected a key …'
@@ -31,7 +31,8 @@ def why(error: Exception, limit: int = 200) -> str:
     from textwrap import shorten
 
     text = str(error) or type(error).__name__
-    return shorten(" ".join(w[:limit] for w in text.split()), limit, placeholder=" …") or text[:limit]
+    line = printable(" ".join(w[:limit] for w in text.split()), len(text))
+    return shorten(line, limit, placeholder=" …") or line[:limit]
 
 
 def printable(text: str, limit: int = 80) -> str:

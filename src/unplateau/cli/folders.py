@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,10 @@ def simulate(cause: str, severity: float, seed: int, out: str | None, as_json: b
     help="gpt2, bytes, chars, or a tokenizer.json.",
 )
 @click.option(
-    "--train-bpe", type=click.IntRange(257), metavar="SIZE", help="Learn a BPE of SIZE tokens instead."
+    "--train-bpe",
+    type=click.IntRange(257, 1 << 20),
+    metavar="SIZE",
+    help="Learn a BPE of SIZE tokens instead.",
 )
 @click.option(
     "--dedup",
@@ -94,7 +98,9 @@ def simulate(cause: str, severity: float, seed: int, out: str | None, as_json: b
 @click.option(
     "--format", default="own", show_default=True, metavar="NAME", help="Of the shards: own, nanogpt or llmc."
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Draws the splits.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Draws the splits."
+)
 @click.option(
     "--workers", type=click.IntRange(1), metavar="N", help="Parts at once; by default one for each core."
 )
@@ -158,7 +164,7 @@ def prepare(sources: tuple[str, ...], out: str | None, as_json: bool, **given: A
     if not sources or not out:
         raise UsageError("prepare wants SOURCE... --out DIR, or --manifest-only DATA")
     with executor_of(given.pop("where_to"), given.pop("workers"), Path(out)) as executor:
-        return made(sources, out, as_json=as_json, executor=executor, **given)
+        return all_or_share(sources, out, as_json=as_json, executor=executor, **given)
 
 
 def executor_of(name: str, workers: int | None, out: Path) -> Any:
@@ -172,7 +178,7 @@ def executor_of(name: str, workers: int | None, out: Path) -> Any:
     return local(workers)
 
 
-def made(
+def all_or_share(
     sources: tuple[str, ...],
     out: str,
     *,
@@ -185,16 +191,21 @@ def made(
     """Prepare all, or one share, or what is left when all shares are there."""
     from ..prepare import job
 
-    how = {"executor": executor, "progress": follow(as_json)}
     if shard is None:
-        told = job.prepare(sources, Path(out), preparing(**given), merge=merge, **how)
+        with follow(as_json) as progress:
+            told = job.prepare(
+                sources, Path(out), preparing(**given), executor=executor, progress=progress, merge=merge
+            )
         return show_manifest(told, out, as_json=as_json)
     if merge:
         raise UsageError("--shard makes one share and --merge ends them all: give one of them")
     from ..prepare._shares import share_of
     from ..report.prepare import share_text
 
-    share = job.prepare_share(sources, Path(out), share_of(shard), preparing(**given), **how).as_dict()
+    one, options = share_of(shard), preparing(**given)
+    with follow(as_json) as progress:
+        made = job.prepare_share(sources, Path(out), one, options, executor=executor, progress=progress)
+    share = made.as_dict()
     return show(share, share_text(share), as_json=as_json)
 
 
@@ -241,13 +252,13 @@ def count_only(
     target = folder / "manifest.json"
     if target.exists():
         raise UsageError(f"{target} is there already: give another folder with --out, or remove it")
-    tell = follow(as_json)
-    told = make_manifest(
-        place,
-        batch_tokens=batch_tokens,
-        seed=seed,
-        progress=lambda done, total: tell("count", done, total, done),
-    )
+    with follow(as_json) as tell:
+        told = make_manifest(
+            place,
+            batch_tokens=batch_tokens,
+            seed=seed,
+            progress=lambda done, total: tell("count", done, total, done),
+        )
     from ..durable import told as in_words
 
     with in_words(target):
@@ -256,11 +267,19 @@ def count_only(
     return show_manifest(told, str(folder), as_json=as_json)
 
 
-def follow(as_json: bool) -> Callable[[str, int, int, int], None]:
-    """Progress on standard error."""
+@contextmanager
+def follow(as_json: bool) -> Iterator[Callable[[str, int, int, int], None]]:
+    """Progress on standard error; its last line is ended, also by an error."""
+    from shutil import get_terminal_size
+
     from ..report.prepare import Progress
 
-    return Progress(lambda text: say(text, sys.stderr), as_json, sys.stderr.isatty())
+    width = get_terminal_size().columns
+    progress = Progress(lambda text: say(text, sys.stderr), as_json, sys.stderr.isatty(), width)
+    try:
+        yield progress
+    finally:
+        progress.close()
 
 
 def show_manifest(told: dict[str, Any], folder: str, *, as_json: bool) -> int:

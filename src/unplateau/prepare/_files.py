@@ -61,7 +61,10 @@ def _identity(path: str) -> str:
 
 
 def apart(sources: Sequence[str], files: Sequence[File], out: Path) -> None:
-    """Refuse, with ``UsageError``, an ``out`` whose shards would be read as documents by the next run."""
+    """Refuse, with ``UsageError``, an ``out`` that is no folder, or whose shards the next run would read as documents."""
+    above = next((p for p in (out, *out.parents) if p.exists()), out)
+    if above.exists() and not above.is_dir():
+        raise UsageError(f"--out {printable(str(out))}: {printable(str(above))} is a file; expected a folder")
     place = out.resolve()
     for source in sources:
         if (

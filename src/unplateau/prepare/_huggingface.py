@@ -24,6 +24,7 @@ from ._plain import END, mended, within
 #: tokens that end documents, by the names that published tokenizers give them
 ENDS = (END, "<|end_of_text|>", "</s>", "<eos>", "<|end▁of▁sentence|>", "[EOS]", "[SEP]")
 LIMIT = 1 << 28  # bytes of a tokenizer.json; the largest published have some 35 MB
+MOST = 1 << 20  # tokens of a BPE that is trained here; the largest published have 262,144
 LEAST = 257  # tokens of a byte-level BPE without merges: the bytes and the end of text
 
 
@@ -109,9 +110,9 @@ def end_of(told: dict[str, Any], name: str, eot: str | None) -> int:
 
 def train(texts: Iterable[str], size: int, out: Path) -> None:
     """Learn merges from ``texts`` and write ``out``, durably; see ``tokenizers.train_bpe``."""
-    if size < LEAST:
+    if not LEAST <= size <= MOST:
         raise UsageError(
-            f"a trained BPE has at least {LEAST} tokens: the bytes and the end of text; got {size}"
+            f"a trained BPE has at least {LEAST} tokens, the bytes and the end of text, and {MOST:,} at most; got {size:,}"
         )
     if not installed("tokenizers"):
         raise UnreadableError(f"training a BPE needs tokenizers: {EXTRA}")

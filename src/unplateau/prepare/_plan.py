@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..durable import told, write_durably
-from ..errors import UsageError, printable
+from ..errors import UnreadableError, UsageError, printable
 from ._locks import LOCK, held
+from .embedded import SOURCE
 from .filters import Filters
 from .shards import FORMATS, SHARD_TOKENS
-from .sources import Reading, Survey
+from .sources import Reading, Survey, short
 from .work import Dedup
 
 WORK, PLAN, MANIFEST = ".work", "plan.json", "manifest.json"
@@ -44,6 +46,10 @@ class Options:
     shard_tokens: int = SHARD_TOKENS
 
     def __post_init__(self) -> None:
+        if self.train_bpe is not None and self.tokenizer != "gpt2":
+            raise UsageError(
+                f"--train-bpe learns a tokenizer; --tokenizer {printable(self.tokenizer)} names one"
+            )
         for name, known in (("dedup", DEDUP), ("format", FORMATS)):
             if getattr(self, name) not in known:
                 raise UsageError(
@@ -64,10 +70,25 @@ def fingerprint(options: Options, survey: Survey, tokenizer: str) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
-def claim(out: Path, plan: str) -> dict[str, Any] | None:
+def stamps(survey: Survey) -> dict[str, int]:
+    """When the files on this machine were last written, in nanoseconds: pieces of two states of one never meet."""
+    local = (f.path for f in survey.files if "://" not in f.path and f.path != SOURCE)
+    return {path: Path(path).stat().st_mtime_ns for path in local}
+
+
+def changed(before: Mapping[str, int], survey: Survey) -> None:
+    """Refuse, with ``UnreadableError``, files that were written since ``before``, their ``stamps``."""
+    now = stamps(survey)
+    if path := next((p for p in now if before.get(p, now[p]) != now[p]), None):
+        raise UnreadableError(
+            f"{short(path)} was written since this run began: remove {WORK} in the output folder to begin anew"
+        )
+
+
+def claim(out: Path, plan: str, survey: Survey) -> dict[str, Any] | None:
     """Make ``out`` the folder of ``plan``; the manifest where the plan is done there already.
 
-    Raises ``UsageError`` for a folder that holds something else.
+    Raises ``UsageError`` for a folder that holds something else, ``UnreadableError`` for sources that changed.
     """
     if (done := _json(out / MANIFEST)) is not None:
         if done.get("plan") != plan:
@@ -84,19 +105,27 @@ def claim(out: Path, plan: str) -> dict[str, Any] | None:
     with told(out):
         (out / WORK).mkdir(exist_ok=True)
     with held(out / WORK / LOCK):  # shares of one job may come together
-        _sign(out, plan)
+        _sign(out, plan, survey)
     return None
 
 
-def _sign(out: Path, plan: str) -> None:
+def _sign(out: Path, plan: str, survey: Survey) -> None:
     mine = _json(out / WORK / PLAN)
     if mine is None:
-        write_durably(out / WORK / PLAN, json.dumps({"plan": plan}).encode())
+        signed = {"plan": plan, "written": stamps(survey)}
+        write_durably(out / WORK / PLAN, json.dumps(signed).encode())
     elif mine.get("plan") != plan:
         raise UsageError(
             f"{printable(str(out))} holds an unfinished run with other sources or options: run that again to finish "
             f"it, or remove {WORK} in it, or give another --out"
         )
+    else:
+        changed(mine.get("written", {}), survey)
+
+
+def still(out: Path, survey: Survey) -> None:
+    """Refuse sources that were written while they were read: ``changed`` since the run began."""
+    changed((_json(out / WORK / PLAN) or {}).get("written", {}), survey)
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -60,7 +60,7 @@ def where(text: str) -> Where:
         test = _test(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UsageError(
-            f"--where {printable(text)!r} is no condition: {error}; expected {GRAMMAR}"
+            f"--where {printable(text)!r} is no condition: {getattr(error, 'msg', error)}; expected {GRAMMAR}"
         ) from None
     names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
     if not names:

@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from ..durable import sha256_of, write_durably
-from ..errors import UnreadableError
+from ..errors import UnreadableError, UsageError, printable
 from . import _pieces, _shares, work
 from ._beside import beside
 from ._chosen import load
 from ._executor import Executor, Local
 from ._files import apart
 from ._locks import LOCK, alone, held, together
-from ._plan import MANIFEST, WORK, Options, claim, fingerprint
+from ._plan import MANIFEST, WORK, Options, claim, fingerprint, stamps, still
 from ._shares import Made, Share
 from ._stages import MEASURED, Job, Progress, shards, silent
 from .mapped import is_whole
 from .shards import Written, layout_of
-from .sources import Survey, survey
+from .sources import Survey, short, survey
 from .tokenizers import Check, check, tokenizer_of, train_bpe
 
 ALPHABET, BPE = "alphabet.txt", "tokenizer.json"
@@ -55,9 +55,9 @@ def prepare(
     found = _surveyed(sources, options, out)
     with alone(out):
         plan = _plan_of(options, found)
-        done = claim(out, plan)
+        done = claim(out, plan, found)
         if done is not None:
-            _check(out, done)
+            _check(out, done, found)
             shutil.rmtree(out / WORK, ignore_errors=True)  # where the run before ended right here
             return done
         if merge:
@@ -83,7 +83,7 @@ def prepare_share(
     found = _surveyed(sources, options, out)
     with together(out):
         plan = _plan_of(options, found)
-        if claim(out, plan) is not None:
+        if claim(out, plan, found) is not None:
             return Made(share, 0, 0, 0, merged=True)
         with _shares.taken(out / WORK, share):
             return _shares.make(_job(out, options, found, plan, executor=executor, progress=progress), share)
@@ -115,8 +115,15 @@ def _named(spec: str) -> str:
     return sha256_of(path) if path.is_file() else spec
 
 
-def _check(out: Path, manifest: Mapping[str, Any]) -> None:
-    """Refuse a finished folder whose shards are not as they were written."""
+def _check(out: Path, manifest: Mapping[str, Any], found: Survey) -> None:
+    """Refuse a finished folder whose shards are not as they were written, or whose sources are not as they were."""
+    made = (out / MANIFEST).stat().st_mtime_ns
+    newer = {path for path, written in stamps(found).items() if written > made}
+    for file, source in zip(found.files, manifest["sources"], strict=True):
+        if file.path in newer and work.sha256(file.path) != source["sha256"]:
+            raise UsageError(
+                f"{short(file.path)} has changed since {printable(str(out))} was prepared: give another --out"
+            )
     for split in manifest["splits"].values():
         for file in split["files"]:
             if not is_whole(out, Written(**file)):
@@ -134,6 +141,7 @@ def _run(job: Job) -> dict[str, Any]:
     files = job.assembly.moved()
     extra = beside(job.tokenizer.tokenizer, job.options.format, job.out)
     hashes = list(job.executor.map(work.sha256, [f.path for f in job.survey.files]))
+    still(job.out, job.survey)
     told = manifest_of(job, chosen.told, measured, files, extra=extra, hashes=hashes)
     write(told, job.out / MANIFEST)
     shutil.rmtree(job.work, ignore_errors=True)
