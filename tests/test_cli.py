@@ -247,6 +247,7 @@ class TestOutput:
             "prepare",
             "read",
             "simulate",
+            "train",
         ]
 
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import click
 
 from ..errors import UnplateauError
-from . import folders, logs
+from . import folders, logs, training
 from ._core import DONE, INTERRUPTED, UNREADABLE, USAGE, complain, group, hush, say
 
-__all__ = ["complain", "folders", "group", "logs", "main", "run", "say"]
+__all__ = ["complain", "folders", "group", "logs", "main", "run", "say", "training"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

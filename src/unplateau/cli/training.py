@@ -1,0 +1,101 @@
+"""The verbs that train: train."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UnplateauError, UsageError
+from ._core import DONE, INTERRUPTED, group, look, say
+
+if TYPE_CHECKING:
+    from ..train.preflight import Plan
+    from ..train.settings import Resolved
+
+
+@group.command(context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[CONFIG] [--key=value ...]")
+@click.option("--dry-run", is_flag=True, help="Say what the run will be, time some steps, and stop.")
+@click.option(
+    "--print-config", is_flag=True, help="Each setting, its value and where it came from; then stop."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def train(words: tuple[str, ...], *, dry_run: bool, print_config: bool, as_json: bool) -> int:
+    """Train a decoder, into a folder that `diagnose` reads.
+
+    CONFIG is nanoGPT's .py (read, never run), a TOML, or a run's folder, which
+    goes on. Keys are ours or nanoGPT's; docs/train.md has them all.
+    Stopped by Ctrl-C or SIGTERM, everything is saved, and the same command
+    with --init_from=resume goes on.
+    """
+    from ..train.configure import resolve, split_words
+
+    plain, settings = split_words(words)
+    if len(plain) > 1:
+        raise UsageError(f"train wants one config; found {', '.join(plain)}")
+    resolved = resolve(Path(plain[0]) if plain else None, settings)
+    if print_config:
+        return show_config(resolved, as_json=as_json)
+    return run(resolved, dry_run=dry_run, as_json=as_json)
+
+
+def show_config(resolved: Resolved, *, as_json: bool) -> int:
+    """Print each setting with its origin."""
+    from ..report.train import config_table
+    from ..train.configure import describe
+
+    if not as_json:
+        say(config_table(describe(resolved), resolved.notes))
+        return DONE
+    from dataclasses import asdict
+
+    told = {"schema": "unplateau.settings/1", "settings": asdict(resolved.settings)}
+    say(dumped({**told, "origin": dict(resolved.origin), "notes": list(resolved.notes)}))
+    return DONE
+
+
+def run(resolved: Resolved, *, dry_run: bool, as_json: bool) -> int:
+    """Say what the run will be, and train it."""
+    stream = sys.stderr if as_json else sys.stdout
+    told = plan(resolved)
+    if not as_json or not dry_run:
+        say(told_in_words(told, resolved), stream)
+    if dry_run:
+        if as_json:
+            say(dumped({"schema": "unplateau.preflight/1", **told.as_dict()}))
+        return DONE
+    try:
+        from ..train.loop import train as begin
+    except ModuleNotFoundError as error:
+        raise UnplateauError(f"training needs {error.name}: pip install 'unplateau[train]'") from None
+    result = begin(resolved, stream)
+    if as_json:
+        say(dumped({"schema": "unplateau.training/1", **result.as_dict()}))
+    return INTERRUPTED if result.stopped else DONE
+
+
+def plan(resolved: Resolved) -> Plan:
+    """The run, counted."""
+    from ..train.data import open_data
+    from ..train.preflight import preflight
+    from ..train.settle import settled
+
+    data = open_data(resolved.settings)
+    return preflight(settled(resolved, data[0][0]).settings, data)
+
+
+def told_in_words(told: Plan, resolved: Resolved) -> str:
+    """What will be, and what was taken otherwise than it was written."""
+    from ..report.train import plan_text
+
+    notes = "".join(f"note: {note}\n" for note in resolved.notes)
+    return notes + plan_text(told, **look())
+
+
+def dumped(told: dict[str, Any]) -> str:
+    from ..report import json
+
+    return json.dumps(told) + "\n"

@@ -1,0 +1,165 @@
+"""Training, from first to last: open the data, take steps, evaluate, save, and write down all that happened."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any, TextIO
+
+from ..errors import UnplateauError
+from .data import Corpus, open_data
+from .folder import RunFolder
+from .machine import config_facts, device_of, environment, memory, on, peak_flops
+from .pace import Pace
+from .session import Session, begin
+from .settings import Resolved, Settings
+from .settle import settled
+from .stopping import Stop
+from .terminal import Voice, voice_of
+
+#: split -> its series in the log
+SPLITS = {"val": "val_loss", "train": "train_loss", "seen": "seen_loss", "fresh": "fresh_loss"}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended. ``stopped``: the signal that ended it before its last step; empty where none did."""
+
+    folder: Path
+    step: int
+    losses: Mapping[str, float]
+    seconds: float
+    stopped: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "folder": str(self.folder)}
+
+
+def train(resolved: Resolved, stream: TextIO | None = None) -> Result:
+    """Train what ``resolved`` says, into its folder.
+
+    Raises ``UsageError`` where that can't be, ``UnreadableError`` for data that can't be read, ``UnplateauError``
+    where another process trains there, the disk is full, or the loss is no number.
+    """
+    corpora = open_data(resolved.settings)
+    device = device_of(resolved.settings)
+    resolved = on(settled(resolved, corpora[0][0]), device)
+    with RunFolder(Path(resolved.settings.out_dir)) as folder, Stop() as stop:
+        folder.refuse_another_run()
+        session = begin(resolved.settings, corpora, device)
+        _write_down(folder, resolved, session, [corpus for corpus, _ in corpora])
+        flops = session.flops_per_token * resolved.settings.tokens_per_step
+        voice = voice_of(
+            resolved.settings.log_style, resolved.settings.max_steps, stream or sys.stdout, flops
+        )
+        try:
+            return Loop(session, folder, voice, corpora[0][0]).run(stop)
+        finally:
+            voice.close()
+
+
+def _write_down(folder: RunFolder, resolved: Resolved, session: Session, corpora: list[Corpus]) -> None:
+    """What the run is, before its first step."""
+    s = resolved.settings
+    told = asdict(s) | {"compile": s.compile == "on"}
+    folder.write_config(
+        told, resolved.origin, tokens_per_step=s.tokens_per_step, **config_facts(session.device)
+    )
+    folder.write_environment(environment(session.device))
+    folder.write_manifest(manifest_of(corpora))
+
+
+def manifest_of(corpora: list[Corpus]) -> dict[str, Any]:
+    """The manifest of the run's data: as it was prepared; else what can be counted without reading it."""
+    if len(corpora) == 1 and corpora[0].manifest:
+        return dict(corpora[0].manifest)
+    names = ("train", "val")
+    tokens = {n: sum(len(c.splits[n]) for c in corpora if n in c.splits) for n in names}
+    return {
+        "dataset": ",".join(c.path.name for c in corpora),
+        "vocab_size": corpora[0].vocab_size,
+        "splits": {name: {"tokens": count} for name, count in tokens.items() if count},
+    }
+
+
+class Loop:
+    """The steps of one process."""
+
+    def __init__(self, session: Session, folder: RunFolder, voice: Voice, corpus: Corpus) -> None:
+        self.session, self.folder, self.voice, self.corpus = session, folder, voice, corpus
+        self.settings: Settings = session.settings
+        self.pace = Pace(self.settings.max_steps, self.settings.eval_interval)
+        self.losses: dict[str, float] = {}
+        self._begun = time.monotonic()
+
+    def run(self, stop: Stop) -> Result:
+        """Steps until the last one, or until ``stop``; evaluated and saved on the way."""
+        while True:
+            if self._evaluation_is_due():
+                self.evaluate()
+                self.save()
+            if self.session.step >= self.settings.max_steps or self.settings.eval_only or stop:
+                break
+            self.step()
+        if stop:
+            self.save()
+            self.voice.note(
+                f"{stop.word}: saved at step {self.session.step:,}; go on with --init_from=resume"
+            )
+        seconds = time.monotonic() - self._begun
+        return Result(self.folder.path, self.session.step, self.losses, seconds, stop.word)
+
+    def _evaluation_is_due(self) -> bool:
+        step, every = self.session.step, self.settings.eval_interval
+        return step == self.settings.max_steps or self.settings.eval_only or bool(every and step % every == 0)
+
+    def step(self) -> None:
+        """One optimiser step, and its row."""
+        step, begun = self.session.step, time.perf_counter()
+        found = self.session.take()
+        seconds = time.perf_counter() - begun
+        self.pace.stepped(seconds)
+        self._refuse_nan(step, found["batch_loss"])
+        if step % self.settings.log_interval == 0:
+            row = {**found, **self._place(step), **self._speed(self.pace.step or seconds)}
+            self.folder.log.append(step, row)
+            self.voice.stepped({"step": step, **row}, self.pace.left(self.session.step))
+
+    def _place(self, step: int) -> dict[str, Any]:
+        """How far in the data the run is before ``step``."""
+        micro = step * self.settings.gradient_accumulation_steps
+        return {
+            "tokens": step * self.settings.tokens_per_step,
+            "epoch": self.session.batches.epoch(micro),
+            "unique_tokens": self.session.batches.unique(micro),
+        }
+
+    def _speed(self, seconds: float) -> dict[str, Any]:
+        tokens = self.settings.tokens_per_step / seconds
+        told = {"step_ms": seconds * 1e3, "tokens_per_second": tokens, "memory": memory(self.session.device)}
+        peak = peak_flops(self.session.device, self.settings.dtype)
+        return told | ({"mfu": tokens * self.session.flops_per_token / peak} if peak else {})
+
+    def _refuse_nan(self, step: int, loss: float) -> None:
+        if not isfinite(loss):
+            raise UnplateauError(f"the loss of step {step:,} is no number ({loss})")
+
+    def evaluate(self) -> None:
+        """All splits, in fixed windows; a row, and the best so far."""
+        step, begun, row = self.session.step, time.perf_counter(), dict[str, Any]()
+        for name, series in SPLITS.items():
+            if name in self.corpus.splits:
+                row[series], row[f"{series}_error"] = self.session.evaluate(self.corpus.splits[name])
+        self.pace.evaluated(time.perf_counter() - begun)
+        self.losses = {name: value for name, value in row.items() if not name.endswith("_error")}
+        row |= {"lr": self.session.schedule(step), **self._place(step)}
+        self.folder.log.append(step, row)
+        self.folder.log.sync()
+        self.voice.evaluated({"step": step, **row}, self.pace.left(step))
+
+    def save(self) -> None:
+        """A checkpoint of this step."""

@@ -1,0 +1,143 @@
+"""Runs from first to last, small ones: what they leave behind, and how they end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from unplateau import cli
+from unplateau.reading import read_runs
+from unplateau.train.configure import resolve
+from unplateau.train.loop import train
+
+WORDS = (
+    *("--n_layer=1", "--n_head=2", "--n_embd=16", "--block_size=16", "--batch_size=4", "--device=cpu"),
+    *("--max_steps=40", "--eval_interval=20", "--log_interval=5", "--vocab_size=32", "--optimizer=adamw"),
+    *("--log_style=none", "--compile=off"),
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Text that is easy to learn: each token is the one before it plus one, but now and then another."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for split, tokens in (("train", 20_000), ("val", 4_000)):
+        steps = np.where(rng.random(tokens) < 0.1, rng.integers(0, 32, tokens), 1)
+        (np.cumsum(steps) % 32).astype(np.uint16).tofile(folder / f"{split}.bin")
+    return folder
+
+
+def words(data, out, *more):
+    return [*WORDS, f"--dataset={data}", f"--out_dir={out}", *more]
+
+
+def rows(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def done(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "out"
+    return train(resolve(None, words(data, out)))
+
+
+def test_the_loss_falls_and_the_end_is_told(done):
+    evaluated = [row for row in rows(done.folder) if "val_loss" in row]
+
+    assert [row["step"] for row in evaluated] == [0, 20, 40]
+    assert evaluated[0]["val_loss"] == pytest.approx(np.log(32), abs=0.3)
+    assert evaluated[-1]["val_loss"] < evaluated[0]["val_loss"] - 0.3
+    assert done.losses["val_loss"] == pytest.approx(evaluated[-1]["val_loss"], rel=1e-6)
+    assert (done.step, done.stopped) == (40, "")
+
+
+def test_rows_of_steps_say_where_in_the_data_they_are(done):
+    steps = [row for row in rows(done.folder) if "batch_loss" in row]
+
+    assert [row["step"] for row in steps] == list(range(0, 40, 5))
+    assert [row["tokens"] for row in steps] == [64 * row["step"] for row in steps]
+    assert all(a["unique_tokens"] < b["unique_tokens"] for a, b in pairwise(steps))
+    assert {"lr", "grad_norm", "epoch", "step_ms", "tokens_per_second", "memory"} <= set(steps[0])
+
+
+def test_the_doctor_needs_no_flag(done):
+    (run,) = read_runs(done.folder)
+
+    assert run.warnings == ()
+    assert run.get("params") == 32 * 16 + 12 * 16 * 16
+    assert run.get("tokens_seen") == 40 * 64
+    assert run.get("train_tokens") == 20_000
+    assert run.schedule(40) == 0.0
+    assert [run.schedule(row["step"]) for row in rows(done.folder)] == pytest.approx(
+        [row["lr"] for row in rows(done.folder)]
+    )
+
+
+def test_no_run_is_written_over_another(done, data, capsys):
+    assert cli.main(["train", *words(data, done.folder)]) == 2
+    assert "holds a run of 40 steps" in capsys.readouterr().err
+
+
+def test_a_signal_ends_it_with_4_and_the_step_is_said(data, tmp_path):
+    args = [sys.executable, "-m", "unplateau", "train", *words(data, tmp_path / "out", "--max_steps=1000000")]
+    args += ["--log_style=rich"]
+    with subprocess.Popen(
+        args, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("step 20 "):
+                process.send_signal(signal.SIGTERM)
+                break
+        rest = process.stdout.read()
+
+    assert process.returncode == 4
+    assert "SIGTERM: saved at step" in rest
+
+
+def test_nanogpt_s_own_lines_are_read_as_its_log(data, tmp_path):
+    log = tmp_path / "train.log"
+    with log.open("w") as stream:
+        train(resolve(None, words(data, tmp_path / "out", "--log_style=nanogpt")), stream)
+
+    (run,) = read_runs(log)
+    assert run.format == "nanogpt"
+    assert run.series["val_loss"].step.tolist() == [0, 20, 40]
+    assert len(run.series["batch_loss"]) == 8
+
+
+def test_a_device_that_is_not_there_is_said(data, tmp_path, capsys):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has the device")
+    assert cli.main(["train", *words(data, tmp_path / "out", "--device=cuda")]) == 2
+    assert "has no cuda device" in capsys.readouterr().err
+
+
+def test_json_is_one_object_on_standard_output(data, tmp_path, capsys):
+    assert cli.main(["train", *words(data, tmp_path / "out", "--max_steps=3"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["schema"], told["step"]) == ("unplateau.training/1", 3)
+
+
+def test_dry_run_and_print_config_leave_nothing_behind(data, tmp_path, capsys):
+    assert cli.main(["train", *words(data, tmp_path / "out"), "--dry-run"]) == 0
+    assert "passes" in capsys.readouterr().out
+    assert cli.main(["train", *words(data, tmp_path / "out"), "--print-config"]) == 0
+    assert "--n_layer" in capsys.readouterr().out
+    assert cli.main(["train", *words(data, tmp_path / "out"), "--print-config", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["n_layer"] == 1
+    assert not (tmp_path / "out").exists()
