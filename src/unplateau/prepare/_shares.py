@@ -120,6 +120,7 @@ def _heads(job: Job, parts: Sequence[Part]) -> list[Mapping[str, Any]]:
     if not parts or before.suffice(parts[0].number):
         return heads
     tokens = 0
+    job.progress("tokenise", 0, len(parts), 0)
     for head in job.executor.map(work.maker_of(job.task(_pieces.FILES)), parts):
         heads.append(head)
         tokens += head["tokens"]

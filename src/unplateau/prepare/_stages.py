@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,7 @@ class Job:
     def task(self, names: tuple[str, ...]) -> Work:
         """What parts are made to pieces with; of a piece that is there, the files ``names`` have to be whole."""
         tokenizer, options = self.tokenizer.tokenizer, self.options
-        dedup = options.dedup if _pieces.HASHES in names else "off"
+        dedup = options.dedup if _pieces.BANDS in names else "off"
         return Work(self.pieces, self.survey.reading, tokenizer, self.plan, options.filters, dedup, names)
 
 
@@ -107,13 +109,22 @@ def _make(job: Job, parts: Sequence[Part], names: tuple[str, ...]) -> list[Mappi
     """The heads of the pieces of ``parts``, made where they are not there; up to the limit asked for."""
     heads: list[Mapping[str, Any]] = []
     tokens = documents = 0
+    job.progress("tokenise", 0, len(parts), 0)
     for head in job.executor.map(work.maker_of(job.task(names)), parts):
         heads.append(head)
         tokens, documents = tokens + head["tokens"], documents + head["documents"]
-        job.progress("tokenise", len(heads), len(parts), tokens)
-        if enough(job.options, documents, tokens):
+        done = enough(job.options, documents, tokens)
+        of = len(heads) if done else min(len(parts), _needed(job.options, len(heads), documents, tokens))
+        job.progress("tokenise", len(heads), of, tokens)
+        if done:
             break
     return heads
+
+
+def _needed(options: Options, parts: int, documents: int, tokens: int) -> int:
+    """How many parts it will take to the limits, by what ``parts`` gave that did not reach them; a guess."""
+    limits = ((options.limit_docs, documents), (options.limit_tokens, tokens))
+    return min((ceil(parts * most / found) for most, found in limits if most and found), default=sys.maxsize)
 
 
 def enough(options: Options, documents: int, tokens: int) -> bool:
@@ -172,6 +183,7 @@ def _measured(job: Job, chosen: Chosen) -> dict[str, Any]:
 
 def _watched(job: Job, stage: str, found: Iterator[Measured], count: int) -> Iterator[Measured]:
     tokens = 0
+    job.progress(stage, 0, count, 0)
     for done, one in enumerate(found, 1):
         tokens += one.train.tokens + one.val.tokens
         job.progress(stage, done, count, tokens)
@@ -192,4 +204,5 @@ def _assembled(job: Job, chosen: Chosen, begun: tuple[int, Writers]) -> None:
         tokens += more
         job.progress("write", done, count, tokens)
 
+    job.progress("write", begun[0], count, 0)
     assemble(job.assembly, begun, pieces, chosen.choice, told_of)

@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .lines import Line, render
+from .lines import WIDTH, Line, render
 
-EVERY = 0.2  # seconds between two lines of progress
+EVERY = 0.2  # seconds between two looks at a terminal, or two lines of JSON
+SELDOM = 60.0  # seconds between two lines of a batch job's log
+BAR = 12  # columns: with a stage of hours, the line has 79
 FILES = 6  # files that are named
 
 Say = Callable[[str], None]
@@ -20,65 +22,98 @@ Say = Callable[[str], None]
 class Progress:
     """Tells ``say`` of each stage: on a terminal one line that is written over, with ``as_json`` a line of JSON each.
 
-    Elsewhere only where a stage ends, so that the log of a batch job stays short. A stage begins where the one before
-    it was last heard of: most are first heard of when a part is done already.
-
-    >>> ticks = iter([0.0, 4.0, 5.0, 8.0])
-    >>> tell = Progress(lambda said: print(said, end=""), _clock=lambda: next(ticks))
-    >>> tell("tokenise", 1, 1, 20_000_000)
-    tokenise     100% [####################] 20.0M tokens, 5.0M a second, 4.0 s
-    >>> tell("count", 1, 2, 9_000_000)
-    >>> tell("count", 2, 2, 20_000_000)
-    count        100% [####################] 20.0M tokens, 5.0M a second, 4.0 s
+    Elsewhere now and then, and where a stage ends, so that the log of a batch job stays short.
     """
 
     say: Say
     as_json: bool = False
     terminal: bool = False
+    width: int = WIDTH
     _stage: str = ""
     _begun: float = 0.0
     _told: float = 0.0
-    _heard: float = 0.0
+    _open: bool = False
     _clock: Callable[[], float] = field(default=time.monotonic)
 
-    def __post_init__(self) -> None:
-        self._heard = self._clock()
-
     def __call__(self, stage: str, done: int, total: int, tokens: int) -> None:
-        """``done`` of ``total`` parts of ``stage``, and its tokens so far."""
-        now = self._clock()
+        """``done`` of ``total`` parts of ``stage``, and its tokens so far; the clock of a stage starts at its first call."""
+        now, often = self._clock(), self.as_json or self.terminal
         if stage != self._stage:
-            self._stage, self._begun, self._told = stage, self._heard, 0.0
-        self._heard = now
-        if done < total and (now - self._told < EVERY or not (self.as_json or self.terminal)):
+            self._stage, self._begun = stage, now
+            self._told = now - EVERY if often else now
+        if not total or (done < total and now - self._told < (EVERY if often else SELDOM)):
             return
         self._told = now
-        seconds = max(1e-9, now - self._begun)
+        self._tell(stage, done, total, tokens, now - self._begun)
+
+    def _tell(self, stage: str, done: int, total: int, tokens: int, seconds: float) -> None:
         if self.as_json:
-            event = {
-                "stage": stage,
-                "done": done,
-                "total": total,
-                "tokens": tokens,
-                "seconds": round(seconds, 3),
-            }
-            self.say(json.dumps(event) + "\n")
-        else:
-            line = progress_line(stage, done, total, tokens, seconds)
-            self.say(f"\r{line:<78}" + ("\n" if done >= total else "") if self.terminal else line + "\n")
+            self.say(json.dumps(progress_event(stage, done, total, tokens, seconds)) + "\n")
+            return
+        line = progress_line(stage, done, total, tokens, seconds)
+        if self.terminal:
+            most = self.width - 1  # a full line would go on to the next
+            self._open = done < total
+            line = f"\r{line[:most]:<{most}}"
+        self.say(line if self._open else line + "\n")
+
+    def close(self) -> None:
+        """End the line, so that what is said next begins a new one."""
+        if self._open:
+            self.say("\n")
+        self._open = False
+
+
+def progress_event(stage: str, done: int, total: int, tokens: int, seconds: float) -> dict[str, Any]:
+    """What a machine is told: ``seconds`` since the stage began, ``left`` until its end as far as can be told."""
+    left = round(seconds * (total - done) / done, 3) if done else None
+    return {
+        "stage": stage,
+        "done": done,
+        "total": total,
+        "tokens": tokens,
+        "seconds": round(seconds, 3),
+        "left": left,
+    }
 
 
 def progress_line(stage: str, done: int, total: int, tokens: int, seconds: float) -> str:
     """One line: what, how far, how fast, how long still.
 
     >>> progress_line("tokenise", 16, 64, 20_000_000, 4.0)
-    'tokenise     25% [#####               ] 20.0M tokens, 5.0M a second, 12 s left'
+    'tokenise     25% [###         ] 20M tokens, 5M a second, 12 s left'
+    >>> progress_line("tokenise", 64, 64, 14_500_000_000, 4000)
+    'tokenise    100% [############] 14.5B tokens, 3.62M a second, 67 min'
     """
     share = done / max(1, total)
-    bar = "#" * round(20 * share)
-    rate = f" {tokens / 1e6:.1f}M tokens, {tokens / seconds / 1e6:.1f}M a second," if tokens else ""
-    left = f" {seconds * (1 - share) / share:.0f} s left" if 0 < share < 1 else f" {seconds:.1f} s"
-    return f"{stage:<12} {share:>3.0%} [{bar:<20}]{rate}{left}"
+    rate = f" {short(tokens)} tokens, {short(tokens / max(seconds, 1e-3))} a second," if tokens else ""
+    left = f" {in_words(seconds * (1 - share) / share)} left" if 0 < share < 1 else ""
+    took = f" {in_words(seconds)}" if share >= 1 else ""
+    return f"{stage:<11} {share:>4.0%} [{'#' * int(BAR * share):<{BAR}}]{rate}{left}{took}"
+
+
+def short(number: float) -> str:
+    """A large number in three digits.
+
+    >>> short(950), short(20_000_000), short(3_630_000), short(14_490_000_000)
+    ('950', '20M', '3.63M', '14.5B')
+    """
+    for unit, sign in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= unit * 0.9995:
+            return f"{float(f'{number / unit:.3g}'):g}{sign}"
+    return f"{number:.0f}"
+
+
+def in_words(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> in_words(0.44), in_words(12), in_words(200), in_words(9000)
+    ('0.4 s', '12 s', '3 min', '2 h 30 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def text(manifest: Mapping[str, Any], folder: str) -> str:
