@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,15 @@ from unplateau.plugins import discover
 from unplateau.reading import read_runs
 from unplateau.report.causes import known
 from unplateau.run import LOSSES, Run
+from unplateau.train import configure
+from unplateau.train.settings import Settings
+from unplateau.train.words import ALIASES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 LOGS = "<!-- below: read from the folder of real logs; left as it is where that is absent -->"
+SETTINGS = "<!-- below: written by tools/docs.py (make docs) from src/unplateau/train/settings.py -->"
+HEAD = ("| setting (nanoGPT's word) | default | unit | meaning |", "|---|---|---|---|")
 GENERATED = "<!-- written by tools/docs.py (make docs); change the code, not this file -->"
 
 
@@ -42,6 +48,7 @@ def main() -> int:
         "cli.md": cli(),
         "causes.md": causes(),
         "formats.md": formats(),
+        "train.md": train(),
     }
     pages["prepare.md"] = prepare()
     pages["../README.md"] = readme()
@@ -181,6 +188,26 @@ def log_of(case: Path, meta: dict[str, Any]) -> Path:
     """The log of a case: the one file that meta.json names, else the folder."""
     files = [case / str(entry["file"]) for entry in meta.get("files", [])]
     return files[0] if len(files) == 1 and files[0].exists() else case
+
+
+def train() -> str:
+    """The guide as it stands, then every setting of the trainer."""
+    guide = current("train.md").partition(SETTINGS)[0]
+    parts, rows = [f"{guide}{SETTINGS}"], list[str]()
+    for one in fields(Settings):
+        if group_name := one.metadata["group"]:
+            rows = [f"### {group_name[0].upper()}{group_name[1:]}", "", *HEAD]
+            parts.append("")
+        rows.append(row_of(one))
+        parts[-1] = "\n".join(rows)
+    return "\n\n".join(parts) + "\n"
+
+
+def row_of(one: Field[Any]) -> str:
+    """A setting: its name and nanoGPT's, its default, unit and meaning."""
+    nanogpt = [own for own, name in ALIASES.items() if name == one.name]
+    name = f"`{one.name}`" + (f" (`{nanogpt[0]}`)" if nanogpt else "")
+    return f"| {name} | {configure.shown(one.default)} | {one.metadata['unit']} | {cell(one.metadata['meaning'])} |"
 
 
 def cell(text: str) -> str:
