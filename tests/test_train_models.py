@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from unplateau.errors import UsageError
 from unplateau.plugins import discover
 from unplateau.train.attention import Rotary, explicit, rotate, sdpa, seen
-from unplateau.train.models import model_kind, model_of
+from unplateau.train.models import fused, model_kind, model_of
 from unplateau.train.settings import Settings
 
 torch.set_num_threads(1)
@@ -152,6 +152,16 @@ def test_roles_hold_every_parameter_once(kind, changes):
     assert all(p.ndim == 2 for p in groups["matrices"])
     assert [tuple(p.shape) for p in groups["embedding"]] == [(61, 32)]
     assert ("head" in groups) == (not changes.get("tied", True))
+
+
+@every_variant
+def test_fused_matrices_are_told_with_their_rows(kind, changes):
+    model = built(kind, **changes)
+    rows = {name: sizes for name, p in model.named_parameters() if (sizes := fused(model).get(p))}
+    keys = 32 * changes.get("n_kv_head", 4) // 4
+
+    assert rows["blocks.1.attention.qkv.weight"] == (32, keys, keys)
+    assert all(sum(sizes) == model.get_parameter(name).shape[0] for name, sizes in rows.items())
 
 
 @every_variant

@@ -16,6 +16,9 @@ from ...plugins import discover
 from ...shape import Shape
 from ..attention import Attend, sdpa
 from ..settings import Settings
+from ._roles import fused
+
+__all__ = ["Model", "fused", "model_kind", "model_of", "sizes"]
 
 
 class Model(Protocol):

@@ -16,7 +16,7 @@ from ...errors import UsageError
 from ...shape import Shape
 from ..attention import Attend, sdpa, seen
 from ..settings import Settings
-from ._roles import roles
+from ._roles import Fused, roles
 from ._shapes import shape_of
 
 POSITIONS = ("learned", "alibi", "none")
@@ -30,7 +30,7 @@ class Attention(nn.Module):
     def __init__(self, shape: Shape, dropout: float, attend: Attend) -> None:
         super().__init__()
         C = shape.n_embd
-        self.qkv = nn.Linear(C, 3 * C, bias=shape.bias)
+        self.qkv = Fused(C, (C, C, C), bias=shape.bias)
         self.out = nn.Linear(C, C, bias=shape.bias)
         self.n_head, self.dropout, self.attend = shape.n_head, dropout, attend
 

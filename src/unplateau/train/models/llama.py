@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ...shape import Shape
 from ..attention import Attend, Rotary, rotate, sdpa, seen
 from ..settings import Settings
-from ._roles import roles
+from ._roles import Fused, roles
 from ._shapes import shape_of
 
 POSITIONS = ("rope", "alibi", "none")
@@ -31,8 +31,9 @@ class Attention(nn.Module):
     def __init__(self, shape: Shape, dropout: float, attend: Attend) -> None:
         super().__init__()
         self.n_head, self.n_key, self.width = shape.n_head, shape.n_kv_head or shape.n_head, shape.head_width
-        self.qkv = nn.Linear(shape.n_embd, (self.n_head + 2 * self.n_key) * self.width, bias=False)
-        self.out = nn.Linear(self.n_head * self.width, shape.n_embd, bias=False)
+        queries, keys = self.n_head * self.width, self.n_key * self.width
+        self.qkv = Fused(shape.n_embd, (queries, keys, keys))
+        self.out = nn.Linear(queries, shape.n_embd, bias=False)
         self.dropout, self.attend = dropout, attend
 
     def forward(self, x_BTC: Tensor, turn: tuple[Tensor, Tensor] | None, mask: Tensor | None) -> Tensor:
@@ -55,7 +56,7 @@ class Mlp(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.gate_up = nn.Linear(shape.n_embd, 2 * shape.hidden, bias=False)
+        self.gate_up = Fused(shape.n_embd, (shape.hidden, shape.hidden))
         self.down = nn.Linear(shape.hidden, shape.n_embd, bias=False)
 
     def forward(self, x_BTC: Tensor) -> Tensor:
