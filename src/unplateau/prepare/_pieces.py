@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,34 +101,31 @@ class Maker:
         self._beside = folder / f".{name_of(number)}.{token_hex(8)}"
         with told(self._place):
             self._beside.mkdir(parents=True)
+        types = {DOCUMENTS: "<u4", LABELS: "u1", HASHES: "<u8"}
+        self._kept = {name: ByColumn(self._beside, dtype) for name, dtype in types.items()}
         self._tokens = DurableFile(self._beside / TOKENS)
-        self._columns: list[Array] = []
-        self._labels: list[Array] = []
-        self._exact: list[Array] = []
-        self._bands: list[Array] = []
+        self._count = np.zeros(len(COLUMNS), np.int64)
+        self._documents = 0
 
     def add(self, tokens: Array, columns: Array, labels: Array, signatures: Signatures) -> None:
         """Append documents: tokens, ``COLUMNS`` (3, documents), labels (columns, documents), and hashes."""
         self._tokens.write(np.ascontiguousarray(tokens, self._dtype).view(np.uint8).data)
-        self._columns.append(columns.astype("<u4"))
-        self._labels.append(labels.astype("u1"))
-        self._exact.append(signatures.exact)
-        self._bands.append(signatures.bands)
+        with told(self._place):
+            self._kept[DOCUMENTS].add(columns)
+            self._kept[LABELS].add(labels)
+            self._kept[HASHES].add(np.concatenate([signatures.exact.T, signatures.bands.T]))
+        self._count += columns.sum(axis=1, dtype=np.int64)
+        self._documents += columns.shape[1]
 
     def commit(self, head: Mapping[str, Any]) -> Piece:
         """Make the piece durable and give it its name; one that is there already is kept."""
-        columns = np.concatenate([np.empty((len(COLUMNS), 0), "<u4"), *self._columns], axis=1)
-        hashes = {TOKENS: self._tokens.commit()}
-        hashes[DOCUMENTS] = write_durably(self._beside / DOCUMENTS, columns.tobytes())
-        labels = np.concatenate(self._labels, axis=1) if self._labels else np.empty((0, 0), "u1")
-        hashes[LABELS] = write_durably(self._beside / LABELS, labels.tobytes())
-        hashes[HASHES] = self._write_hashes()
+        hashes = {TOKENS: self._tokens.commit(), **{name: self._written(name) for name in self._kept}}
         whole = {
             **head,
             "dtype": self._dtype.str,
-            "documents": int(columns.shape[1]),
-            "tokens": int(columns[0].sum(dtype=np.int64)),
-            "bytes": int(columns[1].sum(dtype=np.int64)),
+            "documents": self._documents,
+            "tokens": int(self._count[0]),
+            "bytes": int(self._count[1]),
             "sha256": hashes,
         }
         write_durably(self._beside / HEAD, json.dumps(whole, indent=1).encode())
@@ -135,17 +133,62 @@ class Maker:
             _take_place(self._beside, self._place)
         return Piece(self._place, whole)
 
-    def _write_hashes(self) -> str:
-        with DurableFile(self._beside / HASHES) as file:
-            for parts, width in ((self._exact, EXACT), (self._bands, BANDS)):
-                for k in range(width if parts else 0):
-                    file.write(np.concatenate([p[:, k] for p in parts]).astype("<u8").tobytes())
+    def _written(self, name: str) -> str:
+        with DurableFile(self._beside / name) as file, closing(self._kept[name]) as kept:
+            for chunk in kept.chunks():
+                file.write(chunk)
             return file.commit()
 
     def abandon(self) -> None:
         """Leave nothing behind."""
+        for kept in self._kept.values():
+            kept.close()
         self._tokens.abandon()
         shutil.rmtree(self._beside, ignore_errors=True)
+
+
+class ByColumn:
+    r"""A table that comes some rows at a time and is read column by column; on disk, in a file without a name.
+
+    >>> table = ByColumn(Path("."), "u1")
+    >>> table.add(np.array([[1, 2], [7, 8]]))
+    >>> table.add(np.array([[3], [9]]))
+    >>> b"".join(table.chunks())
+    b'\x01\x02\x03\x07\x08\t'
+    >>> table.close()
+    """
+
+    def __init__(self, folder: Path, dtype: str) -> None:
+        self._folder, self._dtype = folder, np.dtype(dtype)
+        self._file: IO[bytes] | None = None
+        self._rows: list[int] = []  # of each block
+        self._width = 0
+
+    def add(self, block: Array) -> None:
+        """Append rows: (columns, rows)."""
+        self._file = self._file or TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by ``close``
+        self._file.write(np.ascontiguousarray(block, self._dtype).data)
+        self._file.flush()  # a full disk is told here, not where it is read
+        self._width = block.shape[0]
+        self._rows.append(block.shape[1])
+
+    def chunks(self) -> Iterator[bytes]:
+        """The first column's bytes, block by block, then the next one's."""
+        for column in range(self._width if self._file else 0):
+            begin = 0
+            for rows in self._rows:
+                yield self._read(begin * self._width + column * rows, rows)
+                begin += rows
+
+    def _read(self, begin: int, count: int) -> bytes:
+        assert self._file
+        self._file.seek(begin * self._dtype.itemsize)
+        return self._file.read(count * self._dtype.itemsize)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            if self._file:
+                self._file.close()
 
 
 def _take_place(beside: Path, place: Path) -> None:
