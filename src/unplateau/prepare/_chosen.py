@@ -61,7 +61,7 @@ def choose(job: Job, heads: Sequence[Mapping[str, Any]], pieces: Sequence[Piece]
     lengths = np.concatenate([p.column("lengths") for p in pieces]).astype(np.int64)
     within = _within(options, lengths)
     found = _clusters(job, pieces, starts)
-    exact = np.concatenate([p.signatures.exact for p in pieces])
+    exact = np.concatenate([p.exact for p in pieces])
     keep = within & (found.first if options.dedup == "drop" else True)
     split = assign(found.cluster, exact, lengths, seed=options.seed, keep=keep, val_tokens=options.val_tokens)
     keys = cluster_keys(found.cluster, exact)
@@ -135,7 +135,8 @@ def keep(job: Job, chosen: Chosen) -> None:
     )
     write_durably(job.work / SPLIT, held.getvalue())
     for number in range(len(chosen.starts) - 1):
-        (job.pieces / _pieces.name_of(number) / _pieces.HASHES).unlink(missing_ok=True)
+        for name in _pieces.HASHES:
+            (job.pieces / _pieces.name_of(number) / name).unlink(missing_ok=True)
 
 
 def load(folder: Path) -> Chosen:

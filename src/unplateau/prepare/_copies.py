@@ -51,9 +51,8 @@ def find(
     told: Callable[[int, int], None],
 ) -> Clusters:
     """Clusters of all documents, whoever compares them; ``told(done, of)`` as tasks end."""
-    signatures = [piece.signatures for piece in pieces]
-    root = dedup.exact_copies(signatures)
-    tasks = list(apart(dedup.all_candidates(signatures, root)))
+    root = dedup.exact_copies(pieces)
+    tasks = list(apart(dedup.all_candidates(pieces, root)))
     held, compared = [], 0
     for number, (pairs, count) in enumerate(executor.map(partial(compare, texts), tasks), 1):
         held.append(pairs)

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 from ..durable import DurableFile, sha256_of, sync, told, write_durably
 from .dedup import Signatures
 
-TOKENS, DOCUMENTS, LABELS, HASHES, HEAD = "tokens", "documents", "labels", "hashes", "piece.json"
-FILES = (TOKENS, DOCUMENTS, LABELS, HASHES)
-EXACT, BANDS = 2, 14  # words of 8 bytes that a document has in ``HASHES``, as in ``dedup.Signatures``
+TOKENS, DOCUMENTS, LABELS, HEAD = "tokens", "documents", "labels", "piece.json"
+EXACTS, BANDS = "exact", "bands"
+HASHES = (EXACTS, BANDS)  # files that no one needs once copies are known
+FILES = (TOKENS, DOCUMENTS, LABELS, *HASHES)
+BAND = 5  # bytes of a band's hash that are kept: of 10^8 documents 64,000 pairs share one by chance, and are compared
 COLUMNS = (
     "lengths",
     "sizes",
@@ -60,10 +62,17 @@ class Piece:
         return _mapped(self.folder / LABELS, np.dtype("u1")).reshape(-1, self.documents or 1)
 
     @property
-    def signatures(self) -> Signatures:
-        """The hashes, mapped by column: a band is read without the others."""
-        found = _mapped(self.folder / HASHES, np.dtype("<u8")).reshape(EXACT + BANDS, -1)
-        return Signatures(found[:EXACT].T, found[EXACT:].T)
+    def exact(self) -> Array:
+        """As in ``dedup.Signatures``, (documents, 2), mapped."""
+        return _mapped(self.folder / EXACTS, np.dtype("<u8")).reshape(2, -1).T
+
+    def band(self, number: int) -> Array:
+        """One band, (documents,) uint64, read without the others; all 0 where near copies were not looked for."""
+        found = np.zeros((self.documents, 8), np.uint8)
+        kept = _mapped(self.folder / BANDS, np.dtype("u1")).reshape(-1, self.documents or 1)
+        if len(kept):
+            found[:, :BAND] = kept[number * BAND : (number + 1) * BAND].T
+        return found.view("<u8").ravel().astype(np.uint64)
 
 
 def _mapped(path: Path, dtype: np.dtype[Any]) -> Array:
@@ -95,14 +104,18 @@ def is_whole(piece: Piece, names: Sequence[str] = FILES) -> bool:
 class Maker:
     """A piece being written, beside its place: ``add`` batches, then ``commit``."""
 
-    def __init__(self, folder: Path, number: int, dtype: np.dtype[Any]) -> None:
-        self._place, self._dtype = folder / name_of(number), dtype
+    def __init__(self, folder: Path, number: int, dtype: np.dtype[Any], *, near: bool = True) -> None:
+        self._place, self._dtype, self._near = folder / name_of(number), dtype, near
         # not the number of the process: another machine has the same
         self._beside = folder / f".{name_of(number)}.{token_hex(8)}"
         with told(self._place):
             self._beside.mkdir(parents=True)
-        types = {DOCUMENTS: "<u4", LABELS: "u1", HASHES: "<u8"}
-        self._kept = {name: ByColumn(self._beside, dtype) for name, dtype in types.items()}
+        self._kept = {
+            DOCUMENTS: ByColumn(self._beside, "<u4"),
+            LABELS: ByColumn(self._beside, "u1"),
+            EXACTS: ByColumn(self._beside, "<u8"),
+            BANDS: ByColumn(self._beside, "u1"),
+        }
         self._tokens = DurableFile(self._beside / TOKENS)
         self._count = np.zeros(len(COLUMNS), np.int64)
         self._documents = 0
@@ -113,7 +126,10 @@ class Maker:
         with told(self._place):
             self._kept[DOCUMENTS].add(columns)
             self._kept[LABELS].add(labels)
-            self._kept[HASHES].add(np.concatenate([signatures.exact.T, signatures.bands.T]))
+            self._kept[EXACTS].add(signatures.exact.T)
+            if self._near:
+                kept = np.ascontiguousarray(signatures.bands, "<u8").view(np.uint8)
+                self._kept[BANDS].add(kept.reshape(len(kept), -1, 8)[:, :, :BAND].reshape(len(kept), -1).T)
         self._count += columns.sum(axis=1, dtype=np.int64)
         self._documents += columns.shape[1]
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,18 @@ class Signatures:
 
     def __len__(self) -> int:
         return len(self.exact)
+
+    def band(self, number: int) -> U64:
+        """One band of all documents, (n,); 0 stands for none."""
+        return np.asarray(self.bands[:, number])
+
+
+class Hashed(Protocol):
+    """``Signatures``, or what keeps them elsewhere."""
+
+    @property
+    def exact(self) -> U64: ...
+    def band(self, number: int) -> U64: ...
 
 
 def signatures(texts: Sequence[str]) -> Signatures:
@@ -152,7 +164,7 @@ class Clusters:
         return {"documents": len(self.cluster), **counts, **rates, "cluster_sizes": sizes}
 
 
-def exact_copies(pieces: Sequence[Signatures]) -> I64:
+def exact_copies(pieces: Sequence[Hashed]) -> I64:
     """For each document the lowest number of one with the same folded text, shape (n,).
 
     >>> exact_copies([signatures(["a b", "c"]), signatures(["A B"])]).tolist()
@@ -169,14 +181,14 @@ def exact_copies(pieces: Sequence[Signatures]) -> I64:
     return root
 
 
-def candidates(pieces: Sequence[Signatures], band: int, root: I64) -> I64:
+def candidates(pieces: Sequence[Hashed], band: int, root: I64) -> I64:
     """Pairs of documents that share ``band``, shape (pairs, 2), the lower number first.
 
     Only documents that are their own ``root`` (no exact copies) take part. A document is paired with the first of
     those that share its hash and with the ``NEIGHBOURS`` before it: all of them up to sixteen, a bounded number above.
     """
     number = np.flatnonzero(root == np.arange(len(root)))
-    key = _column([p.bands[:, band] for p in pieces])[number]
+    key = _column([p.band(band) for p in pieces])[number]
     number, key = _shared(number[key != 0], key[key != 0])
     if not len(key):
         return np.empty((0, 2), np.int64)
@@ -271,7 +283,7 @@ def join(root: I64, held: Iterable[I64]) -> Clusters:
 
 
 def clusters(
-    pieces: Sequence[Signatures], compare: Callable[[int, int], float], threshold: float = THRESHOLD
+    pieces: Sequence[Hashed], compare: Callable[[int, int], float], threshold: float = THRESHOLD
 ) -> Clusters:
     """Clusters of the documents of all ``pieces``, numbered through in their order.
 
@@ -288,7 +300,7 @@ def clusters(
     return replace(join(root, [held]), compared=compared)
 
 
-def all_candidates(pieces: Sequence[Signatures], root: I64) -> I64:
+def all_candidates(pieces: Sequence[Hashed], root: I64) -> I64:
     """Candidate pairs of all bands, each once, in order: what may be cut and ``verified`` in parallel."""
     found = np.empty((0, 2), np.int64)
     for band in range(BANDS):

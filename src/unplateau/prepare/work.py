@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from . import _pieces
 from ._files import binary
+from ._minhash import BANDS
 from ._pieces import Maker, Piece
 from .dedup import Signatures, signatures
 from .fair import label_of
@@ -54,7 +55,8 @@ def make(work: Work, part: Part) -> Mapping[str, Any]:
 
 def made(work: Work, part: Part) -> Piece:
     """The piece of ``part``, made anew."""
-    maker = Maker(work.folder, part.number, dtype_of(work.tokenizer.vocab_size))
+    dtype = dtype_of(work.tokenizer.vocab_size)
+    maker = Maker(work.folder, part.number, dtype, near=work.dedup != "off")
     skipped, counts, read = Skipped(work.reading.skip), dict[str, int](), 0
     try:
         for batch in documents(part, work.reading, skipped):
@@ -99,8 +101,8 @@ def _signed(texts: Sequence[str], dedup: Dedup) -> Signatures:
     digests = b"".join(
         hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts
     )
-    exact = np.frombuffer(digests, "<u8").astype(np.uint64).reshape(-1, _pieces.EXACT)
-    return Signatures(exact, np.zeros((len(texts), _pieces.BANDS), np.uint64, "F"))
+    exact = np.frombuffer(digests, "<u8").astype(np.uint64).reshape(-1, 2)
+    return Signatures(exact, np.zeros((len(texts), BANDS), np.uint64, "F"))
 
 
 def texts(parts: Sequence[Part], reading: Reading, most: int | None = None) -> Iterator[str]:
