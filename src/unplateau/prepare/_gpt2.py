@@ -19,6 +19,7 @@ from .embedded import DATA, shipped
 MERGES, MERGES_SHA256 = "vocab.bpe", "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
 #: GPT-2's rule of splitting, as tiktoken writes it: the same splits as the original's, found faster
 PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
+NO_BYTE = "\u0100"  # a character that stands for no byte in Latin-1
 GPT2_END = 50256  # the id of <|endoftext|>
 
 
@@ -46,10 +47,13 @@ class Gpt2(Bpe):
         return b"".join(map(self._tokens.__getitem__, ids)).decode("utf-8", "replace")
 
 
-def merges() -> list[tuple[str, str]]:
-    """GPT-2's merges in their order, in the characters that its files write bytes with; sha256 checked."""
-    lines = shipped((DATA / MERGES).read_bytes(), MERGES_SHA256, MERGES).decode().split("\n")[1:-1]
-    return [(first, second) for first, _, second in (line.partition(" ") for line in lines)]
+def merges() -> list[str]:
+    """GPT-2's merges in their order, two names with a space between; sha256 checked.
+
+    >>> merges()[:2]
+    ['Ġ t', 'Ġ a']
+    """
+    return shipped((DATA / MERGES).read_bytes(), MERGES_SHA256, MERGES).decode().split("\n")[1:-1]
 
 
 def byte_characters() -> dict[str, int]:
@@ -73,16 +77,17 @@ def gpt2_tokens() -> list[bytes]:
     >>> len(tokens), tokens[15496]
     (50256, b'Hello')
     """
-    byte = str.maketrans({character: chr(b) for character, b in byte_characters().items()})
-    return [name.translate(byte).encode("latin-1") for name in vocabulary(merges())]
+    byte = str.maketrans({character: chr(b) for character, b in byte_characters().items()} | {"\n": NO_BYTE})
+    text = "\n".join(vocabulary(merges())).translate(byte)
+    return [name.encode("latin-1") for name in text.split(NO_BYTE)]
 
 
-def vocabulary(merged: list[tuple[str, str]]) -> dict[str, int]:
+def vocabulary(merged: list[str]) -> dict[str, int]:
     """Ids by name: the bytes, then what each merge gives; for GPT-2 what OpenAI's ``encoder.json`` holds.
 
     Its end of text, which is no merge, is left out.
     """
-    names = [*byte_characters(), *(first + second for first, second in merged)]
+    names = [*byte_characters(), *"\n".join(merged).replace(" ", "").split("\n")]
     return {name: token for token, name in enumerate(names)}
 
 
