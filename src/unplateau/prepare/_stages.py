@@ -78,7 +78,7 @@ class Job:
     def task(self, names: tuple[str, ...]) -> Work:
         """What parts are made to pieces with; of a piece that is there, the files ``names`` have to be whole."""
         tokenizer, options = self.tokenizer.tokenizer, self.options
-        dedup = options.dedup if _pieces.HASHES in names else "off"
+        dedup = options.dedup if _pieces.BANDS in names else "off"
         return Work(self.pieces, self.survey.reading, tokenizer, self.plan, options.filters, dedup, names)
 
 
