@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
+from test_docs_prepare import TEXTS, fineweb
 from test_prepare_job import contents, corpus, options, stop
 from unplateau.errors import UnplateauError, UnreadableError, UsageError
 from unplateau.prepare import _assemble, _locks, _shares, _stages, sources, work
@@ -226,6 +229,45 @@ def test_shares_that_begin_at_the_same_time_don_t_disturb_each_other(source, tmp
     assert len(contents(tmp_path / "out" / ".work" / "pieces")) == 5 * sum(map(int, made))
     merge(source, tmp_path / "out", asked)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "prepare.md").read_text(encoding="utf-8")
+
+SMALL = """
+import sys
+from unplateau.cli import main
+from unplateau.prepare import sources
+sources.SMALLEST_PART = 8_000
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+
+
+def test_the_script_for_slurm_on_the_page_works_as_it_stands_there(tmp_path):
+    """A loop stands for Slurm, which tells a task's number in its environment, and none to what runs alone."""
+    (script,) = re.findall(r"^```bash\n(#!/bin/bash\n#SBATCH.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert "SHARDS=20" in script
+    (tmp_path / "prepare.sbatch").write_text(script.replace("SHARDS=20", "SHARDS=3"))
+    (tmp_path / "unplateau").write_text(f"#!{sys.executable}\n{SMALL}")
+    (tmp_path / "unplateau").chmod(0o755)
+    for number in range(20):
+        fineweb.write(TEXTS[number::20], fineweb.place(tmp_path, number, sample="100BT"), seed=number)
+    here = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_CPUS_PER_TASK": "1"}
+
+    def task(**number):
+        how = {"cwd": tmp_path, "env": here | number, "text": True, "capture_output": True}
+        return subprocess.run(["bash", "prepare.sbatch"], check=False, **how)
+
+    early = task()
+    made = [task(SLURM_ARRAY_TASK_ID=str(number)) for number in range(3)]
+    done = task()
+
+    assert (early.returncode, early.stderr.count("\n")) == (3, 1), early.stderr
+    assert [(one.returncode, one.stdout[:9]) for one in made] == [(0, f"shard {n}/3") for n in range(3)], made
+    assert made[0].stdout.endswith("; shards still to be made: 1, 2\n")
+    assert made[2].stdout.endswith("; all are made: now the same with --merge\n")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "nanoGPT" / "data" / "fineweb20" / "train.bin").stat().st_size > 100_000
 
 
 ray = pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray is not installed: 240 MB")

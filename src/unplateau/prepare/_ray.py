@@ -60,7 +60,8 @@ class Ray:
         ray = self._ray = self._ray or self._joined()
         call, given = ray.remote(_call), ray.put(function)
         places = (str(Path.cwd()), str(self.out.resolve()))
-        ahead = AHEAD * (self.workers or int(ray.cluster_resources().get("CPU", 1)))
+        cores = int(ray.cluster_resources().get("CPU", 1))
+        ahead = self.workers if self.workers and self.workers < cores else AHEAD * cores
         left = (call.remote(given, item, *places) for item in items)
         return _results(ray, left, deque(islice(left, ahead)))
 

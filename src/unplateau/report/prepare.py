@@ -132,10 +132,13 @@ def share_text(told: Mapping[str, Any]) -> str:
     share = f"shard {told['shard']}/{told['of']}"
     if told["merged"]:
         return f"{share}: nothing to do, all shards are made and being merged, or merged\n"
-    made = f"{share}: {told['parts']:,} parts, {told['documents']:,} documents, {told['tokens']:,} tokens; "
-    if told["left"]:
-        return f"{made}still to be made: shards {ranges(told['left'])}\n"
-    return f"{made}all shards are made: now the same with --merge\n"
+    made = ", ".join(f"{told[name]:,} {name}" for name in ("parts", "documents", "tokens"))
+    left = (
+        f"shards still to be made: {ranges(told['left'])}"
+        if told["left"]
+        else "all are made: now the same with --merge"
+    )
+    return f"{share}: {made}; {left}\n"
 
 
 def _counts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
