@@ -259,3 +259,14 @@ def test_numbers_that_are_none_are_no_facts(value, tmp_path):
 
     assert set(found) <= {"val_contiguous"}
     assert read_manifest(tmp_path)["val_gap"].value == -0.25
+
+
+@pytest.mark.parametrize("cause", ["repetition", "duplicates"])
+def test_what_a_manifest_has_told_is_not_asked_for_again(cause):
+    """Red where repetition asked for the unique tokens, and duplicates for a manifest, with both in hand."""
+    run = healthy_run()
+    tokens = run.get("tokens_seen")
+    counted = told(run, train_tokens=tokens / 4.3, unique_tokens=tokens / 4.8, duplicate_share=0.104)
+
+    found = finding_on(counted, cause)
+    assert (found.verdict, found.missing) == ("undecided", ())

@@ -39,7 +39,7 @@ def test(run: Run) -> Finding:
     if share <= FEW:
         return finding(NAME, 0.03, [against(fact, source)])
     chance = 0.75 if share >= MANY else 0.35
-    return finding(NAME, chance, [pro(fact, source)], stake=0.05 * share, remedy=FIX, missing=ASKS)
+    return finding(NAME, chance, [pro(fact, source)], stake=0.05 * share, remedy=FIX)
 
 
 def counted(run: Run) -> tuple[float, str, str] | None:

@@ -45,6 +45,7 @@ def test(run: Run) -> Finding:
     gap, passes = gap_trend(run, batches=True), run.get("passes")
     if gap is None and passes is None:
         return Finding(NAME, "untestable", missing=("four evaluations of both train and val loss", *ASKS))
+    asks = ASKS if passes is None else ()
     evidence = [*_passes(run, passes)]
     if gap is None:
         chance = 0.03 if passes < FEW else 0.2 if passes < MANY else 0.5
@@ -66,9 +67,9 @@ def test(run: Run) -> Finding:
         evidence.append((pro if new else against)(said, "val_loss, train_loss"))
     if worse := worse_than_even(run):
         against_it = against(worse.fact, worse.source)
-        return finding(NAME, 0.3, [*evidence, against_it], stake=max(gap.end, 0.0), missing=ASKS)
+        return finding(NAME, 0.3, [*evidence, against_it], stake=max(gap.end, 0.0), missing=asks)
     chance = _probability(passes, growth, wide=surely_open(gap), grows=grows, new=new)
-    found = finding(NAME, chance, evidence, stake=max(gap.end, 0.0), missing=ASKS, remedy=_remedy(run))
+    found = finding(NAME, chance, evidence, stake=max(gap.end, 0.0), missing=asks, remedy=_remedy(run))
     # nothing is memorised; that no text was repeated is another thing
     return replace(found, remedy=_if_many(run)) if found.verdict == "refuted" else found
 
