@@ -231,3 +231,10 @@ class TestRefusals:
 
 def test_the_defaults_make_a_run_together():
     assert resolve(None).settings == Settings()
+
+
+def test_every_setting_is_a_word_of_the_vocabulary_or_known_to_be_none():
+    from unplateau.config.unplateau import APART
+    from unplateau.facts import VOCABULARY
+
+    assert {name for name in TYPES if name not in VOCABULARY} == set(APART) - {"schema"}

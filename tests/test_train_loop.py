@@ -1,7 +1,9 @@
 """Runs from first to last, small ones: what they leave behind, and how they end."""
 
+import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 from unplateau import cli
+from unplateau.cli._foresight import Foresight
 from unplateau.reading import read_runs
 from unplateau.train.configure import resolve
 from unplateau.train.loop import train
@@ -79,6 +82,7 @@ def test_the_doctor_needs_no_flag(done):
     (run,) = read_runs(done.folder)
 
     assert run.warnings == ()
+    assert not run.has("config_unread")
     assert run.get("params") == 32 * 16 + 12 * 16 * 16
     assert run.get("tokens_seen") == 40 * 64
     assert run.get("train_tokens") == 20_000
@@ -120,6 +124,44 @@ def test_nanogpt_s_own_lines_are_read_as_its_log(data, tmp_path):
     assert len(run.series["batch_loss"]) == 8
 
 
+def own_shard(folder, split, tokens):
+    """A shard as ``unplateau prepare`` writes it, of documents of 100 tokens."""
+    ends = np.arange(100, len(tokens) + 1, 100).astype("<u8")
+    head = {"schema": "unplateau.shard/1", "dtype": "uint16", "tokens": len(tokens), "documents": len(ends)}
+    tokens.astype("<u2").tofile(folder / f"{split}-00000.bin")
+    ends.tofile(folder / f"{split}-00000.ends")
+    (folder / f"{split}-00000.json").write_text(json.dumps({**head, "vocab_size": 32}))
+
+
+def test_a_loss_that_is_no_number_ends_it_with_the_step_and_its_documents(tmp_path, capsys):
+    for split, count in (("train", 5_000), ("val", 1_000)):
+        own_shard(tmp_path, split, np.arange(count) % 32)
+
+    code = cli.main(["train", *words(tmp_path, tmp_path / "out", "--peak_lr=1e30", "--warmup_steps=0")])
+
+    said = capsys.readouterr().err
+    assert code == 3
+    assert re.search(r"the loss of step \d is no number \((nan|inf)\), documents \d+, \d+", said)
+    assert said.count("\n") == 1
+    assert rows(tmp_path / "out")[-1]["batch_loss"] is None
+
+
+def test_a_full_disk_is_one_line(data, tmp_path, monkeypatch, capsys):
+    real = os.write
+
+    def full(handle, line):
+        if b'"step": 20' in line:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(handle, line)
+
+    monkeypatch.setattr(os, "write", full)
+
+    assert cli.main(["train", *words(data, tmp_path / "out")]) == 3
+    said = capsys.readouterr().err
+    assert "can't write log.jsonl: No space left on device" in said
+    assert [row["step"] for row in rows(tmp_path / "out")][-1] == 15
+
+
 def test_a_device_that_is_not_there_is_said(data, tmp_path, capsys):
     if torch.cuda.is_available():
         pytest.skip("this machine has the device")
@@ -141,3 +183,25 @@ def test_dry_run_and_print_config_leave_nothing_behind(data, tmp_path, capsys):
     assert cli.main(["train", *words(data, tmp_path / "out"), "--print-config", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["settings"]["n_layer"] == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_the_end_is_forecast_at_some_shares_of_a_long_run_and_kept(tmp_path):
+    path = tmp_path / "log.jsonl"
+    (tmp_path / "config.json").write_text(
+        json.dumps(
+            {"schedule": "linear", "peak_lr": 1e-3, "warmup_steps": 10, "decay_end": 1000, "max_steps": 1000}
+        )
+    )
+    said = []
+    foresight = Foresight(tmp_path, 1000)
+    with path.open("w") as log:
+        for step in range(0, 600, 20):
+            loss = 2.0 + 2.5 * (step + 20) ** -0.3
+            log.write(json.dumps({"step": step, "val_loss": loss, "train_loss": loss}) + "\n")
+            log.flush()
+            said += filter(None, [foresight(step, left=1.0 if step == 260 else 3600.0)])
+
+    stored = json.loads((tmp_path / "forecast.json").read_text())["forecasts"]
+    assert [one["last_step"] for one in stored] == [280, 500]
+    assert len(said) == 2
+    assert "at step 1,000; kept in forecast.json" in said[0]

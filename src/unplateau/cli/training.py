@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +13,10 @@ import click
 
 from ..errors import UnplateauError, UsageError
 from ._core import DONE, INTERRUPTED, group, look, say
+from ._foresight import Foresight
 
 if TYPE_CHECKING:
+    from ..train.data import Corpus
     from ..train.preflight import Plan
     from ..train.settings import Resolved
 
@@ -50,8 +55,6 @@ def show_config(resolved: Resolved, *, as_json: bool) -> int:
     if not as_json:
         say(config_table(describe(resolved), resolved.notes))
         return DONE
-    from dataclasses import asdict
-
     told = {"schema": "unplateau.settings/1", "settings": asdict(resolved.settings)}
     say(dumped({**told, "origin": dict(resolved.origin), "notes": list(resolved.notes)}))
     return DONE
@@ -59,32 +62,47 @@ def show_config(resolved: Resolved, *, as_json: bool) -> int:
 
 def run(resolved: Resolved, *, dry_run: bool, as_json: bool) -> int:
     """Say what the run will be, and train it."""
-    stream = sys.stderr if as_json else sys.stdout
-    told = plan(resolved)
-    if not as_json or not dry_run:
-        say(told_in_words(told, resolved), stream)
-    if dry_run:
-        if as_json:
-            say(dumped({"schema": "unplateau.preflight/1", **told.as_dict()}))
-        return DONE
-    try:
-        from ..train.loop import train as begin
-    except ModuleNotFoundError as error:
-        raise UnplateauError(f"training needs {error.name}: pip install 'unplateau[train]'") from None
-    result = begin(resolved, stream)
-    if as_json:
-        say(dumped({"schema": "unplateau.training/1", **result.as_dict()}))
-    return INTERRUPTED if result.stopped else DONE
-
-
-def plan(resolved: Resolved) -> Plan:
-    """The run, counted."""
     from ..train.data import open_data
     from ..train.preflight import preflight
     from ..train.settle import settled
 
     data = open_data(resolved.settings)
-    return preflight(settled(resolved, data[0][0]).settings, data)
+    told = preflight(settled(resolved, data[0][0]).settings, data)
+    stream = sys.stderr if as_json else sys.stdout
+    if not (dry_run and as_json):
+        say(told_in_words(told, resolved), stream)
+    if dry_run:
+        return show_time(resolved, told, data, as_json=as_json)
+    with needs_torch():
+        from ..train.loop import train as begin
+    s = resolved.settings
+    result = begin(resolved, stream, Foresight(Path(s.out_dir), s.max_steps))
+    if as_json:
+        say(dumped({"schema": "unplateau.training/1", **result.as_dict()}))
+    return INTERRUPTED if result.stopped else DONE
+
+
+@contextmanager
+def needs_torch() -> Iterator[None]:
+    """One line where the trainer's extra is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UnplateauError(f"training needs {error.name}: pip install 'unplateau[train]'") from None
+
+
+def show_time(resolved: Resolved, told: Plan, data: list[tuple[Corpus, float]], *, as_json: bool) -> int:
+    """Take some steps, and say how long the run will take."""
+    with needs_torch():
+        from ..train.rehearsal import rehearse
+    found = rehearse(resolved, data)
+    if as_json:
+        say(dumped({"schema": "unplateau.preflight/1", **told.as_dict(), "rehearsal": asdict(found)}))
+    else:
+        from ..report.train import time_text
+
+        say(time_text(found))
+    return DONE
 
 
 def told_in_words(told: Plan, resolved: Resolved) -> str:

@@ -1,12 +1,31 @@
-"""unplateau's own config.json: the words of VOCABULARY themselves."""
+"""unplateau's own config.json: the words of VOCABULARY themselves, and settings of the trainer that are no facts."""
 
 from __future__ import annotations
 
 from ..facts import VOCABULARY
-from ._dialect import Dialect
+from ._dialect import Dialect, Facts, Settings
 
 FROM_OWN = {name: name for name in VOCABULARY if not name.startswith("config_")}
 TO_OWN = dict(FROM_OWN)
+#: of the trainer alone: what a run does for its user, not what its loss follows from; and where settings came from
+APART = (
+    *("schema", "sampling", "positions", "document_mask", "ema", "eval_only"),
+    *("checkpoint_interval", "keep_every", "nanogpt_ckpt", "on_nan", "log_style"),
+    *("tensorboard", "wandb", "wandb_project", "trackio"),
+)
+ORIGIN = "origin."  # the start of the keys that say where each setting came from
+
+
+def complete(facts: Facts, settings: Settings) -> Facts:
+    """Nothing is added; what is no fact is not left over either."""
+    for key in [key for key in settings.found if key in APART or key.startswith(ORIGIN)]:
+        del settings.found[key]
+    return facts
+
+
 DIALECT = Dialect(
-    "unplateau", FROM_OWN, signs=("peak_lr", "floor_lr", "warmup_steps", "decay_end", "tokens_per_step")
+    "unplateau",
+    FROM_OWN,
+    complete,
+    signs=("peak_lr", "floor_lr", "warmup_steps", "decay_end", "tokens_per_step"),
 )

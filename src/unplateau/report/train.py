@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..run import Schedule
+from ..train.pace import spoken
 from ..train.preflight import Plan
 from ..units import count
 from .lines import Line, render
 
+if TYPE_CHECKING:
+    from ..train.rehearsal import Rehearsal
+
 BARS = "▁▂▃▄▅▆▇█"
 WIDE = 40  # characters of a spark line
 GIB = 1 << 30
+LEAST_SAID = GIB / 10  # bytes; less memory than that, any machine has
 
 
 def config_table(rows: Sequence[tuple[str, str, str]], notes: Sequence[str] = ()) -> str:
@@ -65,8 +71,17 @@ def rows(plan: Plan) -> list[tuple[str, str]]:
     if plan.shape is not None:
         per = f"; {plan.tokens_per_param:.2g} tokens a parameter" if plan.tokens else ""
         told += [("model", f"{s.architecture}, {plan.shape.params:,} parameters{per}")]
-    if plan.memory is not None:
+    if plan.memory is not None and plan.memory > LEAST_SAID:
         of = f" of {plan.card.gib} ({plan.card.name})" if plan.card and plan.card.gib else ""
         told += [("memory", f"about {plan.memory / GIB:.1f} GiB{of}")]
     ends = f"{s.schedule}, {s.warmup_steps:,} of warmup, peak {s.peak_lr:g}, last {plan.schedule(max(0, s.max_steps - 1)):.2g}"
     return [*told, ("rate", ends), ("", spark(plan.schedule, s.max_steps))]
+
+
+def time_text(found: Rehearsal) -> str:
+    """How long the run will take, by steps that were taken."""
+    text = (
+        f"a step takes {found.step * 1e3:.3g} ms on {found.device} in {found.dtype}: "
+        f"about {spoken(found.whole)} to the end, evaluations included"
+    )
+    return render([Line(f"{'time':10} {text}", indent=2, hang=13)])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import UnplateauError
+from .batches import documents_of
 from .data import Corpus, open_data
+from .evaluate import Evaluates, evaluator_of
 from .folder import RunFolder
 from .machine import config_facts, device_of, environment, memory, on, peak_flops
 from .pace import Pace
@@ -21,8 +23,9 @@ from .settle import settled
 from .stopping import Stop
 from .terminal import Voice, voice_of
 
-#: split -> its series in the log
-SPLITS = {"val": "val_loss", "train": "train_loss", "seen": "seen_loss", "fresh": "fresh_loss"}
+#: settings that are not written where they are 0: the architecture's or the schedule's own
+LEFT = ("n_kv_head", "mlp_hidden", "decay_start", "eval_tokens", "eval_iters")
+NAMED = 20  # documents of a bad step that are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,11 @@ class Result:
         return {**asdict(self), "folder": str(self.folder)}
 
 
-def train(resolved: Resolved, stream: TextIO | None = None) -> Result:
+#: called after each evaluation with its step and the seconds left, None where nobody can tell; what it returns is said
+After = Callable[[int, float | None], str]
+
+
+def train(resolved: Resolved, stream: TextIO | None = None, after: After | None = None) -> Result:
     """Train what ``resolved`` says, into its folder.
 
     Raises ``UsageError`` where that can't be, ``UnreadableError`` for data that can't be read, ``UnplateauError``
@@ -56,8 +63,9 @@ def train(resolved: Resolved, stream: TextIO | None = None) -> Result:
         voice = voice_of(
             resolved.settings.log_style, resolved.settings.max_steps, stream or sys.stdout, flops
         )
+        measure = evaluator_of(session.settings, corpora, folder.path, session.autocast)
         try:
-            return Loop(session, folder, voice, corpora[0][0]).run(stop)
+            return Loop(session, folder, voice, measure, after).run(stop)
         finally:
             voice.close()
 
@@ -65,7 +73,8 @@ def train(resolved: Resolved, stream: TextIO | None = None) -> Result:
 def _write_down(folder: RunFolder, resolved: Resolved, session: Session, corpora: list[Corpus]) -> None:
     """What the run is, before its first step."""
     s = resolved.settings
-    told = asdict(s) | {"compile": s.compile == "on"}
+    told = {name: value for name, value in asdict(s).items() if value or name not in LEFT}
+    told["compile"] = s.compile == "on"
     folder.write_config(
         told, resolved.origin, tokens_per_step=s.tokens_per_step, **config_facts(session.device)
     )
@@ -89,8 +98,16 @@ def manifest_of(corpora: list[Corpus]) -> dict[str, Any]:
 class Loop:
     """The steps of one process."""
 
-    def __init__(self, session: Session, folder: RunFolder, voice: Voice, corpus: Corpus) -> None:
-        self.session, self.folder, self.voice, self.corpus = session, folder, voice, corpus
+    def __init__(
+        self,
+        session: Session,
+        folder: RunFolder,
+        voice: Voice,
+        measure: Evaluates,
+        after: After | None = None,
+    ) -> None:
+        self.session, self.folder, self.voice = session, folder, voice
+        self.measure, self.after = measure, after
         self.settings: Settings = session.settings
         self.pace = Pace(self.settings.max_steps, self.settings.eval_interval)
         self.losses: dict[str, float] = {}
@@ -123,11 +140,16 @@ class Loop:
         found = self.session.take()
         seconds = time.perf_counter() - begun
         self.pace.stepped(seconds)
-        self._refuse_nan(step, found["batch_loss"])
-        if step % self.settings.log_interval == 0:
+        finite = isfinite(found["batch_loss"])
+        if step % self.settings.log_interval == 0 or not finite:
             row = {**found, **self._place(step), **self._speed(self.pace.step or seconds)}
             self.folder.log.append(step, row)
             self.voice.stepped({"step": step, **row}, self.pace.left(self.session.step))
+        if not finite:
+            raise UnplateauError(
+                f"the loss of step {step:,} is no number ({found['batch_loss']}){_documents(self.session)}: "
+                "take a lower peak_lr, or --on_nan=skip"
+            )
 
     def _place(self, step: int) -> dict[str, Any]:
         """How far in the data the run is before ``step``."""
@@ -144,22 +166,32 @@ class Loop:
         peak = peak_flops(self.session.device, self.settings.dtype)
         return told | ({"mfu": tokens * self.session.flops_per_token / peak} if peak else {})
 
-    def _refuse_nan(self, step: int, loss: float) -> None:
-        if not isfinite(loss):
-            raise UnplateauError(f"the loss of step {step:,} is no number ({loss})")
-
     def evaluate(self) -> None:
         """All splits, in fixed windows; a row, and the best so far."""
-        step, begun, row = self.session.step, time.perf_counter(), dict[str, Any]()
-        for name, series in SPLITS.items():
-            if name in self.corpus.splits:
-                row[series], row[f"{series}_error"] = self.session.evaluate(self.corpus.splits[name])
+        step, begun = self.session.step, time.perf_counter()
+        found = self.measure(self.session.model)
         self.pace.evaluated(time.perf_counter() - begun)
-        self.losses = {name: value for name, value in row.items() if not name.endswith("_error")}
-        row |= {"lr": self.session.schedule(step), **self._place(step)}
+        self.losses = {f"{name}_loss": one.loss for name, one in found.splits.items()}
+        self.session.best = min(self.session.best, self.losses.get("val_loss", inf))
+        row = {**found.row(), "lr": self.session.schedule(step), **self._place(step)}
+        found.save(self.folder.path, step)
         self.folder.log.append(step, row)
         self.folder.log.sync()
-        self.voice.evaluated({"step": step, **row}, self.pace.left(step))
+        left = self.pace.left(step)
+        self.voice.evaluated({"step": step, **row}, left)
+        if self.after is not None and (said := self.after(step, left)):
+            self.voice.note(said)
 
     def save(self) -> None:
         """A checkpoint of this step."""
+
+
+def _documents(session: Session) -> str:
+    """Which documents the last step read, where the data number them."""
+    read: set[int] = set()
+    for batch in session.last:
+        for numbers in documents_of(batch, session.batches.streams).values():
+            read.update(numbers)
+    shown = sorted(read)[:NAMED]
+    more = f" and {len(read) - len(shown)} more" if len(read) > len(shown) else ""
+    return f", documents {', '.join(map(str, shown))}{more} of train" if read else ""

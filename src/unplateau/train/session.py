@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..run import Schedule
-from .batches import Batch, Batches, batch_at, batches_of
-from .data import Corpus, Stream
+from .batches import Batch, Batches, batches_of
+from .data import Corpus
 from .models import model_kind, model_of
 from .rates import schedule_of
 from .settings import Settings
 
 FORMATS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-EVALUATED = 1 << 16  # tokens of a split in one evaluation
 
 
 @dataclass(slots=True)
@@ -36,6 +34,7 @@ class Session:
     flops_per_token: float
     step: int = 0
     best: float = inf
+    last: list[Batch] = field(default_factory=list)  # of the step before, on the CPU
 
     def take(self) -> dict[str, float]:
         """One optimiser step; what it measured."""
@@ -52,8 +51,10 @@ class Session:
     def _accumulate(self) -> float:
         parts = self.settings.gradient_accumulation_steps
         total = torch.zeros((), device=self.device)
+        self.last = []
         for micro in range(self.step * parts, (self.step + 1) * parts):
-            loss = self.loss(self.batches.at(micro).to(self.device))
+            self.last.append(self.batches.at(micro))
+            loss = self.loss(self.last[-1].to(self.device))
             self.batches.at(micro + 1)  # while the card computes, and where train.py draws it
             (loss / parts).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
@@ -64,18 +65,6 @@ class Session:
         with self.autocast():
             logits_BTV = self.model(batch.x, batch.document_BT)
         return F.cross_entropy(logits_BTV.flatten(0, 1).float(), batch.y.flatten())
-
-    @torch.no_grad()
-    def evaluate(self, stream: Stream) -> tuple[float, float]:
-        """Loss of windows that lie evenly in ``stream``, the same each time, and its standard error."""
-        s = self.settings
-        count = min(EVALUATED // s.block_size, (len(stream) - 1) // s.block_size)
-        start_N = np.linspace(0, len(stream) - 1 - s.block_size, count).astype(np.int64)
-        self.model.eval()
-        parts = np.array_split(start_N, -(-count // s.batch_size))
-        losses = [float(self.loss(batch_at(stream, part, s).to(self.device))) for part in parts]
-        self.model.train()
-        return float(np.mean(losses)), float(np.std(losses) / len(losses) ** 0.5)
 
     def autocast(self) -> torch.autocast:
         """Matrix products in the run's number format."""
