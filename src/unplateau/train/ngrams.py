@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .order import I64, U64, mixed
+from .order import GOLDEN, I64, U64, mixed
 
 LONGEST = 4  # tokens before the one that is predicted
 FIRST, LATER = 5.0, 20.0  # counts that the order below is worth: for order 0, and for longer ones
@@ -38,8 +38,8 @@ def losses(tokens_N: I64, vocab_size: int) -> F64:
     for order in range(LONGEST + 1):
         if order:
             before = np.concatenate([np.zeros(min(order, len(text)), np.uint64), text[:-order]])
-            context = mixed(context * np.uint64(0x9E3779B97F4A7C15) + before + np.uint64(order))
-        followed, seen = _others(context + mixed(text + np.uint64(1)), size), _others(context, size)
+            context = mixed(context * np.uint64(GOLDEN) + before + np.uint64(order))
+        followed, seen = _others(context * np.uint64(GOLDEN) + text, size), _others(context, size)
         weight = LATER if order else FIRST
         # a collision can make a word more frequent than what it follows
         guess = (np.minimum(followed, seen) + weight * guess) / (seen + weight)
