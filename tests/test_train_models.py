@@ -1,4 +1,9 @@
-"""The contract of every decoder: a new file in train/models is held to it without a new test."""
+"""The contract of every decoder: a new file in train/models is held to it without a new test.
+
+Each of these was seen red once: attention that is not causal, a mask that looks one token ahead, documents joined by
+"or" in place of "and", scores that are not divided by the root of D, rotation with a wrong sign and with a wrong
+table, rotary positions left out, ALiBi's distance left out, dropout of attention in evaluation.
+"""
 
 from copy import deepcopy
 from math import log
@@ -116,6 +121,17 @@ def test_it_sees_the_past(kind, changes):
     model, text = trained(kind, **changes), tokens()
 
     assert not torch.allclose(model(text)[:, -1], model(changed(text, 14))[:, -1])
+
+
+@every_variant
+def test_it_knows_places_where_it_has_positions(kind, changes):
+    """One layer without positions sees the earlier tokens as a heap: their order changes nothing."""
+    model, text = trained(kind, **{**changes, "n_layer": 1}), tokens()
+    swapped = text.clone()
+    swapped[:, [3, 9]] = text[:, [9, 3]]
+    same = torch.allclose(model(text)[:, -1], model(swapped)[:, -1], rtol=1e-4, atol=1e-5)
+
+    assert same == (changes.get("positions") == "none")
 
 
 @every_variant
@@ -268,6 +284,15 @@ def test_attention_by_a_matrix_is_attention_by_kernels(keys, alibi, documents):
     mask = seen(torch.zeros(3, 12), document, alibi)
 
     torch.testing.assert_close(explicit(*heads(1, keys), mask=mask), sdpa(*heads(1, keys), mask=mask))
+
+
+def test_alibi_takes_slope_times_distance_from_a_score():
+    bias = seen(torch.zeros(1, 5), alibi_heads=2)
+
+    assert bias.shape == (2, 5, 5)
+    assert bias[0, 4].tolist() == [-0.25, -0.1875, -0.125, -0.0625, 0.0]  # slope 2^-4
+    assert bias[1, 4, 0].item() == -4 / 256
+    assert bias[0, 3, 4].item() == -torch.inf
 
 
 def test_rotated_products_depend_on_the_distance_alone():

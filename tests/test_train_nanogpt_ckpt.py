@@ -1,7 +1,8 @@
 """nanoGPT's ckpt.pt there and back: weights, Adam's moments, and no code of the file run.
 
 The file's layout and the weights of a seed were compared with nanoGPT's own, commit 3adf61e, by
-``benchmarks/nanogpt_same.py --nanogpt DIR``.
+``benchmarks/nanogpt_same.py --nanogpt DIR``. Seen red: the ends of the MLP's branches not drawn narrower, the table
+drawn once, parameters numbered without groups, the second moment lost.
 """
 
 import pickle
