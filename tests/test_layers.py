@@ -194,6 +194,8 @@ def loaded(*args):
         ["forecast", str(LOG)],
         ["causes"],
         ["demo"],
+        ["train", "--help"],
+        ["train", "--print-config"],
     ],
     ids=" ".join,
 )
@@ -203,3 +205,4 @@ def test_the_light_verbs_load_nothing_heavy(args):
 
 def test_help_loads_no_numpy():
     assert {"numpy", "scipy", "rich", "msgspec", "yaml"}.isdisjoint(loaded("--help"))
+    assert {"numpy", "scipy", "rich", "msgspec", "yaml"}.isdisjoint(loaded("train", "--help"))
