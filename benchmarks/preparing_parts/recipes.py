@@ -86,6 +86,11 @@ def prepare_plain(corpus: Path, out: Path) -> dict[str, int]:
     return _prepared(corpus, out, "--dedup", "off")
 
 
+def two_workers(corpus: Path, out: Path) -> dict[str, int]:
+    """The whole of it, by two processes: for its wall time."""
+    return _prepared(corpus, out, "--workers", "2")
+
+
 def _prepared(corpus: Path, out: Path, *options: str) -> dict[str, int]:
     """In one process: the kernel tells its parent nothing of what the grandchildren of a fork server took."""
     from unplateau.cli import main
@@ -128,7 +133,7 @@ def datasketch(corpus: Path, _out: Path) -> dict[str, int]:
 
 
 RECIPES: dict[str, Callable[[Path, Path], dict[str, int]]] = {
-    f.__name__: f for f in (nanogpt, tokenise, prepare, prepare_plain, ours_near, datasketch)
+    f.__name__: f for f in (nanogpt, tokenise, prepare, prepare_plain, two_workers, ours_near, datasketch)
 }
 
 
