@@ -21,7 +21,7 @@ from ._shapes import shape_of
 
 POSITIONS = ("rope", "alibi", "none")
 EMBED_STD = 0.02  # of the embedding, which is normed where it is read
-BRANCH_ENDS = ("out.weight", "down.weight")  # start at zero
+ZERO = ("out.weight", "down.weight", "unembed.weight")  # at first: the ends of branches, and an untied head
 EPSILON = 1e-6  # of the norms
 
 
@@ -108,11 +108,11 @@ class Modern(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw all weights: matrices uniform with the variance 1 / width of what they read, branch ends zero."""
+        """Draw all weights: matrices uniform with a variance of 1 / width of what they read."""
         for name, weight in self.named_parameters():
-            if name.endswith(BRANCH_ENDS):
+            if name.endswith(ZERO):
                 nn.init.zeros_(weight)
-            elif name.endswith("embed.weight"):
+            elif name == "embed.weight":
                 nn.init.normal_(weight, std=EMBED_STD)
             else:
                 bound = (3 / weight.shape[1]) ** 0.5
