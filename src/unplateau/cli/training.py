@@ -65,9 +65,10 @@ def run(resolved: Resolved, *, dry_run: bool, as_json: bool) -> int:
     from ..train.data import open_data
     from ..train.preflight import preflight
     from ..train.settle import settled
+    from ..train.start import shaped, start_of
 
-    data = open_data(resolved.settings)
-    told = preflight(settled(resolved, data[0][0]).settings, data)
+    shape, data = shaped(resolved, start_of(resolved.settings)), open_data(resolved.settings)
+    told = preflight(settled(shape, data[0][0]).settings, data)
     stream = sys.stderr if as_json else sys.stdout
     if not (dry_run and as_json):
         say(told_in_words(told, resolved), stream)

@@ -20,6 +20,7 @@ from .pace import Pace
 from .session import Session, begin
 from .settings import Resolved, Settings
 from .settle import settled
+from .start import shaped, start_of
 from .stopping import Stop
 from .terminal import Voice, voice_of
 
@@ -52,12 +53,13 @@ def train(resolved: Resolved, stream: TextIO | None = None, after: After | None 
     Raises ``UsageError`` where that can't be, ``UnreadableError`` for data that can't be read, ``UnplateauError``
     where another process trains there, the disk is full, or the loss is no number.
     """
-    corpora = open_data(resolved.settings)
+    start, corpora = start_of(resolved.settings), open_data(resolved.settings)
     device = device_of(resolved.settings)
-    resolved = on(settled(resolved, corpora[0][0]), device)
+    resolved = on(settled(shaped(resolved, start), corpora[0][0]), device)
     with RunFolder(Path(resolved.settings.out_dir)) as folder, Stop() as stop:
-        folder.refuse_another_run()
-        session = begin(resolved.settings, corpora, device)
+        if resolved.settings.init_from != "resume":
+            folder.refuse_another_run()
+        session = begin(resolved.settings, corpora, device, start)
         _write_down(folder, resolved, session, [corpus for corpus, _ in corpora])
         flops = session.flops_per_token * resolved.settings.tokens_per_step
         voice = voice_of(

@@ -13,6 +13,7 @@ from .pace import LEAST, Pace
 from .session import Session, begin
 from .settings import Resolved
 from .settle import settled
+from .start import shaped, start_of
 
 STEPS, SECONDS = 20, 8.0  # taken at most; after the first, which holds what happens once
 FORWARD = (
@@ -33,9 +34,9 @@ class Rehearsal:
 
 def rehearse(resolved: Resolved, corpora: Sequence[tuple[Corpus, float]]) -> Rehearsal:
     """Take some steps of the run. Raises what ``loop.train`` raises, but for its folder's."""
-    device = device_of(resolved.settings)
-    resolved = on(settled(resolved, corpora[0][0]), device)
-    session = begin(resolved.settings, corpora, device)
+    start, device = start_of(resolved.settings), device_of(resolved.settings)
+    resolved = on(settled(shaped(resolved, start), corpora[0][0]), device)
+    session = begin(resolved.settings, corpora, device, start)
     s, pace, begun = (
         resolved.settings,
         Pace(resolved.settings.max_steps, resolved.settings.eval_interval),

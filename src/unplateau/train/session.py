@@ -17,7 +17,9 @@ from .data import Corpus
 from .models import model_kind, model_of
 from .rates import schedule_of
 from .settings import Settings
+from .start import Start, fill
 
+SCRATCH = Start("scratch")
 FORMATS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -72,15 +74,19 @@ class Session:
         return torch.autocast(self.device.type, kind or torch.bfloat16, enabled=kind is not None)
 
 
-def begin(settings: Settings, corpora: Sequence[tuple[Corpus, float]], device: torch.device) -> Session:
-    """A run at its first step. Random numbers are drawn in the order of train.py: weights, then batches."""
+def begin(
+    settings: Settings, corpora: Sequence[tuple[Corpus, float]], device: torch.device, start: Start = SCRATCH
+) -> Session:
+    """A run at its first step, or where ``start`` left it. Random numbers are drawn in the order of train.py: weights, then batches."""
     torch.manual_seed(settings.seed)
     model = model_of(settings).to(device)
     optimizer = torch.optim.AdamW(_groups(model, settings), lr=0.0, betas=(settings.beta1, settings.beta2))
     batches = batches_of(settings, corpora)
-    batches.at(0)
     flops = model_kind(settings.architecture).shape(settings).flops_per_token
-    return Session(settings, device, model, optimizer, schedule_of(settings), batches, flops)
+    session = Session(settings, device, model, optimizer, schedule_of(settings), batches, flops)
+    fill(session, start)
+    batches.at(session.step * settings.gradient_accumulation_steps)
+    return session
 
 
 def _groups(model: Any, settings: Settings) -> list[dict[str, Any]]:

@@ -1,0 +1,129 @@
+"""What a run starts from: nothing, a run that stopped, nanoGPT's ``ckpt.pt``, or GPT-2's weights in a local folder.
+
+Which it is, and the shape that it forces, is told without torch, before anything is built; ``fill`` then loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..checkpoint import read_checkpoint
+from ..config import read_config
+from ..errors import UnreadableError, UsageError, printable
+from ..run import Fact
+from .settings import Resolved, Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .session import Session
+
+CHECKPOINTS, STATE = (
+    "checkpoints",
+    "state.json",
+)  # of a run of ours: its folder of checkpoints, and a file of each
+CKPT = "ckpt.pt"  # nanoGPT's, in its out_dir
+SHAPE = (
+    "n_layer",
+    "n_head",
+    "n_embd",
+    "block_size",
+    "bias",
+    "vocab_size",
+)  # what weights force, as in train.py
+CROPPED = (
+    "positions.weight"  # its rows are places; a shorter context takes the first ones (train.py does so too)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """``own``: ``path`` is a run's folder, or one of its checkpoints; ``nanogpt``: a file; ``gpt2``: a folder."""
+
+    kind: Literal["scratch", "own", "nanogpt", "gpt2"]
+    path: Path = Path()
+
+
+def start_of(settings: Settings) -> Start:
+    """What ``init_from`` means. Raises ``UsageError`` or ``UnreadableError`` where it is nothing to start from.
+
+    >>> start_of(Settings()).kind
+    'scratch'
+    """
+    word = settings.init_from
+    if word == "scratch":
+        return Start("scratch")
+    path = Path(settings.out_dir if word == "resume" else word)
+    if not path.exists():
+        raise _missing(word, path)
+    for place in (path, path / CKPT):
+        if place.is_file() and not (path / CHECKPOINTS).is_dir():
+            return Start("nanogpt", place)
+    if (path / CHECKPOINTS).is_dir() or (path / STATE).is_file():
+        return Start("own", path)
+    if word != "resume" and (path / "config.json").is_file():
+        return Start("gpt2", path)
+    raise UnreadableError(
+        f"{printable(str(path))} holds nothing to go on from; expected {CHECKPOINTS}/ of a run, nanoGPT's {CKPT}, "
+        "or a Hugging Face folder of GPT-2"
+    )
+
+
+def _missing(word: str, path: Path) -> UsageError:
+    if word == "resume":
+        return UsageError(f"there is no run in {printable(str(path))} to resume: give its --out_dir")
+    if word.startswith("gpt2"):
+        return UsageError(
+            f"{printable(word)} is not fetched from a network: give the folder that holds its weights, --init_from=FOLDER"
+        )
+    return UsageError(
+        f"init_from wants scratch, resume, a checkpoint or a folder of weights; there is no {printable(word)}"
+    )
+
+
+def shaped(resolved: Resolved, start: Start) -> Resolved:
+    """``resolved`` with the shape that the weights of ``start`` force; a shorter ``block_size`` stays."""
+    if start.kind not in ("nanogpt", "gpt2"):
+        return resolved
+    told = read_checkpoint(start.path) if start.kind == "nanogpt" else _folder(start.path)
+    changes = {name: told[name].value for name in SHAPE if name in told}
+    s = resolved.settings
+    if "block_size" in changes:
+        changes["block_size"] = min(s.block_size, changes["block_size"])
+    changes["architecture"] = "gpt2"
+    origin = {name: start.path.name for name, value in changes.items() if value != getattr(s, name)}
+    return replace(resolved, settings=replace(s, **changes), origin={**resolved.origin, **origin})
+
+
+def _folder(path: Path) -> Mapping[str, Fact]:
+    return {
+        **read_config(path / "config.json"),
+        "bias": Fact(True),
+    }  # OpenAI's GPT-2 has them, no config says it
+
+
+def fill(session: Session, start: Start) -> None:
+    """Give ``session`` the weights of ``start``; and of nanoGPT's ckpt.pt Adam's moments and the step too."""
+    if start.kind == "gpt2":
+        from .huggingface import read_gpt2
+
+        _load(session, read_gpt2(start.path)[1])
+    elif start.kind == "nanogpt":
+        from .nanogpt_ckpt import read_ckpt, set_moments
+
+        ckpt = read_ckpt(start.path)
+        whole = _load(session, ckpt.weights)
+        if whole and session.settings.optimizer == "adamw":
+            set_moments(session.model, session.optimizer, ckpt.moments)
+        session.step, session.best = ckpt.step, ckpt.best_val_loss
+
+
+def _load(session: Session, weights: Mapping[str, Tensor]) -> bool:
+    """Copy weights into the model; False where positions were cut, and Adam's moments no longer fit."""
+    rows = session.settings.block_size
+    cut: dict[str, Any] = {n: w[:rows] if n == CROPPED else w for n, w in weights.items()}
+    session.model.load_state_dict(cut)
+    return all(cut[name].shape == weight.shape for name, weight in weights.items())
