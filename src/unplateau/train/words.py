@@ -52,7 +52,8 @@ def typed(name: str, value: Any, where: str) -> Any:
     >>> typed("compile", True, ""), typed("grad_clip", 1, "")
     ('on', 1.0)
     """
-    kind, found = TYPES.get(name, bool if name == DECAY else str), None
+    kind = TYPES.get(name, bool if name == DECAY else str)
+    found: Any = None
     if kind is bool:
         found = value if isinstance(value, bool) else FLAGS.get(str(value).strip().lower())
     elif kind in (int, float):
