@@ -98,6 +98,19 @@ def test_unique_tokens_are_those_of_a_brute_count(tokens, length, seed, draws):
     assert windows.unique(draws) == shown.sum()
 
 
+def test_unique_tokens_are_exact_where_a_pass_begins_more_than_a_window_earlier():
+    far = 0
+    for seed in range(40):
+        windows = Windows(5 * 40 + 39, 40, seed)  # 4 windows, 79 offsets
+        far += abs(int(np.diff(windows.offsets(np.arange(2)))[0])) > 40
+        shown = np.zeros(239, bool)
+        for draws, start in enumerate(windows.starts(np.arange(12))):
+            assert windows.unique(draws) == shown.sum()
+            shown[start : start + 40] = True
+
+    assert far > 3
+
+
 def test_a_text_shorter_than_a_window_is_refused():
     with pytest.raises(UsageError, match="8 tokens hold no window of block_size 8"):
         Windows(8, 8, 0)
@@ -185,18 +198,18 @@ def test_documents_of_a_batch_are_named(tmp_path):
 @settings(max_examples=40, deadline=None)
 def test_weights_are_exact_in_every_block_and_draws_are_numbered_by_source(weights, first, seed):
     blend = Blend(shares_of(weights), seed)
-    source, number = blend.draws(0, 2 * blend.block)
-    part = first % blend.block
+    source, number = blend.draws(0, 4 * blend.block)
+    part = first % (2 * blend.block)
 
     assert np.bincount(source[: blend.block], minlength=len(weights)).tolist() == list(blend.shares)
     assert np.abs(np.array(blend.shares) / blend.block - np.array(weights) / sum(weights)).max() < 1 / 512
     assert min(blend.shares) > 0
     for index in range(len(weights)):
-        assert number[source == index].tolist() == list(range(2 * blend.shares[index]))
+        assert number[source == index].tolist() == list(range(4 * blend.shares[index]))
     assert blend.counts(part) == tuple(np.bincount(source[:part], minlength=len(weights)))
-    again = blend.draws(part, blend.block)
-    assert again[0].tolist() == source[part : part + blend.block].tolist()
-    assert again[1].tolist() == number[part : part + blend.block].tolist()
+    again = blend.draws(part, 2 * blend.block)
+    assert again[0].tolist() == source[part : part + 2 * blend.block].tolist()
+    assert again[1].tolist() == number[part : part + 2 * blend.block].tolist()
 
 
 def test_a_mixture_reads_each_source_without_replacement_and_knows_its_passes():

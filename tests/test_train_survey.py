@@ -135,6 +135,12 @@ def test_a_small_split_is_read_whole(tmp_path):
     assert parts[0].in_words() == "val: all of its 1,000 tokens, in windows of 8"
 
 
+def test_no_more_is_read_than_nanogpts_eval_iters_say(tmp_path):
+    parts = planned(write(tmp_path), eval_iters=9)  # of 2 windows, of 2 splits
+
+    assert [(p.split, p.sample.count) for p in parts] == [("val", 24), ("train", 12)]
+
+
 def test_tokens_that_are_asked_for_are_read(tmp_path):
     parts = planned(write(tmp_path), eval_tokens=160)
 
@@ -163,6 +169,10 @@ def test_a_plan_for_other_data_is_made_anew(tmp_path):
 
     assert [p.split for p in planned(write(data), run)] == ["val", "train"]
     assert [p.sample.tokens for p in planned(data, run, eval_tokens=80)] == [80, 80]
+    shard = data / "train-00000.bin"
+    shard.write_bytes(b"\1" + shard.read_bytes()[1:])
+    assert [p.sample.whole for p in planned(data, run)] == [True, True]
+    assert json.loads((run / FOLDER / PLAN).read_text())["parts"][0]["data"] == open_corpus(data).fingerprint
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"parts": [{}]}', '{"parts": 3}', '{"parts": [4]}'])
