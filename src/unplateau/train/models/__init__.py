@@ -5,7 +5,10 @@ B batch, T time, C width, H heads, G key heads, D width of a head, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -71,7 +74,8 @@ def model_of(settings: Settings, attend: Attend = sdpa) -> nn.Module:
     return model
 
 
-def sizes(architecture: str, shape: Shape) -> dict[str, tuple[int, ...]]:
+@cache
+def sizes(architecture: str, shape: Shape) -> Mapping[str, tuple[int, ...]]:
     """The sizes of a model's parameters by name, in their order; nothing is allocated.
 
     >>> tiny = Shape(n_layer=1, n_embd=8, n_head=2, vocab_size=10, block_size=4, learned_positions=False)
@@ -80,4 +84,4 @@ def sizes(architecture: str, shape: Shape) -> dict[str, tuple[int, ...]]:
     """
     with torch.device("meta"):
         model = model_kind(architecture)(shape)
-    return {name: tuple(p.shape) for name, p in model.named_parameters()}
+    return MappingProxyType({name: tuple(p.shape) for name, p in model.named_parameters()})
