@@ -77,6 +77,8 @@ def test_a_full_disk_is_one_line_and_no_half_row(tmp_path, monkeypatch):
 def test_no_run_is_written_over_another(tmp_path):
     with RunFolder(tmp_path) as folder:
         folder.refuse_another_run()
+        folder.log.append(0, {"val_loss": 4.0})
+        folder.refuse_another_run()
         folder.log.append(1_000, {"batch_loss": 3.0})
         with pytest.raises(UsageError, match="holds a run of 1,000 steps"):
             folder.refuse_another_run()

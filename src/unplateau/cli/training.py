@@ -62,6 +62,7 @@ def show_config(resolved: Resolved, *, as_json: bool) -> int:
 
 def run(resolved: Resolved, *, dry_run: bool, as_json: bool) -> int:
     """Say what the run will be, and train it."""
+    from ..report.train import end_text
     from ..train.data import open_data
     from ..train.preflight import preflight
     from ..train.settle import settled
@@ -80,6 +81,8 @@ def run(resolved: Resolved, *, dry_run: bool, as_json: bool) -> int:
     result = begin(resolved, stream, Foresight(Path(s.out_dir), s.max_steps))
     if as_json:
         say(dumped({"schema": "unplateau.training/1", **result.as_dict()}))
+    elif s.log_style == "rich" and not result.stopped:
+        say(end_text(result))
     return INTERRUPTED if result.stopped else DONE
 
 

@@ -12,6 +12,7 @@ from ..units import count
 from .lines import Line, render
 
 if TYPE_CHECKING:
+    from ..train.loop import Result
     from ..train.rehearsal import Rehearsal
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -85,3 +86,16 @@ def time_text(found: Rehearsal) -> str:
         f"about {spoken(found.whole)} to the end, evaluations included"
     )
     return render([Line(f"{'time':10} {text}", indent=2, hang=13)])
+
+
+def end_text(result: Result) -> str:
+    """How a run ended, and what to ask next.
+
+    >>> from pathlib import Path
+    >>> from ..train.loop import Result
+    >>> print(end_text(Result(Path("out"), 2_000, {"val_loss": 1.6, "train_loss": 1.5}, 83.0)), end="")
+    2,000 steps in 1 min 23 s: val 1.6000, train 1.5000. Next: unplateau diagnose out
+    """
+    losses = ", ".join(f"{name.removesuffix('_loss')} {loss:.4f}" for name, loss in result.losses.items())
+    ended = f"{result.step:,} steps in {spoken(result.seconds)}{': ' if losses else ''}{losses}"
+    return f"{ended}. Next: unplateau diagnose {result.folder}\n"

@@ -128,8 +128,8 @@ class RunFolder:
     def refuse_another_run(self) -> None:
         """Raise ``UsageError`` where the folder holds a run already: no new one is written over it."""
         last = self.log.last()
-        if last is None and not self.checkpoints.is_dir():
-            return
+        if (last is None or last["step"] == 0) and not self.checkpoints.is_dir():
+            return  # it never got under way
         done = f" of {last['step']:,} steps" if last else ""
         raise UsageError(
             f"{printable(str(self.path))} holds a run{done}: go on with it by --init_from=resume, "
