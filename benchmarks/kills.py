@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -104,6 +105,8 @@ def begun(case: Case, source: str, out: Path, gate: int | None = None) -> int:
         if gate is not None:
             os.read(gate, 1)
         code = job(case, source, out)
+    except Exception:  # noqa: BLE001 - the process ends here, whatever it was
+        traceback.print_exc()
     finally:
         os._exit(code)
 
@@ -126,10 +129,15 @@ def reaped(pid: int) -> int:
 
 def victims(pid: int, case: Case, rng: random.Random) -> tuple[str, list[int]]:
     """Who is killed: what it is called, and the processes."""
-    workers = [int(p) for p in _read(f"/proc/{pid}/task/{pid}/children").split()]
-    how = rng.choice(["all", "parent", "worker"]) if case.workers > 1 and workers else "parent"
-    group = {"all": [pid, *workers], "parent": [pid], "worker": workers[-1:]}
-    return how, group[how]
+    below = descendants(pid)
+    how = rng.choice(["all", "parent", "worker"]) if case.workers > 1 and below else "parent"
+    return how, {"all": [pid, *below], "parent": [pid], "worker": rng.sample(below, min(1, len(below)))}[how]
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below: workers, the server that forks them, and Python's tracker of their semaphores."""
+    below = [int(p) for p in _read(f"/proc/{pid}/task/{pid}/children").split()]
+    return below + [p for one in below for p in descendants(one)]
 
 
 def _read(path: str) -> str:

@@ -68,9 +68,21 @@ def parquet_rows(piece: Slice, reading: Reading, skipped: Skipped) -> Iterator[R
             return
         wanted = [reading.text, *(m for m in reading.meta if m in names)]
         for group in range(piece.start, piece.stop):
+            if (size := _text_bytes(file.metadata.row_group(group), reading.text)) > 4 * LARGEST:
+                skipped(
+                    f"{short(piece.path)}, row group {group}: documents of {size:,} bytes; expected {LARGEST:,} characters at most"
+                )
+                continue
             rows = _rows_at_once(file.metadata.row_group(group))
             made = lambda g=group, r=rows: file.iter_batches(r, [g], wanted, use_threads=False)  # noqa: E731
             yield from _tabular(made, f"{short(piece.path)}, row group {group}", reading, skipped)
+
+
+def _text_bytes(group: Any, text: str) -> int:
+    """Bytes of a document in a row group, as many in all by as many rows: a page must fit the memory to be read."""
+    columns = (group.column(i) for i in range(group.num_columns))
+    size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema == text)
+    return int(size // max(1, group.num_rows))
 
 
 def _rows_at_once(group: Any) -> int:
