@@ -21,7 +21,8 @@ NOT_LOGS = re.compile(
 )
 #: folders that hold programs, not runs
 NOT_RUNS = re.compile(r"[._].*|node_modules|site-packages|venv")
-WHOLE = {"trainer_state.json": 0, "log.jsonl": 0}  # names that are logs whatever their suffix
+OWN = "log.jsonl"  # of a run's folder of ours
+WHOLE = {"trainer_state.json": 0, OWN: 0}  # names that are logs whatever their suffix
 CONFIGS = ("config.py", "config.json", "training_args.json")  # trusted beside a single log
 FOLDER_CONFIGS = (*CONFIGS, "hyperparameters.yaml", "config.yaml", "config.yml", "config.toml")
 CHECKPOINTS = ("ckpt.pt", "training_args.bin")
@@ -109,7 +110,7 @@ class _Walk:
         logs, chain = _logs(folder), (folder, *above)
         if logs:
             self.found.append((logs, chain))
-        if logs[:1] == (folder,):
+        if logs[:1] in ((folder,), (folder / OWN,)):
             return  # it holds its sub-folders
         below = _folders(folder)
         if not logs and (saved := _last_checkpoint(below)):
@@ -153,6 +154,8 @@ def _logs(folder: Path) -> tuple[Path, ...]:
         return ()
     names = [entry.name for entry in entries]
     found = tuple(sorted((entry for entry in entries if _is_log(entry)), key=_order))
+    if folder / OWN in found[:1]:
+        return found  # of a trainer that may write event files beside it, with the same numbers
     wandb = any(n.endswith(".wandb") or n == "wandb-summary.json" for n in names)
     wandb = wandb or (folder / "files" / "wandb-summary.json").is_file() or _wandb_below(entries)
     events = any("events.out.tfevents" in n for n in names) or _events_below(entries, alone=not found)

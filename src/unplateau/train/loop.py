@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import inf, isfinite
 from pathlib import Path
@@ -23,6 +23,7 @@ from .settle import settled
 from .start import shaped, start_of
 from .stopping import Stop
 from .terminal import Voice, voice_of
+from .trackers import Tracker, tell, trackers_of
 
 #: settings that are not written where they are 0: the architecture's or the schedule's own
 LEFT = ("n_kv_head", "mlp_hidden", "decay_start", "eval_tokens", "eval_iters")
@@ -66,10 +67,13 @@ def train(resolved: Resolved, stream: TextIO | None = None, after: After | None 
             resolved.settings.log_style, resolved.settings.max_steps, stream or sys.stdout, flops
         )
         measure = evaluator_of(session.settings, corpora, folder.path, session.autocast)
+        trackers = trackers_of(session.settings, folder.path)
         try:
-            return Loop(session, folder, voice, measure, after).run(stop)
+            return Loop(session, folder, voice, measure, trackers=trackers, after=after).run(stop)
         finally:
             voice.close()
+            for tracker in trackers:
+                tracker.close()
 
 
 def _write_down(folder: RunFolder, resolved: Resolved, session: Session, corpora: list[Corpus]) -> None:
@@ -106,10 +110,12 @@ class Loop:
         folder: RunFolder,
         voice: Voice,
         measure: Evaluates,
+        *,
+        trackers: Sequence[Tracker] = (),
         after: After | None = None,
     ) -> None:
         self.session, self.folder, self.voice = session, folder, voice
-        self.measure, self.after = measure, after
+        self.measure, self.trackers, self.after = measure, trackers, after
         self.settings: Settings = session.settings
         self.pace = Pace(self.settings.max_steps, self.settings.eval_interval)
         self.losses: dict[str, float] = {}
@@ -134,7 +140,14 @@ class Loop:
 
     def _evaluation_is_due(self) -> bool:
         step, every = self.session.step, self.settings.eval_interval
+        if self.session.evaluated == step:
+            return False  # before the checkpoint that the run goes on from
         return step == self.settings.max_steps or self.settings.eval_only or bool(every and step % every == 0)
+
+    def _tell(self, step: int, row: dict[str, Any]) -> None:
+        """Write a row down, and send it to those who follow the run."""
+        self.folder.log.append(step, row)
+        tell(self.trackers, step, row)
 
     def step(self) -> None:
         """One optimiser step, and its row."""
@@ -145,7 +158,7 @@ class Loop:
         finite = isfinite(found["batch_loss"])
         if step % self.settings.log_interval == 0 or not finite:
             row = {**found, **self._place(step), **self._speed(self.pace.step or seconds)}
-            self.folder.log.append(step, row)
+            self._tell(step, row)
             self.voice.stepped({"step": step, **row}, self.pace.left(self.session.step))
         if not finite:
             raise UnplateauError(
@@ -177,8 +190,9 @@ class Loop:
         self.session.best = min(self.session.best, self.losses.get("val_loss", inf))
         row = {**found.row(), "lr": self.session.schedule(step), **self._place(step)}
         found.save(self.folder.path, step)
-        self.folder.log.append(step, row)
+        self._tell(step, row)
         self.folder.log.sync()
+        self.session.evaluated = step
         left = self.pace.left(step)
         self.voice.evaluated({"step": step, **row}, left)
         if self.after is not None and (said := self.after(step, left)):

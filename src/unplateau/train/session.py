@@ -25,7 +25,7 @@ FORMATS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 @dataclass(slots=True)
 class Session:
-    """``step``: optimiser steps done; ``best``: the lowest val loss so far."""
+    """``step``: optimiser steps done; ``best``: the lowest val loss so far; ``evaluated``: at this step last."""
 
     settings: Settings
     device: torch.device
@@ -36,6 +36,7 @@ class Session:
     flops_per_token: float
     step: int = 0
     best: float = inf
+    evaluated: int = -1
     last: list[Batch] = field(default_factory=list)  # of the step before, on the CPU
 
     def take(self) -> dict[str, float]:
