@@ -333,3 +333,21 @@ def test_a_call_that_cannot_be_meant_is_refused(args, words, tmp_path, capsys, m
 
     assert (code, len(told)) == (2, 1)
     assert words in told[0]
+
+
+def test_what_may_not_be_looked_at_is_one_line(here, capsys, monkeypatch):
+    disk.corpus(here / "in")
+
+    def forbidden(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "in")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "mkdir", forbidden)
+        made = ask(capsys, "in", "--out", "out")
+    with monkeypatch.context() as patch:
+        patch.setattr("unplateau.prepare._files.open", forbidden, raising=False)
+        read = ask(capsys, "in/a.jsonl", "--out", "out")
+
+    assert [(code, len(told)) for code, told, _ in (made, read)] == [(3, 1), (3, 1)]
+    assert "can't write out: Permission denied" in made[1][0]
+    assert "can't open in/a.jsonl: Permission denied" in read[1][0]
