@@ -26,7 +26,7 @@ from .data import Corpus, Stream
 from .settings import Settings
 from .survey import F64, Sample
 
-READ = {"cpu": 8192}  # tokens of one forward pass: what its caches hold
+READ = {"cpu": 4096}  # tokens of one forward pass: what its caches hold
 READ_ELSEWHERE = 65_536  # tokens; on a card, halved until they fit
 LOGITS = 256 << 20  # bytes of float32 logits at once
 
