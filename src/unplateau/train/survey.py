@@ -23,7 +23,7 @@ from .order import I64, keys, shuffled
 
 ERROR = 0.002  # nats; of the split's mean loss
 SEARCHED = 2_000_000  # tokens; of a split that the cheap model reads, once a run
-LEFT = 0.7  # of the cheap model's spread between windows, what a network's has beyond it; measured .5 to .7
+LEFT = 0.7  # of the spread of the cheap model of pairs, what a network has beyond the correction; measured .46 and .56
 FEW = 50  # windows; with fewer no regression
 PIECES = 20  # of a text without documents, taken as if each were one
 KEY = 0x756E706C61746561  # of the order of windows: the same for all runs, so that they can be compared
