@@ -110,9 +110,9 @@ def test_the_doctor_reads_the_folder_with_what_the_log_holds_besides(tmp_path):
         folder.write_config({"peak_lr": 1e-3, "n_layer": 2, "ema": 0.0}, {"peak_lr": "--peak_lr"})
         folder.write_manifest({"splits": {"train": {"tokens": 900}, "val": {"tokens": 90}}})
         for step in range(0, 60, 10):
-            folder.log.append(
-                step, {"batch_loss": 4.0 - step / 100, "lr": 1e-3, "tokens": step, "clipped": 0.5}
-            )
+            told = {"lr": 1e-3, "tokens": step, "gradient_noise_scale": 9.0, "update_ratio_matrices": 1e-3}
+            scale = {"skipped_steps": step // 20, "loss_scale": 2.0 ** (16 - step // 30), "colour": 7}
+            folder.log.append(step, {"batch_loss": 4.0 - step / 100, **told, **scale})
             folder.log.append(step, {"val_loss": 4.1 - step / 100, "val_loss_error": 0.002})
 
     (run,) = read_runs(tmp_path)
@@ -120,4 +120,8 @@ def test_the_doctor_reads_the_folder_with_what_the_log_holds_besides(tmp_path):
     assert len(run.series["val_loss"]) == len(run.series["batch_loss"]) == 6
     assert run.get("peak_lr") == 1e-3
     assert run.get("train_tokens") == 900
+    assert (run.get("skipped_steps"), run.get("loss_scale")) == (2, [[0, 65536.0], [30, 32768.0]])
+    assert run.series["gradient_noise_scale"].unit == "tokens"
+    assert {"val_loss_error", "update_ratio_matrices"} < set(run.series)
+    assert "colour" not in run.series
     assert run.warnings == ()

@@ -6,6 +6,7 @@ A series that was not finite is null there, for JSON has no NaN.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..run import LOSSES, SERIES, Run
@@ -16,6 +17,19 @@ from ._json import object_of
 from ._records import Recorder
 
 NAME = "unplateau"
+#: series of our own trainer besides those that all share -> unit; docs/train.md says what they are
+OWN = {
+    **{f"{split}_loss": "nats" for split in ("seen", "fresh")},
+    **{f"{split}_loss_error": "nats" for split in ("val", "train", "seen", "fresh")},
+    "unique_tokens": "tokens",
+    "clip_fraction": "fraction",
+    "gradient_noise_scale": "tokens",
+    "z_loss": "nats",
+    "tokens_per_second": "tokens/s",
+    "memory": "bytes",
+}
+RATIO = "update_ratio_"  # the start of the names of update-to-weight ratios, one for each group
+SKIPPED, SCALE = "skipped_steps", "loss_scale"  # facts, not series: how many so far; the scale of float16
 RECORD = re.compile(
     rb'^\{"step": ?\d{1,15}, ?"(?:' + "|".join(SERIES).encode() + rb')": ?[-\dNIn]', re.MULTILINE
 )
@@ -28,12 +42,15 @@ def sniff(sample: bytes, name: str) -> int:  # noqa: ARG001
 def read(source: Source, options: Options) -> list[Run]:
     rec, damaged = Recorder(source.name, NAME), 0
     before: tuple[int, dict[str, float]] = (-1, {})
+    told = _Told()
     for _, text in source.lines():
-        found = _row(object_of(text), options)
+        record = object_of(text)
+        found = _row(record, options)
         if found is None:
             damaged += bool(text.strip())
             continue
         step, values = found
+        told.take(step, record or {})
         # an evaluation repeats the settings of its step: no second record of them
         repeated = before[1].items() if step == before[0] else ()
         new = {
@@ -42,6 +59,9 @@ def read(source: Source, options: Options) -> list[Run]:
         if new:
             rec.row(tuple(new), step, tuple(new.values()))
         before = step, values
+    for name, unit in OWN.items():
+        rec.set_unit(name, unit)
+    told.into(rec)
     if damaged:
         rec.warn(f"{damaged:,} lines are no record (cut, or of something else), left out")
     for note in source.notes:
@@ -58,9 +78,30 @@ def _row(record: dict[str, Any] | None, options: Options) -> tuple[int, dict[str
     for key, raw in record.items():
         value = float("nan") if raw is None else number(raw)
         name = mapped.get(key, key)
-        if name in SERIES and value is not None:
+        if value is not None and (name in SERIES or name in OWN or name.startswith(RATIO)):
             values[name] = value
-    return (step, values) if values else None
+    return (step, values) if not values.keys().isdisjoint(SERIES) else None
+
+
+@dataclass(slots=True)
+class _Told:
+    """Facts that rows tell as they go on."""
+
+    skipped: int | None = None
+    scales: list[list[float]] = field(default_factory=list)
+
+    def take(self, step: int, record: dict[str, Any]) -> None:
+        skipped, scale = (number(record.get(name)) for name in (SKIPPED, SCALE))
+        if skipped is not None and skipped >= 0:
+            self.skipped = int(skipped)
+        if scale is not None and (not self.scales or self.scales[-1][1] != scale):
+            self.scales.append([step, scale])
+
+    def into(self, rec: Recorder) -> None:
+        if self.skipped is not None:
+            rec.fact(SKIPPED, self.skipped, "steps", "log")
+        if self.scales:
+            rec.fact(SCALE, self.scales, "", "log")
 
 
 READER = Reader(
