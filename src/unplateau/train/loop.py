@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import inf, isfinite
+from math import inf
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -152,18 +152,18 @@ class Loop:
     def step(self) -> None:
         """One optimiser step, and its row."""
         step, begun = self.session.step, time.perf_counter()
-        found = self.session.take()
+        taken = self.session.take(told=step % self.settings.log_interval == 0)
         seconds = time.perf_counter() - begun
         self.pace.stepped(seconds)
-        finite = isfinite(found["batch_loss"])
-        if step % self.settings.log_interval == 0 or not finite:
-            row = {**found, **self._place(step), **self._speed(self.pace.step or seconds)}
-            self._tell(step, row)
-            self.voice.stepped({"step": step, **row}, self.pace.left(self.session.step))
-        if not finite:
+        if taken.row:
+            at = step if taken.bad is None else taken.bad
+            row = {**taken.row, **self._place(at), **self._speed(self.pace.step or seconds)}
+            self._tell(at, row)
+            self.voice.stepped({"step": at, **row}, self.pace.left(self.session.step))
+        if taken.bad is not None and self.settings.on_nan == "stop":
             raise UnplateauError(
-                f"the loss of step {step:,} is no number ({found['batch_loss']}){_documents(self.session)}: "
-                "take a lower peak_lr, or --on_nan=skip"
+                f"the loss of step {taken.bad:,}, or its gradient, is no number"
+                f"{_documents(self.session, taken.bad)}: take a lower peak_lr, or --on_nan=skip"
             )
 
     def _place(self, step: int) -> dict[str, Any]:
@@ -202,10 +202,10 @@ class Loop:
         """A checkpoint of this step."""
 
 
-def _documents(session: Session) -> str:
-    """Which documents the last step read, where the data number them."""
+def _documents(session: Session, step: int) -> str:
+    """Which documents a step read, one of the last two, where the data number them."""
     read: set[int] = set()
-    for batch in session.last:
+    for batch in session.stepper.read[step]:
         for numbers in documents_of(batch, session.batches.streams).values():
             read.update(numbers)
     shown = sorted(read)[:NAMED]

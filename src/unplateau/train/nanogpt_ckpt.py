@@ -206,4 +206,6 @@ def set_moments(model: nn.Module, optimizer: Any, moments: Moments) -> None:
     for name, p in model.named_parameters():
         if name in moments:
             exp = {key: moments[name][key].to(p.device, copy=True) for key in MOMENTS[1:]}
-            optimizer.state[p] = {"step": moments[name]["step"].clone(), **exp}
+            fused = optimizer.defaults.get("fused")  # its step lies where the weights do
+            step = moments[name]["step"].to(p.device if fused else "cpu", copy=True)
+            optimizer.state[p] = {"step": step, **exp}

@@ -44,7 +44,7 @@ def rehearse(resolved: Resolved, corpora: Sequence[tuple[Corpus, float]]) -> Reh
     )
     for _ in range(STEPS):
         started = time.perf_counter()
-        session.take()
+        session.take(told=False)
         pace.stepped(time.perf_counter() - started)
         begun = begun or time.perf_counter()
         if pace.step is not None and time.perf_counter() - begun > SECONDS:
