@@ -76,6 +76,9 @@ class Settings:
         "auto", "of matrix products; auto: bfloat16 on a card that has it, else float32"
     )
     compile: Literal["auto", "on", "off"] = setting("auto", "on, off, or by the length of the run")
+    parallel: Literal["ddp", "fsdp"] = setting(
+        "ddp", "what each process of torchrun holds: ddp: the whole model; fsdp: a shard of it"
+    )
     # --- evaluation, log and checkpoints
     eval_interval: int = setting(250, "between evaluations; 0 is at the end alone", "steps", "evaluation")
     eval_tokens: int = setting(0, "in one evaluation of one split; 0: for a standard error of .002", "tokens")

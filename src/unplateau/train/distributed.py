@@ -1,0 +1,248 @@
+"""Several processes on one run, as torchrun starts them: who this one is, and what they tell each other.
+
+Each takes its share of a step's micro-batches and of an evaluation's windows; process 0 alone writes. ``ddp`` keeps the
+whole model in each and averages gradients (Li et al. 2020); ``fsdp`` keeps a shard of each weight, its gradient and
+its moments (FSDP2, Zhao et al. 2023). What passes between processes is numbers, never pickled objects.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UnplateauError, UsageError
+from .settings import Settings
+
+BACKENDS = {
+    "cpu": "gloo",
+    "cuda": "cpu:gloo,cuda:nccl",
+}  # by the kind of device; flags go by the CPU everywhere
+
+
+class ElsewhereError(UnplateauError):
+    """What went wrong is said by another process of the run; this one ends without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Which of how many processes this is; ``local``: among those of this machine.
+
+    >>> World.of({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"})
+    World(rank=3, size=4, local=1)
+    >>> World.of({}).leads
+    True
+    """
+
+    rank: int = 0
+    size: int = 1
+    local: int = 0
+
+    @property
+    def leads(self) -> bool:
+        """True for the one process that writes and speaks."""
+        return self.rank == 0
+
+    @staticmethod
+    def of(environ: Mapping[str, str]) -> World:
+        """As torchrun tells it in the environment; alone where nobody does."""
+        try:
+            rank, size, local = (int(environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+        except (KeyError, ValueError):
+            return World()
+        return World(rank, size, local) if 0 <= rank < size else World()
+
+
+class Devices:
+    """The processes of one run and their devices. Of a process alone, every method gives back what it was given."""
+
+    def __init__(self, world: World, device: torch.device) -> None:
+        self.world, self.device = world, device
+
+    @property
+    def alone(self) -> bool:
+        return self.world.size == 1
+
+    def own(self, step: int, parts: int) -> range:
+        """The global numbers of this process's micro-batches of a step.
+
+        >>> [list(Devices(World(rank, 2), torch.device("cpu")).own(3, 4)) for rank in (0, 1)]
+        [[12, 14], [13, 15]]
+        """
+        return range(step * parts + self.world.rank, (step + 1) * parts, self.world.size)
+
+    # --- the model
+
+    def spread(self, model: nn.Module, how: str) -> Network:
+        """Give all processes the weights of process 0, and ``model`` its way to average gradients."""
+        if self.alone:
+            return Network(model)
+        return _sharded(model, self) if how == "fsdp" else _copied(model, self)
+
+    # --- numbers
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over all processes of a tensor on the device."""
+        return value if self.alone else self._sum(value) / self.world.size
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is so in any process."""
+        return flag if self.alone else bool(self._sum(torch.tensor(int(flag))))
+
+    def lead(self, numbers: Tensor) -> Tensor:
+        """What process 0 gave; the others give something of that shape, on the CPU."""
+        if self.alone:
+            return numbers
+        numbers = numbers.clone()
+        torch.distributed.broadcast(numbers, 0)
+        return numbers
+
+    def all(self, numbers_N: Tensor) -> list[Tensor]:
+        """What each process gave, (N,) on the CPU, N of its own in each."""
+        if self.alone:
+            return [numbers_N]
+        sizes = self._gathered(torch.tensor([len(numbers_N)]))
+        longest = max(int(n) for n in sizes)
+        padded = numbers_N.new_zeros(longest)
+        padded[: len(numbers_N)] = numbers_N
+        return [found[: int(n)] for found, n in zip(self._gathered(padded), sizes, strict=True)]
+
+    def wait(self) -> None:
+        """Until all are here."""
+        self.any(False)
+
+    def _sum(self, value: Tensor) -> Tensor:
+        value = value.detach().clone()
+        torch.distributed.all_reduce(value)
+        return value
+
+    def _gathered(self, value: Tensor) -> list[Tensor]:
+        found = [torch.empty_like(value) for _ in range(self.world.size)]
+        torch.distributed.all_gather(found, value)
+        return found
+
+
+ALONE = Devices(World(), torch.device("cpu"))
+
+
+class Network:
+    """A model as a training step calls it: what it gives has gradients, averaged over all processes where asked."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def __call__(self, tokens_BT: Tensor, document_BT: Tensor | None) -> Tensor:
+        logits_BTV: Tensor = self.model(tokens_BT, document_BT)
+        return logits_BTV
+
+    @contextmanager
+    def averaging(self, *, now: bool) -> Iterator[None]:
+        """Around a forward and backward pass: whether its gradients, with those before, are averaged ``now``."""
+        del now
+        yield
+
+
+class _Copied(Network):
+    @contextmanager
+    def averaging(self, *, now: bool) -> Iterator[None]:
+        if now:
+            yield
+            return
+        with self.model.no_sync():  # type: ignore[operator]
+            yield
+
+
+class _Sharded(Network):
+    @contextmanager
+    def averaging(self, *, now: bool) -> Iterator[None]:
+        self.model.set_requires_gradient_sync(now)  # type: ignore[operator]
+        yield
+
+
+def _copied(model: nn.Module, devices: Devices) -> Network:
+    """DistributedDataParallel: it begins with the weights of process 0."""
+    from torch.nn.parallel import DistributedDataParallel
+
+    ids = [devices.device] if devices.device.type == "cuda" else None
+    return _Copied(DistributedDataParallel(model, ids, broadcast_buffers=False, gradient_as_bucket_view=True))
+
+
+def _sharded(model: Any, devices: Devices) -> Network:
+    """FSDP2: each block, and the rest of the model, gathers its weights when it is called."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
+    for value in (*model.parameters(), *model.buffers()):
+        torch.distributed.broadcast(value.data, 0)
+    mesh = init_device_mesh(devices.device.type, (devices.world.size,))
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    for name in ("hidden", "head"):  # an evaluation calls them by themselves
+        register_fsdp_forward_method(model, name)
+    return _Sharded(model)
+
+
+# --- shards of a tensor
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor of which each process may hold a shard, whole in all of them; all have to ask."""
+    gather = getattr(tensor, "full_tensor", None)
+    if gather is None:
+        return tensor
+    found: Tensor = gather()
+    return found
+
+
+def as_held(tensor: Tensor, like: Tensor) -> Tensor:
+    """``tensor``, whole in all processes, as this one holds ``like``: its own shard of it. Nothing is sent."""
+    mesh = getattr(like, "device_mesh", None)
+    if mesh is None or tensor.shape != like.shape:
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    placed: Any = like
+    return distribute_tensor(tensor.to(like.device), mesh, placed.placements, src_data_rank=None)
+
+
+# --- joining
+
+
+@contextmanager
+def joined(settings: Settings, device: torch.device) -> Iterator[Devices]:
+    """The processes that torchrun started, until all are done; raises ``UsageError`` where they can't share this run."""
+    world = World.of(os.environ)
+    if world.size == 1:
+        yield Devices(world, device)
+        return
+    check(settings, world, device)
+    if device.type == "cuda":
+        device = torch.device("cuda", world.local)
+        torch.cuda.set_device(device)
+    torch.distributed.init_process_group(BACKENDS[device.type])
+    try:
+        yield Devices(world, device)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def check(settings: Settings, world: World, device: torch.device) -> None:
+    """Raise ``UsageError`` where ``settings`` can't be shared by so many."""
+    parts = settings.gradient_accumulation_steps
+    if parts % world.size:
+        raise UsageError(
+            f"gradient_accumulation_steps {parts} does not divide by the {world.size} processes of torchrun: "
+            "it counts the micro-batches of all of them together"
+        )
+    if device.type not in BACKENDS:
+        raise UsageError(f"several processes share a run on {' or '.join(BACKENDS)}, not on {device.type}")
+    if device.type == "cuda" and world.local >= (cards := torch.cuda.device_count()):
+        raise UsageError(f"torchrun started more processes than this machine has cards: {cards}")
+    if settings.parallel == "fsdp" and settings.dtype == "float16":
+        raise UsageError("float16 is scaled by one process alone: take bfloat16 with parallel fsdp")
