@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -239,21 +239,32 @@ def read(place: Path, *, proved: bool = True) -> State:
     return State(step, tensors, plain)
 
 
-def newest(folder: Path, say: Callable[[str], None]) -> State:
-    """The last checkpoint that is whole; damaged ones before it are set aside, with a line about each.
+def whole(path: Path, say: Callable[[str], None]) -> Path:
+    """The checkpoint that ``path`` means, proved; of a run's folder the last one that is whole, with a line about others.
 
-    Raises ``UnreadableError`` where none is left.
+    Raises ``UnreadableError`` where there is none; and where ``path`` names one that is damaged.
     """
-    for place in _from_the_last(folder):
+    named = found_at(path)
+    if named.parent == path.parent or path.name == "best":
+        if wrong := damage(named):
+            raise UnreadableError(
+                f"the checkpoint is damaged: {wrong}; another one in {FOLDER}/ may be whole"
+            )
+        return named
+    for step in reversed(steps(named.parent)):
+        place = _place(named.parent, step)
         if not (wrong := damage(place)):
-            return read(place, proved=False)
-        aside = place.with_name(place.name + DAMAGED)
-        shutil.rmtree(aside, ignore_errors=True)
-        with told(aside):
-            place.rename(aside)
-        say(f"{wrong}: it is kept as {aside.name}, and the checkpoint before it is taken")
-    raise UnreadableError(f"{FOLDER}/ of {printable(folder.parent.name)} holds no checkpoint that is whole")
+            return place
+        say(f"{wrong}: the checkpoint before it is taken")
+    raise UnreadableError(f"{FOLDER}/ of {printable(path.name)} holds no checkpoint that is whole")
 
 
-def _from_the_last(folder: Path) -> Iterator[Path]:
-    return (_place(folder, step) for step in reversed(steps(folder)))
+def set_aside(folder: Path, after: int) -> None:
+    """Rename the checkpoints of steps above ``after``, which are damaged: the run will save these steps again."""
+    for step in steps(folder):
+        if step > after:
+            place = _place(folder, step)
+            aside = place.with_name(place.name + DAMAGED)
+            shutil.rmtree(aside, ignore_errors=True)
+            with told(aside):
+                place.rename(aside)

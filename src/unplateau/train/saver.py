@@ -73,6 +73,7 @@ class Saver:
 
     def _write(self, state: State) -> None:
         try:
+            _refuse_broken(state)
             checkpoints.write(self.folder, state)
             checkpoints.prune(self.folder, self.keep_every)
         except Exception as error:  # noqa: BLE001 - told by the loop's thread
@@ -95,6 +96,13 @@ class Saver:
                 held = before.get(name, {}).get(key)
                 fits = held is not None and (held.shape, held.dtype) == (tensor.shape, tensor.dtype)
                 self._copies[name][key] = held if fits and held is not None else _taken(tensor)
+
+
+def _refuse_broken(state: State) -> None:
+    """Raise ``UnplateauError`` for weights that are no numbers: nothing goes on from them."""
+    for name, weight in state.tensors["model"].items():
+        if weight.is_floating_point() and not bool(weight.isfinite().all()):
+            raise UnplateauError(f"{name} holds weights that are no numbers; the checkpoint before it stays")
 
 
 def _taken(tensor: Tensor) -> Tensor:

@@ -1,0 +1,124 @@
+"""A session as a checkpoint, and back. On a CPU, a run that goes on is to the bit what it would be without a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UnreadableError, printable
+from .checkpoints import State, Tensors
+from .randomness import random_state, set_random_state
+
+if TYPE_CHECKING:
+    from .session import Session
+
+AVERAGE = "average"  # the stepper's word for the moving average of the weights
+#: settings that the order of the data follows from; where one is changed, the run's place in it is another
+ORDER = ("dataset", "seed", "sampling", "block_size")
+
+
+def state_of(session: Session, losses: Mapping[str, float]) -> State:
+    """All that ``session`` goes on from; the tensors are its own. ``losses``: of its last evaluation."""
+    here = losses if session.evaluated == session.step else {}
+    told = session.stepper.state_dict()
+    plain = {
+        "settings": asdict(session.settings),
+        "tokens": session.step * session.settings.tokens_per_step,
+        "lr": session.schedule(session.step),
+        "val_loss": _finite(here.get("val_loss", inf)),
+        "best": _finite(session.best),
+        "evaluated": session.evaluated,
+        "losses": {name: _finite(loss) for name, loss in losses.items()},
+        "stepper": {name: value for name, value in told.items() if name != AVERAGE},
+        "batches": session.batches.state(),
+        "random": random_state(session.device),
+    }
+    return State(session.step, tensors_of(session), plain)
+
+
+def tensors_of(session: Session) -> dict[str, Tensors]:
+    """By file, then by name: the weights, what the optimiser keeps of each, and their average."""
+    kept = {
+        f"{name}.{key}": value
+        for name, weight in session.model.named_parameters()
+        for key, value in session.optimizer.state.get(weight, {}).items()
+    }
+    average = session.stepper.state_dict()[AVERAGE]
+    return {
+        "model": dict(_weights(session.model)),
+        "optimizer": kept,
+        **({"ema": average} if average else {}),
+    }
+
+
+def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Each once, also where two modules share one; and what else the model saves."""
+    saved = model.state_dict()
+    yield from ((name, weight.detach()) for name, weight in model.named_parameters())
+    yield from ((name, buffer) for name, buffer in model.named_buffers() if name in saved)
+
+
+def restore(session: Session, state: State) -> None:
+    """Bring ``session`` to where ``state`` was saved. Raises ``UnreadableError`` where it is of another model."""
+    load(session.model, state.tensors["model"])
+    told = state.plain
+    average = state.tensors.get("ema", state.tensors["model"])
+    if stepper := told.get("stepper"):
+        session.stepper.load_state_dict({**stepper, AVERAGE: average})
+    was = told.get("settings", {})
+    if was.get("optimizer") == session.settings.optimizer:
+        _fill(session, state.tensors.get("optimizer", {}))
+    session.step, session.best = state.step, _number(told.get("best"))
+    session.evaluated = int(told.get("evaluated", -1))
+    if all(was.get(name) == getattr(session.settings, name) for name in ORDER):
+        session.batches.restore(told.get("batches", {}))
+    set_random_state(told.get("random", {}), session.device)
+
+
+def losses_of(state: State) -> dict[str, float]:
+    """Of the last evaluation before ``state`` was saved."""
+    return {name: _number(loss) for name, loss in state.plain.get("losses", {}).items()}
+
+
+def load(model: nn.Module, weights: Tensors) -> None:
+    """Copy ``weights`` into ``model``; raises ``UnreadableError`` where they are not its own."""
+    own = dict(_weights(model))
+    if strange := sorted(own.keys() ^ weights.keys()):
+        where = "lacks" if strange[0] in own else "holds"
+        raise UnreadableError(f"the checkpoint is of another model: it {where} {printable(strange[0])}")
+    with torch.no_grad():
+        for name, weight in own.items():
+            if weight.shape != weights[name].shape:
+                raise UnreadableError(
+                    f"the checkpoint is of another model: {name} is {tuple(weights[name].shape)} there, "
+                    f"the settings make it {tuple(weight.shape)}"
+                )
+            weight.copy_(weights[name])
+
+
+def _fill(session: Session, kept: Tensors) -> None:
+    """Give the optimiser what it kept of each weight; on the devices where it keeps it."""
+    names = [name for name, _ in session.model.named_parameters()]
+    by_weight: dict[str, dict[str, Tensor]] = {name: {} for name in names}
+    for name, tensor in kept.items():
+        weight, _, key = name.rpartition(".")
+        if weight in by_weight:
+            by_weight[weight][key] = tensor.clone()  # not mapped: the file may go
+    number = {weight: name for name, weight in session.model.named_parameters()}
+    order = [number[weight] for group in session.optimizer.param_groups for weight in group["params"]]
+    groups = session.optimizer.state_dict()["param_groups"]
+    states = {index: by_weight[name] for index, name in enumerate(order) if by_weight[name]}
+    session.optimizer.load_state_dict({"state": states, "param_groups": groups})
+
+
+def _finite(value: float) -> float | None:
+    return value if isfinite(value) else None
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else inf
