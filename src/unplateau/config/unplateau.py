@@ -11,7 +11,7 @@ TO_OWN = dict(FROM_OWN)
 APART = (
     *("schema", "sampling", "positions", "document_mask", "ema", "eval_only"),
     *("checkpoint_interval", "keep_every", "nanogpt_ckpt", "on_nan", "log_style"),
-    *("tensorboard", "wandb", "wandb_project", "trackio"),
+    *("tensorboard", "wandb", "wandb_project", "trackio", "parallel"),
 )
 ORIGIN = "origin."  # the start of the keys that say where each setting came from
 
