@@ -246,6 +246,7 @@ class TestOutput:
             "forecast",
             "prepare",
             "read",
+            "sample",
             "simulate",
             "train",
         ]
