@@ -12,13 +12,13 @@ from torch import Tensor, nn
 class Average:
     """The average of a model's weights, of which a share of ``1 - decay`` is renewed at each step.
 
-    It starts at the first weights it is given, so early ones are remembered for about ``1 / (1 - decay)`` steps.
+    It begins as the weights after the first step that it takes in; before that it is empty.
 
     >>> model = nn.Linear(1, 1, bias=False)
-    >>> _ = nn.init.constant_(model.weight, 1.0)
     >>> average = Average(model, decay=0.75)
-    >>> _ = nn.init.constant_(model.weight, 3.0)
-    >>> average.update()
+    >>> for value in (1.0, 3.0):
+    ...     _ = nn.init.constant_(model.weight, value)
+    ...     average.update()
     >>> average.weights["weight"].item()
     1.5
     """
@@ -26,12 +26,15 @@ class Average:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self._named = dict(model.named_parameters())
-        self.weights = {name: w.detach().clone() for name, w in self._named.items()}
+        self.weights: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the weights of a step."""
-        torch._foreach_lerp_([*self.weights.values()], [*self._named.values()], 1 - self.decay)
+        if self.weights:
+            torch._foreach_lerp_([*self.weights.values()], [*self._named.values()], 1 - self.decay)
+        else:
+            self.weights = {name: weight.detach().clone() for name, weight in self._named.items()}
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -43,12 +46,14 @@ class Average:
             self._swap()
 
     def _swap(self) -> None:
-        for name, weight in self._named.items():
+        for name in self.weights:
+            weight = self._named[name]
             weight.data, self.weights[name] = self.weights[name], weight.data
 
     def state_dict(self) -> dict[str, Tensor]:
+        """The average itself, by the names of the weights; empty before the first step."""
         return dict(self.weights)
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        for name, weight in self.weights.items():
-            weight.copy_(state[name])
+        """Go on from a copy of ``state``."""
+        self.weights = {name: value.to(self._named[name].device, copy=True) for name, value in state.items()}

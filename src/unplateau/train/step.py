@@ -187,14 +187,17 @@ class _Late:
     """A number of a step on its way to the CPU: asked for once the card has done the step, while it does the next."""
 
     def __init__(self, step: int, value: Tensor) -> None:
-        self.step, self._event = step, torch.Event(value.device)
-        self._value = torch.empty((), pin_memory=value.device.type == "cuda")
+        self.step, kind = step, value.device.type
+        self._event = torch.Event(value.device) if kind != "cpu" else None
+        self._value = torch.empty((), pin_memory=kind == "cuda")
         self._value.copy_(value.detach(), non_blocking=True)
-        self._event.record()
+        if self._event is not None:
+            self._event.record()
 
     def bad(self) -> int | None:
         """The step, where its number was none; waits for that step alone."""
-        self._event.synchronize()
+        if self._event is not None:
+            self._event.synchronize()
         return None if bool(self._value.isfinite()) else self.step
 
 
