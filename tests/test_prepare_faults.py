@@ -7,6 +7,7 @@ import errno
 import gzip
 import json
 import os
+import random
 import subprocess
 import sys
 import zlib
@@ -14,6 +15,9 @@ import zlib
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec import register_implementation
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.spec import AbstractBufferedFile
 
 import disk
 from unplateau.cli import main
@@ -351,3 +355,36 @@ def test_what_may_not_be_looked_at_is_one_line(here, capsys, monkeypatch):
     assert [(code, len(told)) for code, told, _ in (made, read)] == [(3, 1), (3, 1)]
     assert "can't write out: Permission denied" in made[1][0]
     assert "can't open in/a.jsonl: Permission denied" in read[1][0]
+
+
+class Counted(LocalFileSystem):
+    """A file system that counts the bytes that are read; fsspec's cache lies before it, as before a URL."""
+
+    protocol = "counted"
+    read = 0
+    cachable = False
+
+    def _open(self, path, mode="rb", block_size=None, **_):
+        return CountedFile(self, path, mode, block_size or "default")
+
+
+class CountedFile(AbstractBufferedFile):
+    def _fetch_range(self, start, end):
+        with open(self.path, "rb") as file:  # noqa: PTH123
+            file.seek(start)
+            data = file.read(end - start)
+        Counted.read += len(data)
+        return data
+
+
+def test_of_a_large_url_only_what_is_asked_for_is_fetched(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Counted, "read", 0)
+    register_implementation("counted", Counted, clobber=True)
+    rng = random.Random(0)
+    texts = [rng.randbytes(5000).hex() for _ in range(4000)]
+    made = parquet(tmp_path / "a.parquet", {"text": texts}, compression="none", use_dictionary=False)
+
+    code, _, manifest = ask(capsys, f"counted://{made}", "--out", tmp_path / "out", "--limit-docs", "10")
+
+    assert (code, manifest["documents"]) == (0, 10)
+    assert 0 < Counted.read < made.stat().st_size / 4
