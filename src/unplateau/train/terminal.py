@@ -5,6 +5,7 @@ The same rows are in ``log.jsonl``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -20,16 +21,20 @@ class Voice(Protocol):
     """Who tells people; ``left`` is in seconds, None where nobody can tell."""
 
     def note(self, text: str) -> None: ...
+    def warn(self, text: str) -> None: ...
     def stepped(self, row: Row, left: float | None) -> None: ...
     def evaluated(self, row: Row, left: float | None) -> None: ...
     def close(self) -> None: ...
 
 
 class Silent:
-    """Says nothing."""
+    """Says nothing but warnings, on standard error."""
 
     def note(self, text: str) -> None:
         del text
+
+    def warn(self, text: str) -> None:
+        sys.stderr.write(f"warning: {text}\n")
 
     def stepped(self, row: Row, left: float | None) -> None:
         del row, left
@@ -56,6 +61,9 @@ class NanoGPT(Silent):
 
     def note(self, text: str) -> None:
         self._say(text)
+
+    def warn(self, text: str) -> None:
+        self.note(f"warning: {text}")
 
     def stepped(self, row: Row, left: float | None) -> None:
         del left
@@ -85,6 +93,9 @@ class Plain(Silent):
     def note(self, text: str) -> None:
         self._say(text)
 
+    def warn(self, text: str) -> None:
+        self.note(f"warning: {text}")
+
     def evaluated(self, row: Row, left: float | None) -> None:
         self._say(line(row, self.steps, left))
 
@@ -95,7 +106,7 @@ def line(row: Row, steps: int, left: float | None) -> str:
     for name in ("val", "train", "seen", "fresh"):
         if (loss := row.get(f"{name}_loss")) is not None:
             error = row.get(f"{name}_loss_error") if name == "val" else None
-            told.append(f"{name} {loss:.4f}" + (f" ± {error:.4f}" if error is not None else ""))
+            told.append(f"{name} {loss:.4f}" + (f" ± {error:.4f}" if error else ""))
     if (loss := row.get("batch_loss")) is not None:
         told.append(f"loss {loss:.4f}")
     if (speed := row.get("tokens_per_second")) is not None:
