@@ -81,7 +81,7 @@ class Devices:
     def spread(self, model: nn.Module, how: str) -> Network:
         """Give all processes the weights of process 0, and ``model`` its way to average gradients."""
         if self.alone:
-            return Network(model)
+            return Network(model, self)
         return _sharded(model, self) if how == "fsdp" else _copied(model, self)
 
     # --- numbers
@@ -131,10 +131,12 @@ ALONE = Devices(World(), torch.device("cpu"))
 
 
 class Network:
-    """A model as a training step calls it: what it gives has gradients, averaged over all processes where asked."""
+    """A model as a training step calls it: its gradients are averaged over all processes where that is asked for."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
+    sharded = False
+
+    def __init__(self, model: nn.Module, devices: Devices = ALONE) -> None:
+        self.model, self.devices = model, devices
 
     def __call__(self, tokens_BT: Tensor, document_BT: Tensor | None) -> Tensor:
         logits_BTV: Tensor = self.model(tokens_BT, document_BT)
@@ -158,6 +160,8 @@ class _Copied(Network):
 
 
 class _Sharded(Network):
+    sharded = True
+
     @contextmanager
     def averaging(self, *, now: bool) -> Iterator[None]:
         self.model.set_requires_gradient_sync(now)  # type: ignore[operator]
@@ -169,7 +173,8 @@ def _copied(model: nn.Module, devices: Devices) -> Network:
     from torch.nn.parallel import DistributedDataParallel
 
     ids = [devices.device] if devices.device.type == "cuda" else None
-    return _Copied(DistributedDataParallel(model, ids, broadcast_buffers=False, gradient_as_bucket_view=True))
+    copied = DistributedDataParallel(model, ids, broadcast_buffers=False, gradient_as_bucket_view=True)
+    return _Copied(copied, devices)
 
 
 def _sharded(model: Any, devices: Devices) -> Network:
@@ -185,7 +190,7 @@ def _sharded(model: Any, devices: Devices) -> Network:
     fully_shard(model, mesh=mesh)
     for name in ("hidden", "head"):  # an evaluation calls them by themselves
         register_fsdp_forward_method(model, name)
-    return _Sharded(model)
+    return _Sharded(model, devices)
 
 
 # --- shards of a tensor

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .average import Average
 from .batches import Batch
+from .distributed import Devices, Network, whole
 from .losses import Loss, loss_of
 from .noise import NoiseScale
 from .optimizers import set_rate
@@ -41,14 +42,22 @@ class Stepper:
     """Takes the steps of a run. ``read``: the micro-batches of the last two steps, by step."""
 
     def __init__(
-        self, settings: Settings, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+        self,
+        settings: Settings,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        device: torch.device,
+        network: Network | None = None,
     ) -> None:
         self.settings, self.model, self.optimizer, self.device = settings, model, optimizer, device
+        self.network = network or Network(model)
         self.parts = settings.gradient_accumulation_steps
+        self.own = self.parts // self.network.devices.world.size  # micro-batches of this process
         self.precision = Precision(settings, device)
         self.average = Average(model, settings.ema) if settings.ema else None
         micro = settings.batch_size * settings.block_size
-        self.noise = NoiseScale(micro, micro * self.parts) if self.parts > 1 else None
+        apart = self.own > 1 and not self.network.sharded  # else no gradient of one micro-batch is to be had
+        self.noise = NoiseScale(micro, micro * self.parts) if apart else None
         self.read: dict[int, Sequence[Batch]] = {}
         self.skipped = 0  # steps left out, for a loss or a gradient that was no number
         self._waits = device.type == "cpu" or self.precision.scales or settings.on_nan == "skip"
@@ -63,7 +72,7 @@ class Stepper:
         before = self._copies() if told else {}
         losses = self._accumulate(step, fetch)
         self.precision.unscale(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_clip or inf)
+        norm = whole(nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_clip or inf))
         self._clipped += norm > (self.settings.grad_clip or inf)
         self._since += 1
         if self.noise and self._small_norm2 is not None:
@@ -77,30 +86,32 @@ class Stepper:
     # --- the gradient
 
     def _accumulate(self, step: int, fetch: Fetch) -> Loss:
-        """The gradient of the mean over all micro-batches, and their mean losses."""
+        """The gradient of the mean over all micro-batches, and their mean losses; of all processes."""
         found: list[Loss] = []
         batches: list[Batch] = []
         self._small_norm2: Tensor | None = None
-        for micro in range(step * self.parts, (step + 1) * self.parts):
+        devices = self.network.devices
+        for micro in devices.own(step, self.parts):
             batches.append(fetch(micro))
-            found.append(self.loss(batches[-1].to(self.device)))
-            fetch(micro + 1)  # while the card computes, and where nanoGPT's train.py draws it
-            self.precision.backward(found[-1].objective / self.parts)
+            with self.network.averaging(now=len(batches) == self.own):
+                found.append(self.loss(batches[-1].to(self.device)))
+                fetch(micro + devices.world.size)  # while the card computes, and where train.py draws it
+                self.precision.backward(found[-1].objective / self.own)
             if self.noise and len(found) == 1:
-                self._small_norm2 = self._first_norm2()
+                self._small_norm2 = devices.mean(self._first_norm2())
         self.read = {s: b for s, b in self.read.items() if s == step - 1} | {step: batches}
-        return _mean(found)
+        return _mean(found, devices)
 
     def loss(self, batch: Batch) -> Loss:
         """The loss of one micro-batch that is on the device."""
         with self.precision.autocast():
-            logits_BTV = self.model(batch.x, batch.document_BT)
+            logits_BTV = self.network(batch.x, batch.document_BT)
         return loss_of(logits_BTV, batch.y, self.settings)
 
     def _first_norm2(self) -> Tensor:
         """The squared norm of the first micro-batch's own gradient."""
         grads = [w.grad for w in self._weights if w.grad is not None]
-        scale = self.parts / self.precision.scale
+        scale = self.own / self.precision.scale
         return (nn.utils.get_total_norm(grads) * scale).square()
 
     # --- the update
@@ -153,8 +164,8 @@ class Stepper:
         """Of each group, the norm of the update over that of the weights."""
         found = {}
         for (name, old), group in zip(before.items(), self.optimizer.param_groups, strict=True):
-            size = nn.utils.get_total_norm(old)
-            moved = nn.utils.get_total_norm(torch._foreach_sub([*group["params"]], old))  # noqa: SLF001
+            size = whole(nn.utils.get_total_norm(old))
+            moved = whole(nn.utils.get_total_norm(torch._foreach_sub([*group["params"]], old)))  # noqa: SLF001
             if float(size):  # weights that start at zero have no ratio yet
                 found[f"update_ratio_{name}"] = float(moved / size)
         return found
@@ -201,8 +212,8 @@ class _Late:
         return None if bool(self._value.isfinite()) else self.step
 
 
-def _mean(losses: Sequence[Loss]) -> Loss:
+def _mean(losses: Sequence[Loss], devices: Devices) -> Loss:
     """Mean losses of micro-batches of equal size; the objective is that of the last, its gradient is spent."""
-    plain = torch.stack([one.plain for one in losses]).mean()
+    plain = devices.mean(torch.stack([one.plain for one in losses]).mean())
     z = [one.z for one in losses if one.z is not None]
-    return Loss(losses[-1].objective.detach(), plain, torch.stack(z).mean() if z else None)
+    return Loss(losses[-1].objective.detach(), plain, devices.mean(torch.stack(z).mean()) if z else None)
