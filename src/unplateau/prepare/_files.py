@@ -231,9 +231,12 @@ def _remote(source: str) -> list[File]:
     """Files at a URL that fsspec understands: s3://, gs://, hf://, https://, memory://, ..."""
     try:
         fs, path = filesystem(source)
-        found = fs.glob(path) if any(c in path for c in "*?[") else [path]
+        web = "http" in fs.protocol
+        found = (
+            fs.glob(path) if any(c in path for c in ("*[" if web else "*?[")) else [path]
+        )  # ? begins a query
         # HTTP has no folders, and fsspec would fetch the whole file to look for links in it
-        if len(found) == 1 and "http" not in fs.protocol and fs.isdir(found[0]):
+        if len(found) == 1 and not web and fs.isdir(found[0]):
             found = fs.find(found[0])
             return _known(source, [(fs.unstrip_protocol(n), int(fs.size(n) or 0)) for n in sorted(found)])
         names = [(fs.unstrip_protocol(n), int(fs.size(n) or 0)) for n in sorted(found)]
