@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 import torch
@@ -12,6 +12,7 @@ from torch import nn
 from ..run import Schedule
 from .batches import Batches, batches_of
 from .data import Corpus
+from .distributed import ALONE, Devices
 from .models import model_kind, model_of
 from .optimizers import optimizer_of
 from .rates import schedule_of
@@ -37,6 +38,7 @@ class Session:
     step: int = 0
     best: float = inf
     evaluated: int = -1
+    losses: dict[str, float] = field(default_factory=dict)  # of that evaluation
 
     def take(self, *, told: bool = True) -> Taken:
         """One optimiser step; what it measured, where that is to be ``told``."""
@@ -50,16 +52,21 @@ class Session:
 
 
 def begin(
-    settings: Settings, corpora: Sequence[tuple[Corpus, float]], device: torch.device, start: Start = SCRATCH
+    settings: Settings,
+    corpora: Sequence[tuple[Corpus, float]],
+    device: torch.device,
+    start: Start = SCRATCH,
+    devices: Devices = ALONE,
 ) -> Session:
     """A run at its first step, or where ``start`` left it. Random numbers are drawn in the order of train.py: weights, then batches."""
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(settings.seed + devices.world.rank)  # other dropout in each process, as train.py has it
     model = model_of(settings).to(device)
+    network = devices.spread(model, settings.parallel)
     optimizer = optimizer_of(settings, model)
-    stepper = Stepper(settings, model, optimizer, device)
+    stepper = Stepper(settings, model, optimizer, device, network)
     batches = batches_of(settings, corpora)
     flops = model_kind(settings.architecture).shape(settings).flops_per_token
     session = Session(settings, device, model, optimizer, stepper, schedule_of(settings), batches, flops)
     fill(session, start)
-    batches.at(session.step * settings.gradient_accumulation_steps)
+    batches.at(session.step * settings.gradient_accumulation_steps + devices.world.rank)
     return session
