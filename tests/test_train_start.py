@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from unplateau.errors import UnplateauError, UsageError
+from unplateau.train.checkpoints import State, write
 from unplateau.train.configure import resolve
 from unplateau.train.data import open_data
 from unplateau.train.huggingface import export
@@ -119,10 +120,11 @@ def test_gpt2_s_weights_begin_a_run_at_its_first_step(stopped, data, tmp_path):
 def test_a_run_of_our_own_is_told_from_nanogpt_s(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "ckpt.pt").write_bytes(b"")
+    settings = resolve(None, ["--init_from=resume", f"--out_dir={tmp_path}"]).settings
 
-    assert start_of(resolve(None, ["--init_from=resume", f"--out_dir={tmp_path}"]).settings) == Start(
-        "own", tmp_path
-    )
+    assert start_of(settings) == Start("nanogpt", tmp_path / "ckpt.pt")  # ended before its first checkpoint
+    write(tmp_path / "checkpoints", State(7, {"model": {}}))
+    assert start_of(settings) == Start("own", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,26 @@ class RunFolder:
     def checkpoints(self) -> Path:
         return self.path / CHECKPOINTS
 
+    def refuse_if_gone(self) -> None:
+        """Raise ``UnplateauError`` where the folder was removed or moved since: nothing written here would be found."""
+        try:
+            there = os.path.samestat((self.path / LOCK).stat(), os.fstat(self._lock))
+        except OSError:
+            there = False
+        if not there:
+            raise UnplateauError(
+                f"{printable(str(self.path))} was removed or moved while the run wrote to it: "
+                "put it back, and go on with --init_from=resume"
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """What ``config.json`` holds; nothing where there is none that can be read."""
+        try:
+            found = json.loads((self.path / CONFIG).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
     def refuse_another_run(self) -> None:
         """Raise ``UsageError`` where the folder holds a run already: no new one is written over it."""
         last = self.log.last()

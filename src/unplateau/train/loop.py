@@ -12,16 +12,20 @@ from typing import Any, TextIO
 
 from ..errors import UnplateauError
 from .batches import documents_of
+from .checkpoints import steps, tidy
 from .data import Corpus, open_data
-from .evaluate import Evaluates, evaluator_of
+from .evaluate import Evaluates, Evaluations, evaluator_of
 from .folder import RunFolder
 from .machine import config_facts, device_of, environment, memory, on, peak_flops
 from .pace import Pace
+from .randomness import random_state, set_random_state
+from .resume import state_of, tensors_of
+from .saver import Saver
 from .session import Session, begin
 from .settings import Resolved, Settings
 from .settle import settled
-from .start import shaped, start_of
-from .stopping import Stop
+from .start import proved, shaped, start_of
+from .stopping import Broken, Stop
 from .terminal import Voice, voice_of
 from .trackers import Tracker, tell, trackers_of
 
@@ -57,9 +61,12 @@ def train(resolved: Resolved, stream: TextIO | None = None, after: After | None 
     start, corpora = start_of(resolved.settings), open_data(resolved.settings)
     device = device_of(resolved.settings)
     resolved = on(settled(shaped(resolved, start), corpora[0][0]), device)
+    resumes, warnings = resolved.settings.init_from == "resume", list[str]()
     with RunFolder(Path(resolved.settings.out_dir)) as folder, Stop() as stop:
-        if resolved.settings.init_from != "resume":
+        if not resumes:
             folder.refuse_another_run()
+        tidy(folder.checkpoints)
+        start = proved(start, warnings.append, mend=resumes)
         session = begin(resolved.settings, corpora, device, start)
         _write_down(folder, resolved, session, [corpus for corpus, _ in corpora])
         flops = session.flops_per_token * resolved.settings.tokens_per_step
@@ -67,9 +74,18 @@ def train(resolved: Resolved, stream: TextIO | None = None, after: After | None 
             resolved.settings.log_style, resolved.settings.max_steps, stream or sys.stdout, flops
         )
         measure = evaluator_of(session.settings, corpora, folder.path, session.autocast)
+        for warning in warnings:
+            voice.warn(warning)
         trackers = trackers_of(session.settings, folder.path)
+        saver = Saver(folder.checkpoints, resolved.settings.keep_every, voice.warn)
+        loop = Loop(session, folder, voice, measure, saver=saver, stop=stop, trackers=trackers, after=after)
+        if not resumes and start.kind != "scratch":
+            loop.saved = None  # what it starts from may go
         try:
-            return Loop(session, folder, voice, measure, trackers=trackers, after=after).run(stop)
+            return loop.run()
+        except Exception:
+            saver.leave()
+            raise
         finally:
             voice.close()
             for tracker in trackers:
@@ -81,6 +97,8 @@ def _write_down(folder: RunFolder, resolved: Resolved, session: Session, corpora
     s = resolved.settings
     told = {name: value for name, value in asdict(s).items() if value or name not in LEFT}
     told["compile"] = s.compile == "on"
+    if s.init_from == "resume":  # whence it came at first
+        told["init_from"] = folder.settings().get("init_from", s.init_from)
     folder.write_config(
         told, resolved.origin, tokens_per_step=s.tokens_per_step, **config_facts(session.device)
     )
@@ -111,32 +129,46 @@ class Loop:
         voice: Voice,
         measure: Evaluates,
         *,
+        saver: Saver,
+        stop: Stop,
         trackers: Sequence[Tracker] = (),
         after: After | None = None,
     ) -> None:
         self.session, self.folder, self.voice = session, folder, voice
         self.measure, self.trackers, self.after = measure, trackers, after
+        self.saver, self.stop = saver, stop
         self.settings: Settings = session.settings
         self.pace = Pace(self.settings.max_steps, self.settings.eval_interval)
-        self.losses: dict[str, float] = {}
+        self.saved: int | None = session.step  # the step last saved; none yet of a run that began elsewhere
+        self._first, self._best_at = session.step, -1
         self._begun = time.monotonic()
 
-    def run(self, stop: Stop) -> Result:
-        """Steps until the last one, or until ``stop``; evaluated and saved on the way."""
+    def run(self) -> Result:
+        """Steps until the last one, or until a signal; evaluated and saved on the way."""
         while True:
             if self._evaluation_is_due():
                 self.evaluate()
+            if self._save_is_due():
                 self.save()
-            if self.session.step >= self.settings.max_steps or self.settings.eval_only or stop:
+            if self.session.step >= self.settings.max_steps or self.settings.eval_only or self.stop:
                 break
             self.step()
-        if stop:
+        if self.stop and self.session.step != self.saved:
             self.save()
-            self.voice.note(
-                f"{stop.word}: saved at step {self.session.step:,}; go on with --init_from=resume"
-            )
+        self.saver.close()
+        if self.stop:
+            said = f"{self.stop.word}: saved at step {self.session.step:,}"
+            self.voice.note(f"{said}; go on with --init_from=resume")
         seconds = time.monotonic() - self._begun
-        return Result(self.folder.path, self.session.step, self.losses, seconds, stop.word)
+        return Result(self.folder.path, self.session.step, self.session.losses, seconds, self.stop.word)
+
+    def _save_is_due(self) -> bool:
+        step, every = self.session.step, self.settings.checkpoint_interval
+        if step == self.saved or self.settings.eval_only:
+            return False
+        if self.saved is None or step >= self.settings.max_steps or step == self._best_at:
+            return True
+        return step % every == 0 if every else step == self.session.evaluated
 
     def _evaluation_is_due(self) -> bool:
         step, every = self.session.step, self.settings.eval_interval
@@ -155,6 +187,9 @@ class Loop:
         taken = self.session.take(told=step % self.settings.log_interval == 0)
         seconds = time.perf_counter() - begun
         self.pace.stepped(seconds)
+        self.saver.poll()
+        if step == self._first:
+            self.saver.ready(tensors_of(self.session))
         if taken.row:
             at = step if taken.bad is None else taken.bad
             row = {**taken.row, **self._place(at), **self._speed(self.pace.step or seconds)}
@@ -163,8 +198,15 @@ class Loop:
         if taken.bad is not None and self.settings.on_nan == "stop":
             raise UnplateauError(
                 f"the loss of step {taken.bad:,}, or its gradient, is no number"
-                f"{_documents(self.session, taken.bad)}: take a lower peak_lr, or --on_nan=skip"
+                f"{_documents(self.session, taken.bad)}{self._before()}: "
+                "take a lower peak_lr, or --on_nan=skip"
             )
+
+    def _before(self) -> str:
+        """The checkpoint before a step that went wrong."""
+        self.saver.leave()
+        there = steps(self.folder.checkpoints)
+        return f"; the checkpoint before it is of step {there[-1]:,}" if there else ""
 
     def _place(self, step: int) -> dict[str, Any]:
         """How far in the data the run is before ``step``."""
@@ -184,22 +226,39 @@ class Loop:
     def evaluate(self) -> None:
         """All splits, in fixed windows; a row, and the best so far."""
         step, begun = self.session.step, time.perf_counter()
-        found = self.measure(self.session.model)
+        found = self._measured()
+        if found is None:
+            return
         self.pace.evaluated(time.perf_counter() - begun)
-        self.losses = {f"{name}_loss": one.loss for name, one in found.splits.items()}
-        self.session.best = min(self.session.best, self.losses.get("val_loss", inf))
+        losses = {f"{name}_loss": one.loss for name, one in found.splits.items()}
+        if losses.get("val_loss", inf) < self.session.best:
+            self.session.best, self._best_at = losses["val_loss"], step
         row = {**found.row(), "lr": self.session.schedule(step), **self._place(step)}
         found.save(self.folder.path, step)
         self._tell(step, row)
         self.folder.log.sync()
-        self.session.evaluated = step
+        self.session.evaluated, self.session.losses = step, losses
         left = self.pace.left(step)
         self.voice.evaluated({"step": step, **row}, left)
         if self.after is not None and (said := self.after(step, left)):
             self.voice.note(said)
 
+    def _measured(self) -> Evaluations | None:
+        """None where a signal came: then it is as if it had not been begun, and is done when the run goes on."""
+        session, drawn = self.session, random_state(self.session.device)
+        try:
+            with self.stop.breaks():
+                return self.measure(session.model)
+        except Broken:
+            set_random_state(drawn, session.device)
+            session.model.train()
+            return None
+
     def save(self) -> None:
-        """A checkpoint of this step."""
+        """A checkpoint of this step; rows of the log up to it are durable before it is."""
+        self.folder.refuse_if_gone()
+        self.saver.save(state_of(self.session), lambda _: self.folder.log.sync())
+        self.saved = self.session.step
 
 
 def _documents(session: Session, step: int) -> str:

@@ -22,7 +22,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
     True
     """
     version, words, gauss = random.getstate()
-    found: dict[str, Any] = np.random.get_state(legacy=False)  # type: ignore[assignment]  # noqa: NPY002
+    found: dict[str, Any] = np.random.get_state(legacy=False)  # noqa: NPY002
     inner = {"key": found["state"]["key"].tolist(), "pos": int(found["state"]["pos"])}
     told: dict[str, Any] = {
         "python": [version, list(words), gauss],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
@@ -22,9 +22,9 @@ AVERAGE = "average"  # the stepper's word for the moving average of the weights
 ORDER = ("dataset", "seed", "sampling", "block_size")
 
 
-def state_of(session: Session, losses: Mapping[str, float]) -> State:
-    """All that ``session`` goes on from; the tensors are its own. ``losses``: of its last evaluation."""
-    here = losses if session.evaluated == session.step else {}
+def state_of(session: Session) -> State:
+    """All that ``session`` goes on from; the tensors are its own."""
+    here = session.losses if session.evaluated == session.step else {}
     told = session.stepper.state_dict()
     plain = {
         "settings": asdict(session.settings),
@@ -33,7 +33,7 @@ def state_of(session: Session, losses: Mapping[str, float]) -> State:
         "val_loss": _finite(here.get("val_loss", inf)),
         "best": _finite(session.best),
         "evaluated": session.evaluated,
-        "losses": {name: _finite(loss) for name, loss in losses.items()},
+        "losses": {name: _finite(loss) for name, loss in session.losses.items()},
         "stepper": {name: value for name, value in told.items() if name != AVERAGE},
         "batches": session.batches.state(),
         "random": random_state(session.device),
@@ -75,14 +75,10 @@ def restore(session: Session, state: State) -> None:
         _fill(session, state.tensors.get("optimizer", {}))
     session.step, session.best = state.step, _number(told.get("best"))
     session.evaluated = int(told.get("evaluated", -1))
+    session.losses = {name: _number(loss) for name, loss in told.get("losses", {}).items()}
     if all(was.get(name) == getattr(session.settings, name) for name in ORDER):
         session.batches.restore(told.get("batches", {}))
     set_random_state(told.get("random", {}), session.device)
-
-
-def losses_of(state: State) -> dict[str, float]:
-    """Of the last evaluation before ``state`` was saved."""
-    return {name: _number(loss) for name, loss in state.plain.get("losses", {}).items()}
 
 
 def load(model: nn.Module, weights: Tensors) -> None:

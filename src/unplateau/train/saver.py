@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,18 +33,20 @@ class Saver:
         self._failed: tuple[int, Exception] | None = None
         with told(folder):
             folder.mkdir(exist_ok=True)
-            checkpoints.tidy(folder)
 
     def ready(self, tensors: Mapping[str, Tensors]) -> None:
         """Take memory for the copies, in the background: its first use costs ten times what a copy does."""
         self.poll(wait=True)
         self._begin(lambda: self._fit(tensors))
 
-    def save(self, state: State) -> None:
-        """Copy ``state``, and write it while the loop goes on; waits for the save before it."""
+    def save(self, state: State, *also: Callable[[State], object]) -> None:
+        """Copy ``state``, and write it while the loop goes on; waits for the save before it.
+
+        ``also``: what else is to be done with the copy, in the background too, before the checkpoint takes its name.
+        """
         self.poll(wait=True)
         copy = replace(state, tensors=self._copied(state.tensors))
-        self._begin(lambda: self._write(copy))
+        self._begin(lambda: self._write(copy, also))
 
     def poll(self, *, wait: bool = False) -> None:
         """Say what went wrong with the save before this, once; ``wait`` until it has ended."""
@@ -59,10 +61,14 @@ class Saver:
             raise error
         self._say(f"step {step:,} is not saved, the run goes on: {error}")
 
-    def close(self) -> None:
-        """Wait for the last save; raises what kept it from being durable."""
+    def leave(self) -> None:
+        """Wait for the last save, where another mistake ends the run."""
         if self._thread is not None:
             self._thread.join()
+
+    def close(self) -> None:
+        """Wait for the last save; raises what kept it from being durable."""
+        self.leave()
         failed, self._failed, self._thread = self._failed, None, None
         if failed is not None:
             raise failed[1]
@@ -71,9 +77,11 @@ class Saver:
         self._thread = threading.Thread(target=work, name="checkpoint", daemon=True)
         self._thread.start()
 
-    def _write(self, state: State) -> None:
+    def _write(self, state: State, also: Sequence[Callable[[State], object]]) -> None:
         try:
             _refuse_broken(state)
+            for work in also:
+                work(state)
             checkpoints.write(self.folder, state)
             checkpoints.prune(self.folder, self.keep_every)
         except Exception as error:  # noqa: BLE001 - told by the loop's thread

@@ -5,7 +5,8 @@ Which it is, and the shape that it forces, is told without torch, before anythin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +15,8 @@ from ..checkpoint import read_checkpoint
 from ..config import read_config
 from ..errors import UnreadableError, UsageError, printable
 from ..run import Fact
+from .checkpoints import FOLDER as CHECKPOINTS
+from .checkpoints import STATE, WORDS, found_at, plain_of, read, set_aside, steps, whole
 from .settings import Resolved, Settings
 
 if TYPE_CHECKING:
@@ -21,10 +24,7 @@ if TYPE_CHECKING:
 
     from .session import Session
 
-CHECKPOINTS, STATE = (
-    "checkpoints",
-    "state.json",
-)  # of a run of ours: its folder of checkpoints, and a file of each
+CONFIG = "config.json"  # in a run's folder, and in Hugging Face's
 CKPT = "ckpt.pt"  # nanoGPT's, in its out_dir
 SHAPE = (
     "n_layer",
@@ -34,6 +34,9 @@ SHAPE = (
     "bias",
     "vocab_size",
 )  # what weights force, as in train.py
+#: what a checkpoint of our own forces
+MODEL = (*SHAPE[:3], "n_kv_head", "mlp_hidden", "architecture", "bias", "tied", "positions", "vocab_size")
+LEARNED = "learned"
 CROPPED = (
     "positions.weight"  # its rows are places; a shorter context takes the first ones (train.py does so too)
 )
@@ -58,18 +61,31 @@ def start_of(settings: Settings) -> Start:
         return Start("scratch")
     path = Path(settings.out_dir if word == "resume" else word)
     if not path.exists():
+        if path.name in WORDS and path.parent.is_dir():
+            return Start("own", path)
         raise _missing(word, path)
-    for place in (path, path / CKPT):
-        if place.is_file() and not (path / CHECKPOINTS).is_dir():
-            return Start("nanogpt", place)
-    if (path / CHECKPOINTS).is_dir() or (path / STATE).is_file():
+    if steps(path / CHECKPOINTS) or steps(path) or (path / STATE).is_file():
         return Start("own", path)
-    if word != "resume" and (path / "config.json").is_file():
+    for place in (path, path / CKPT):
+        if place.is_file():
+            return Start("nanogpt", place)
+    if word == "resume" and (path / CONFIG).is_file():
+        return _anew(settings)
+    if word != "resume" and (path / CONFIG).is_file():
         return Start("gpt2", path)
     raise UnreadableError(
         f"{printable(str(path))} holds nothing to go on from; expected {CHECKPOINTS}/ of a run, nanoGPT's {CKPT}, "
         "or a Hugging Face folder of GPT-2"
     )
+
+
+def _anew(settings: Settings) -> Start:
+    """How a run began that was ended before its first checkpoint: it goes on from there."""
+    try:
+        word = json.loads((Path(settings.out_dir) / CONFIG).read_bytes())["init_from"]
+    except (OSError, ValueError, KeyError, TypeError):
+        word = "scratch"
+    return start_of(replace(settings, init_from=str(word))) if word != "resume" else Start("scratch")
 
 
 def _missing(word: str, path: Path) -> UsageError:
@@ -86,8 +102,10 @@ def _missing(word: str, path: Path) -> UsageError:
 
 def shaped(resolved: Resolved, start: Start) -> Resolved:
     """``resolved`` with the shape that the weights of ``start`` force; a shorter ``block_size`` stays."""
-    if start.kind not in ("nanogpt", "gpt2"):
+    if start.kind == "scratch":
         return resolved
+    if start.kind == "own":
+        return _as_saved(resolved, found_at(start.path))
     told = read_checkpoint(start.path) if start.kind == "nanogpt" else _folder(start.path)
     changes = {name: told[name].value for name in SHAPE if name in told}
     s = resolved.settings
@@ -98,16 +116,43 @@ def shaped(resolved: Resolved, start: Start) -> Resolved:
     return replace(resolved, settings=replace(s, **changes), origin={**resolved.origin, **origin})
 
 
+def _as_saved(resolved: Resolved, place: Path) -> Resolved:
+    """With the model that a checkpoint of ours holds."""
+    was, s = plain_of(place).get("settings", {}), resolved.settings
+    changes = {name: was[name] for name in MODEL if name in was and was[name] != getattr(s, name)}
+    if was.get("block_size", s.block_size) < s.block_size and LEARNED in (s.positions, was.get("positions")):
+        changes["block_size"] = was["block_size"]
+    origin = dict.fromkeys(changes, f"{CHECKPOINTS}/{place.name}")
+    return replace(resolved, settings=replace(s, **changes), origin={**resolved.origin, **origin})
+
+
+def proved(start: Start, say: Callable[[str], None], *, mend: bool = False) -> Start:
+    """``start`` with the checkpoint that it means, every byte of it hashed; ``say`` is told of damaged ones.
+
+    ``mend``: those are set aside, in the run's own folder. Raises ``UnreadableError`` where none is whole.
+    """
+    if start.kind != "own":
+        return start
+    place = whole(start.path, say)
+    if mend:
+        set_aside(place.parent, after=int(place.name))
+    return replace(start, path=place)
+
+
 def _folder(path: Path) -> Mapping[str, Fact]:
     return {
-        **read_config(path / "config.json"),
+        **read_config(path / CONFIG),
         "bias": Fact(True),
     }  # OpenAI's GPT-2 has them, no config says it
 
 
 def fill(session: Session, start: Start) -> None:
-    """Give ``session`` the weights of ``start``; and of nanoGPT's ckpt.pt Adam's moments and the step too."""
-    if start.kind == "gpt2":
+    """Give ``session`` the weights of ``start``; of a checkpoint all it holds, of nanoGPT's Adam's moments and the step."""
+    if start.kind == "own":
+        from .resume import restore
+
+        restore(session, read(found_at(start.path), proved=False))
+    elif start.kind == "gpt2":
         from .huggingface import read_gpt2
 
         _load(session, read_gpt2(start.path)[1])

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Broken(Exception):  # noqa: N818 - nothing went wrong
+    """A signal came where ``Stop.breaks`` holds."""
 
 
 class Stop:
@@ -22,6 +28,18 @@ class Stop:
     def __init__(self) -> None:
         self.word = ""
         self._before: dict[int, Any] = {}
+        self._breaks = False
+
+    @contextmanager
+    def breaks(self) -> Iterator[None]:
+        """Within it the first signal raises ``Broken``: for what is long and can be done again."""
+        if self.word:
+            raise Broken
+        self._breaks = True
+        try:
+            yield
+        finally:
+            self._breaks = False
 
     def __bool__(self) -> bool:
         return bool(self.word)
@@ -31,6 +49,8 @@ class Stop:
         if self.word:
             raise KeyboardInterrupt
         self.word = signal.Signals(number).name
+        if self._breaks:
+            raise Broken
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
