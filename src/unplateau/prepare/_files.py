@@ -18,7 +18,7 @@ REMOTE = "pip install 'unplateau[remote]'"  # what fsspec needs for URLs
 KNOWN = "parquet, JSONL or text"
 AHEAD = (
     1 << 18
-)  # bytes of a URL fetched beyond what is asked for; fsspec's 5 MB fetched a file in parts four times
+)  # bytes of a URL fetched beyond what is asked for; with fsspec's 5 MB, a file in parts came four times
 #: first bytes of what is met under a wrong name
 MAGIC = {
     b"PAR1": "parquet",
