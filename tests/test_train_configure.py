@@ -170,6 +170,14 @@ class TestOwn:
             7,
         )
 
+    def test_what_was_chosen_for_a_machine_is_chosen_anew(self, tmp_path):
+        told = '{"schema": "x", "device": "cuda", "dtype": "bfloat16", "compile": true, "origin": {"device": "ORIGIN"}}'
+
+        for origin, device in (("this machine", "auto"), ("--device", "cuda")):
+            config(tmp_path, told.replace("ORIGIN", origin), "config.json")
+            found = resolve(tmp_path).settings
+            assert (found.device, found.dtype, found.compile) == (device, "bfloat16", "on")
+
     def test_words_and_files_on_a_command_line_are_told_apart(self):
         words = ["a.py", "--log-style", "nanogpt", "--tensorboard", "b.toml", "--lr_decay_iters=3"]
 

@@ -28,6 +28,7 @@ ORIGIN = "origin"  # the key in it that says where each setting came from
 #: in a run's config.json, and no setting: what follows from the settings, for whoever reads it
 FOLLOWS = ("schema", ORIGIN, "tokens_per_step", "world_size", "gpu", "gpu_memory")
 GOES_ON = ("out_dir", "init_from")  # what a run's folder as the config means: that run goes on
+MACHINE = ("this machine", "auto on ")  # the start of the origins of what ``machine.on`` chose
 WARMUP_SHARE = 10  # the default's warmup is this part of the run at most, 1/10
 
 #: nanoGPT's train.py, where its config is silent; its device and dtype are by what there is, as are ours
@@ -182,11 +183,17 @@ def read_file(path: Path) -> tuple[Told, str]:
     saved = parsed.value("schema") is not None
     for setting in parsed.found.values():
         key = setting.key if saved else setting.key.rpartition(".")[2]  # TOML's tables are for order alone
-        if key in helpers or (saved and (key in FOLLOWS or key.startswith(f"{ORIGIN}."))):
+        if key in helpers or (saved and _not_told(key, parsed)):
             continue
         told.take(key, setting.value, setting.source)
     told.unread = dict(_set_by_code(parsed, helpers))
     return told, "nanogpt" if _nanogpts(parsed, kind) else "modern"
+
+
+def _not_told(key: str, parsed: Parsed) -> bool:
+    """True for what in a run's config.json is no setting, or was chosen for the machine that it ran on then."""
+    where = str(parsed.value(f"{ORIGIN}.{key}") or "")
+    return key in FOLLOWS or key.startswith(f"{ORIGIN}.") or where.startswith(MACHINE)
 
 
 def _nanogpts(parsed: Parsed, kind: str) -> bool:
