@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -173,7 +174,11 @@ def _copied(model: nn.Module, devices: Devices) -> Network:
     from torch.nn.parallel import DistributedDataParallel
 
     ids = [devices.device] if devices.device.type == "cuda" else None
-    copied = DistributedDataParallel(model, ids, broadcast_buffers=False, gradient_as_bucket_view=True)
+    newer = "forward_sync_buffers" in signature(DistributedDataParallel).parameters  # torch 2.13
+    constant = {
+        "forward_sync_buffers" if newer else "broadcast_buffers": False
+    }  # buffers are tables of angles
+    copied = DistributedDataParallel(model, ids, gradient_as_bucket_view=True, **constant)
     return _Copied(copied, devices)
 
 
@@ -196,24 +201,27 @@ def _sharded(model: Any, devices: Devices) -> Network:
 # --- shards of a tensor
 
 
+def in_shards(tensor: Tensor) -> bool:
+    """True where each process holds a part of it alone."""
+    return hasattr(tensor, "full_tensor")
+
+
 def whole(tensor: Tensor) -> Tensor:
     """A tensor of which each process may hold a shard, whole in all of them; all have to ask."""
-    gather = getattr(tensor, "full_tensor", None)
-    if gather is None:
+    if not in_shards(tensor):
         return tensor
-    found: Tensor = gather()
+    found: Tensor = tensor.full_tensor()  # type: ignore[attr-defined]
     return found
 
 
 def as_held(tensor: Tensor, like: Tensor) -> Tensor:
     """``tensor``, whole in all processes, as this one holds ``like``: its own shard of it. Nothing is sent."""
-    mesh = getattr(like, "device_mesh", None)
-    if mesh is None or tensor.shape != like.shape:
+    if not in_shards(like) or tensor.shape != like.shape:
         return tensor
     from torch.distributed.tensor import distribute_tensor
 
-    placed: Any = like
-    return distribute_tensor(tensor.to(like.device), mesh, placed.placements, src_data_rank=None)
+    held: Any = like
+    return distribute_tensor(tensor.to(like.device), held.device_mesh, held.placements, src_data_rank=None)
 
 
 # --- joining

@@ -7,13 +7,14 @@ batch: for small models the calls would else take longer than the sums.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw as adamw_step
 
+from ..distributed import as_held, in_shards, whole
 from ..models import fused
 from ..settings import Settings
 from .adamw import EPSILON, is_fused, parted
@@ -78,14 +79,18 @@ class Muon(torch.optim.Optimizer):
         moved = torch._foreach_lerp(grads, kept, group["momentum"])  # noqa: SLF001 - Nesterov's look ahead
         if group["weight_decay"]:
             torch._foreach_mul_([*weights], 1 - group["lr"] * group["weight_decay"])
-        rows = dict(zip(group["params"], group["rows"], strict=True))
-        pairs = [
-            pair
-            for w, m in zip(weights, moved, strict=True)
-            for pair in zip(torch.split(w, rows[w]), torch.split(m, rows[w]), strict=True)
-        ]
-        for same in _by_shape(pairs).values():
-            _turn(same, group["lr"])
+        all_rows = dict(zip(group["params"], group["rows"], strict=True))
+        rows = [all_rows[w] for w in weights]
+        if not in_shards(weights[0]):
+            _turn_all([*weights], moved, rows, group["lr"])
+            return
+        for weight, part, sizes in zip(
+            weights, moved, rows, strict=True
+        ):  # one at a time: a card holds no more
+            momentum = whole(part)
+            update = torch.zeros_like(momentum)
+            _turn_all([update], [momentum], [sizes], group["lr"])
+            weight.add_(as_held(update, weight))
 
     def _adamw(self, group: dict[str, Any], weights: list[nn.Parameter]) -> None:
         for weight in weights:
@@ -109,6 +114,19 @@ class Muon(torch.optim.Optimizer):
             amsgrad=False,
             maximize=False,
         )
+
+
+def _turn_all(
+    weights: list[Tensor], moved: Sequence[Tensor], rows: list[tuple[int, ...]], rate: float
+) -> None:
+    """Move weights by their orthogonal momenta; ``rows`` are those of the matrices that each holds."""
+    pairs = [
+        pair
+        for w, m, sizes in zip(weights, moved, rows, strict=True)
+        for pair in zip(torch.split(w, [*sizes]), torch.split(m, [*sizes]), strict=True)
+    ]
+    for same in _by_shape(pairs).values():
+        _turn(same, rate)
 
 
 def _by_shape(pairs: list[tuple[Tensor, Tensor]]) -> dict[tuple[int, ...], list[tuple[Tensor, Tensor]]]:
