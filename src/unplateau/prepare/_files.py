@@ -16,9 +16,7 @@ from .sources import EXTRA, PACKED, SPLITS, SUFFIXES, File, Kind, Skipped
 
 REMOTE = "pip install 'unplateau[remote]'"  # what fsspec needs for URLs
 KNOWN = "parquet, JSONL or text"
-AHEAD = (
-    1 << 18
-)  # bytes of a URL fetched beyond what is asked for; with fsspec's 5 MB, a file in parts came four times
+AHEAD = 1 << 18  # bytes of a URL fetched beyond what is asked for: with fsspec's 5 MB parts overlap fourfold
 #: first bytes of what is met under a wrong name
 MAGIC = {
     b"PAR1": "parquet",
