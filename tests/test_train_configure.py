@@ -225,7 +225,7 @@ class TestRefusals:
             resolve(config(tmp_path, "max_iters = 3\nn_layers = 4\n"))
 
     def test_a_file_that_is_not_there_or_no_config_is_unreadable(self, tmp_path):
-        with pytest.raises(UnreadableError):
+        with pytest.raises(UnreadableError, match=r"there is no .*none\.py; expected a config"):
             resolve(tmp_path / "none.py")
         with pytest.raises(UnreadableError, match=r"holds no config\.json"):
             resolve(tmp_path)

@@ -168,6 +168,8 @@ def _flag(word: str) -> bool:
 
 def read_file(path: Path) -> tuple[Told, str]:
     """What a config tells, and the preset for what it does not: nanoGPT's where it is written in its words."""
+    if not path.exists():
+        raise UnreadableError(f"there is no {printable(str(path))}; expected a config, or a run's folder")
     if path.is_dir():
         if not (path / CONFIG).is_file():
             raise UnreadableError(
