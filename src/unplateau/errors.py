@@ -22,6 +22,10 @@ class UsageError(UnplateauError):
     exit_code = 2
 
 
+class ElsewhereError(UnplateauError):
+    """What went wrong is said by another process of the same run; this one ends without a word."""
+
+
 def why(error: Exception, limit: int = 120) -> str:
     r"""A library's words on one line, without control characters, cut at the end of one.
 

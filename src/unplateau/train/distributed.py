@@ -7,56 +7,27 @@ its moments (FSDP2, Zhao et al. 2023). What passes between processes is numbers,
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import UnplateauError, UsageError
+from ..errors import ElsewhereError, UsageError
 from .settings import Settings
+from .world import World, once_a_machine
 
 BACKENDS = {
     "cpu": "gloo",
     "cuda": "cpu:gloo,cuda:nccl",
 }  # by the kind of device; flags go by the CPU everywhere
-
-
-class ElsewhereError(UnplateauError):
-    """What went wrong is said by another process of the run; this one ends without a word."""
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """Which of how many processes this is; ``local``: among those of this machine.
-
-    >>> World.of({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"})
-    World(rank=3, size=4, local=1)
-    >>> World.of({}).leads
-    True
-    """
-
-    rank: int = 0
-    size: int = 1
-    local: int = 0
-
-    @property
-    def leads(self) -> bool:
-        """True for the one process that writes and speaks."""
-        return self.rank == 0
-
-    @staticmethod
-    def of(environ: Mapping[str, str]) -> World:
-        """As torchrun tells it in the environment; alone where nobody does."""
-        try:
-            rank, size, local = (int(environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-        except (KeyError, ValueError):
-            return World()
-        return World(rank, size, local) if 0 <= rank < size else World()
+LEFT = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+)  # gloo's words when another has ended
 
 
 class Devices:
@@ -113,6 +84,20 @@ class Devices:
         padded[: len(numbers_N)] = numbers_N
         return [found[: int(n)] for found, n in zip(self._gathered(padded), sizes, strict=True)]
 
+    def told(self, text: str) -> str:
+        """What process 0 says."""
+        if self.alone:
+            return text
+        data = _letters(text)
+        length = int(self.lead(torch.tensor([len(data)])))
+        told = self.lead(data if self.world.leads else torch.empty(length, dtype=torch.uint8))
+        return bytes(told.tolist()).decode()
+
+    def heard(self, text: str) -> list[str]:
+        """What each process says."""
+        found = self.all(_letters(text))
+        return [bytes(one.tolist()).decode() for one in found]
+
     def wait(self) -> None:
         """Until all are here."""
         self.any(False)
@@ -126,6 +111,10 @@ class Devices:
         found = [torch.empty_like(value) for _ in range(self.world.size)]
         torch.distributed.all_gather(found, value)
         return found
+
+
+def _letters(text: str) -> Tensor:
+    return torch.tensor(list(text.encode()), dtype=torch.uint8)
 
 
 ALONE = Devices(World(), torch.device("cpu"))
@@ -175,7 +164,7 @@ def _copied(model: nn.Module, devices: Devices) -> Network:
 
     ids = [devices.device] if devices.device.type == "cuda" else None
     newer = "forward_sync_buffers" in signature(DistributedDataParallel).parameters  # torch 2.13
-    constant = {
+    constant: dict[str, Any] = {
         "forward_sync_buffers" if newer else "broadcast_buffers": False
     }  # buffers are tables of angles
     copied = DistributedDataParallel(model, ids, gradient_as_bucket_view=True, **constant)
@@ -229,18 +218,26 @@ def as_held(tensor: Tensor, like: Tensor) -> Tensor:
 
 @contextmanager
 def joined(settings: Settings, device: torch.device) -> Iterator[Devices]:
-    """The processes that torchrun started, until all are done; raises ``UsageError`` where they can't share this run."""
-    world = World.of(os.environ)
+    """The processes that torchrun started, until all are done; raises ``UsageError`` where they can't share this run.
+
+    Where one of them ends early, the others do too: ``ElsewhereError``.
+    """
+    world = World.of()
     if world.size == 1:
         yield Devices(world, device)
         return
-    check(settings, world, device)
+    with once_a_machine():
+        check(settings, world, device)
     if device.type == "cuda":
         device = torch.device("cuda", world.local)
         torch.cuda.set_device(device)
     torch.distributed.init_process_group(BACKENDS[device.type])
     try:
         yield Devices(world, device)
+    except RuntimeError as error:
+        if not any(word in str(error) for word in LEFT):
+            raise
+        raise ElsewhereError("another process of this run has ended") from None
     finally:
         torch.distributed.destroy_process_group()
 
