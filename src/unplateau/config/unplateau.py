@@ -12,6 +12,7 @@ APART = (
     *("schema", "sampling", "positions", "document_mask", "ema", "eval_only"),
     *("checkpoint_interval", "keep_every", "nanogpt_ckpt", "on_nan", "log_style"),
     *("tensorboard", "wandb", "wandb_project", "trackio", "parallel"),
+    *("attention", "matmul"),
 )
 ORIGIN = "origin."  # the start of the keys that say where each setting came from
 

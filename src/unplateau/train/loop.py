@@ -13,9 +13,11 @@ from typing import Any, TextIO
 from ..errors import UnplateauError
 from .batches import documents_of
 from .checkpoints import steps, tidy
+from .compiled import compile_step
 from .data import Corpus, open_data
 from .evaluate import Evaluates, Evaluations, evaluator_of
 from .folder import RunFolder
+from .kernels import in_words, with_kernels
 from .machine import config_facts, device_of, environment, memory, on, peak_flops
 from .pace import Pace
 from .randomness import random_state, set_random_state
@@ -67,6 +69,7 @@ def train(resolved: Resolved, stream: TextIO | None = None, after: After | None 
             folder.refuse_another_run()
         tidy(folder.checkpoints)
         start = proved(start, warnings.append, mend=resumes)
+        resolved = with_kernels(resolved, device, folder.settings() if resumes else None)
         session = begin(resolved.settings, corpora, device, start)
         _write_down(folder, resolved, session, [corpus for corpus, _ in corpora])
         flops = session.flops_per_token * resolved.settings.tokens_per_step
@@ -76,6 +79,8 @@ def train(resolved: Resolved, stream: TextIO | None = None, after: After | None 
         measure = evaluator_of(session.settings, corpora, folder.path, session.autocast)
         for warning in warnings:
             voice.warn(warning)
+        voice.note(in_words(resolved.settings, resolved.origin))
+        compile_step(session, voice.warn)
         trackers = trackers_of(session.settings, folder.path)
         saver = Saver(folder.checkpoints, resolved.settings.keep_every, voice.warn)
         loop = Loop(session, folder, voice, measure, saver=saver, stop=stop, trackers=trackers, after=after)

@@ -5,6 +5,7 @@ B batch, T time, V vocabulary, N = B x T tokens. All in nats per token, reckoned
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -23,6 +24,22 @@ class Loss:
     objective: Tensor
     plain: Tensor
     z: Tensor | None = None
+
+
+#: inputs, targets and documents (B, T) to the fields of ``Loss``: plain tensors, as a compiler likes them
+Objective = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor, Tensor | None]]
+
+
+def objective_of(network: Callable[[Tensor, Tensor | None], Tensor], settings: Settings) -> Objective:
+    """From tokens to losses, in one piece."""
+
+    def losses(
+        token_BT: Tensor, target_BT: Tensor, document_BT: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        found = loss_of(network(token_BT, document_BT), target_BT, settings)
+        return found.objective, found.plain, found.z
+
+    return losses
 
 
 def loss_of(logits_BTV: Tensor, targets_BT: Tensor, settings: Settings) -> Loss:

@@ -6,8 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .compiled import compile_step
 from .data import Corpus
 from .evaluate import FixedWindows, evaluator_of
+from .kernels import with_kernels
 from .machine import device_of, memory, on
 from .pace import LEAST, Pace
 from .session import Session, begin
@@ -36,7 +38,9 @@ def rehearse(resolved: Resolved, corpora: Sequence[tuple[Corpus, float]]) -> Reh
     """Take some steps of the run. Raises what ``loop.train`` raises, but for its folder's."""
     start, device = start_of(resolved.settings), device_of(resolved.settings)
     resolved = on(settled(shaped(resolved, start), corpora[0][0]), device)
+    resolved = with_kernels(resolved, device)
     session = begin(resolved.settings, corpora, device, start)
+    compile_step(session, lambda _: None)
     s, pace, begun = (
         resolved.settings,
         Pace(resolved.settings.max_steps, resolved.settings.eval_interval),

@@ -13,8 +13,10 @@ from ..run import Schedule
 from .batches import Batches, batches_of
 from .data import Corpus
 from .distributed import ALONE, Devices
+from .kernels import use
 from .models import model_kind, model_of
 from .optimizers import optimizer_of
+from .randomness import seed
 from .rates import schedule_of
 from .settings import Settings
 from .start import Start, fill
@@ -40,6 +42,11 @@ class Session:
     evaluated: int = -1
     losses: dict[str, float] = field(default_factory=dict)  # of that evaluation
 
+    @property
+    def devices(self) -> Devices:
+        """The processes that share the run."""
+        return self.stepper.network.devices
+
     def take(self, *, told: bool = True) -> Taken:
         """One optimiser step; what it measured, where that is to be ``told``."""
         taken = self.stepper.take(self.step, self.batches.at, self.schedule(self.step), told=told)
@@ -59,8 +66,8 @@ def begin(
     devices: Devices = ALONE,
 ) -> Session:
     """A run at its first step, or where ``start`` left it. Random numbers are drawn in the order of train.py: weights, then batches."""
-    torch.manual_seed(settings.seed + devices.world.rank)  # other dropout in each process, as train.py has it
-    model = model_of(settings).to(device)
+    seed(settings.seed + devices.world.rank)  # other dropout in each process, as train.py has it
+    model = model_of(settings, use(settings)).to(device)
     network = devices.spread(model, settings.parallel)
     optimizer = optimizer_of(settings, model)
     stepper = Stepper(settings, model, optimizer, device, network)

@@ -76,6 +76,12 @@ class Settings:
         "auto", "of matrix products; auto: bfloat16 on a card that has it, else float32"
     )
     compile: Literal["auto", "on", "off"] = setting("auto", "on, off, or by the length of the run")
+    attention: Literal["auto", "sdpa", "explicit"] = setting(
+        "auto", "PyTorch's fused kernels, or the softmax of a matrix; auto: what is timed to be quicker"
+    )
+    matmul: Literal["auto", "highest", "high", "medium"] = setting(
+        "auto", "precision of float32 products, in PyTorch's words; auto: the quickest that is like float32"
+    )
     parallel: Literal["ddp", "fsdp"] = setting(
         "ddp", "what each process of torchrun holds: ddp: the whole model; fsdp: a shard of it"
     )

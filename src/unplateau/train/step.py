@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .average import Average
 from .batches import Batch
 from .distributed import Devices, Network, whole
-from .losses import Loss, loss_of
+from .losses import Loss, Objective, objective_of
 from .noise import NoiseScale
 from .optimizers import set_rate
 from .precision import Precision
@@ -51,6 +51,7 @@ class Stepper:
     ) -> None:
         self.settings, self.model, self.optimizer, self.device = settings, model, optimizer, device
         self.network = network or Network(model)
+        self.objective: Objective = objective_of(self.network, settings)
         self.parts = settings.gradient_accumulation_steps
         self.own = self.parts // self.network.devices.world.size  # micro-batches of this process
         self.precision = Precision(settings, device)
@@ -105,8 +106,7 @@ class Stepper:
     def loss(self, batch: Batch) -> Loss:
         """The loss of one micro-batch that is on the device."""
         with self.precision.autocast():
-            logits_BTV = self.network(batch.x, batch.document_BT)
-        return loss_of(logits_BTV, batch.y, self.settings)
+            return Loss(*self.objective(batch.x, batch.y, batch.document_BT))
 
     def _first_norm2(self) -> Tensor:
         """The squared norm of the first micro-batch's own gradient."""
