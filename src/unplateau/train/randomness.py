@@ -12,6 +12,13 @@ import torch
 from torch import Tensor
 
 
+def seed(number: int) -> None:
+    """Begin all generators at ``number``."""
+    random.seed(number)
+    np.random.seed(number % 2**32)  # noqa: NPY002 - whoever draws from it draws the same again
+    torch.manual_seed(number)
+
+
 def random_state(device: torch.device) -> dict[str, Any]:
     """Python's, numpy's and torch's global generators; and that of ``device``, where it has its own.
 
