@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from ..errors import UnreadableError, printable
 from .checkpoints import State, Tensors
+from .distributed import as_held
+from .order import key_of
 from .randomness import random_state, set_random_state
 
 if TYPE_CHECKING:
@@ -38,22 +41,33 @@ def state_of(session: Session) -> State:
         "batches": session.batches.state(),
         "random": random_state(session.device),
     }
+    if not session.devices.alone:
+        plain["processes"] = session.devices.heard(json.dumps(_own(session)))
     return State(session.step, tensors_of(session), plain)
 
 
+def _own(session: Session) -> dict[str, Any]:
+    """What each process draws by itself."""
+    return {"batches": session.batches.state(), "random": random_state(session.device)}
+
+
 def tensors_of(session: Session) -> dict[str, Tensors]:
-    """By file, then by name: the weights, what the optimiser keeps of each, and their average."""
+    """By file, then by name: the weights, what the optimiser keeps of each, and their average.
+
+    Of weights in shards, all processes have to ask; process 0 gets them whole.
+    """
     kept = {
         f"{name}.{key}": value
         for name, weight in session.model.named_parameters()
         for key, value in session.optimizer.state.get(weight, {}).items()
     }
     average = session.stepper.state_dict()[AVERAGE]
-    return {
+    found = {
         "model": dict(_weights(session.model)),
         "optimizer": kept,
         **({"ema": average} if average else {}),
     }
+    return {file: {n: session.devices.collected(t) for n, t in part.items()} for file, part in found.items()}
 
 
 def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -67,7 +81,7 @@ def restore(session: Session, state: State) -> None:
     """Bring ``session`` to where ``state`` was saved. Raises ``UnreadableError`` where it is of another model."""
     load(session.model, state.tensors["model"])
     told = state.plain
-    average = state.tensors.get("ema", state.tensors["model"])
+    average = state.tensors.get("ema", {})
     if stepper := told.get("stepper"):
         session.stepper.load_state_dict({**stepper, AVERAGE: average})
     was = told.get("settings", {})
@@ -76,9 +90,21 @@ def restore(session: Session, state: State) -> None:
     session.step, session.best = state.step, _number(told.get("best"))
     session.evaluated = int(told.get("evaluated", -1))
     session.losses = {name: _number(loss) for name, loss in told.get("losses", {}).items()}
+    own = _told_of(told, session)
     if all(was.get(name) == getattr(session.settings, name) for name in ORDER):
-        session.batches.restore(told.get("batches", {}))
-    set_random_state(told.get("random", {}), session.device)
+        session.batches.restore(own.get("batches", {}))
+    if not own:  # a process that was not there when it was saved
+        torch.manual_seed(key_of(session.settings.seed, session.devices.world.rank, session.step) >> 1)
+    set_random_state(own.get("random", {}), session.device)
+
+
+def _told_of(told: Mapping[str, Any], session: Session) -> Mapping[str, Any]:
+    """What this process drew; nothing, where another number of them saved it, but of process 0."""
+    world, processes = session.devices.world, told.get("processes", [])
+    if len(processes) == world.size:
+        own: Mapping[str, Any] = json.loads(processes[world.rank])
+        return own
+    return told if world.leads else {}
 
 
 def load(model: nn.Module, weights: Tensors) -> None:
@@ -94,17 +120,17 @@ def load(model: nn.Module, weights: Tensors) -> None:
                     f"the checkpoint is of another model: {name} is {tuple(weights[name].shape)} there, "
                     f"the settings make it {tuple(weight.shape)}"
                 )
-            weight.copy_(weights[name])
+            weight.copy_(as_held(weights[name], weight))
 
 
 def _fill(session: Session, kept: Tensors) -> None:
     """Give the optimiser what it kept of each weight; on the devices where it keeps it."""
-    names = [name for name, _ in session.model.named_parameters()]
-    by_weight: dict[str, dict[str, Tensor]] = {name: {} for name in names}
+    own = dict(session.model.named_parameters())
+    by_weight: dict[str, dict[str, Tensor]] = {name: {} for name in own}
     for name, tensor in kept.items():
         weight, _, key = name.rpartition(".")
         if weight in by_weight:
-            by_weight[weight][key] = tensor.clone()  # not mapped: the file may go
+            by_weight[weight][key] = as_held(tensor.clone(), own[weight])  # not mapped: the file may go
     number = {weight: name for name, weight in session.model.named_parameters()}
     order = [number[weight] for group in session.optimizer.param_groups for weight in group["params"]]
     groups = session.optimizer.state_dict()["param_groups"]
