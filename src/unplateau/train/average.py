@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from .distributed import as_held
+
 
 class Average:
     """The average of a model's weights, of which a share of ``1 - decay`` is renewed at each step.
@@ -56,4 +58,5 @@ class Average:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from a copy of ``state``."""
-        self.weights = {name: value.to(self._named[name].device, copy=True) for name, value in state.items()}
+        own = self._named
+        self.weights = {n: as_held(value.to(own[n].device, copy=True), own[n]) for n, value in state.items()}

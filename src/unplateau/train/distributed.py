@@ -98,6 +98,13 @@ class Devices:
         found = self.all(_letters(text))
         return [bytes(one.tolist()).decode() for one in found]
 
+    def collected(self, tensor: Tensor) -> Tensor:
+        """A tensor that may be in shards, whole and on the CPU in process 0, empty in the others; all have to ask."""
+        if not in_shards(tensor):
+            return tensor
+        found = whole(tensor)
+        return found.cpu() if self.world.leads else found.new_empty(0)
+
     def wait(self) -> None:
         """Until all are here."""
         self.any(False)

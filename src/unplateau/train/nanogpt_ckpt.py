@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..durable import DurableFile
 from ..errors import UnreadableError, UsageError
 from ..shape import Shape
+from .distributed import as_held
 from .gpt2_names import ours, theirs
 from .models import sizes
 from .torch_file import load_torch
@@ -205,7 +206,7 @@ def set_moments(model: nn.Module, optimizer: Any, moments: Moments) -> None:
     """Give an AdamW copies of ``moments``, so that its next step is the one that the saved run would have made."""
     for name, p in model.named_parameters():
         if name in moments:
-            exp = {key: moments[name][key].to(p.device, copy=True) for key in MOMENTS[1:]}
+            exp = {key: as_held(moments[name][key].to(p.device, copy=True), p) for key in MOMENTS[1:]}
             fused = optimizer.defaults.get("fused")  # its step lies where the weights do
             step = moments[name]["step"].to(p.device if fused else "cpu", copy=True)
             optimizer.state[p] = {"step": step, **exp}

@@ -168,7 +168,10 @@ def fill(session: Session, start: Start) -> None:
 
 def _load(session: Session, weights: Mapping[str, Tensor]) -> bool:
     """Copy weights into the model; False where positions were cut, and Adam's moments no longer fit."""
+    from .distributed import as_held
+
     rows = session.settings.block_size
     cut: dict[str, Any] = {n: w[:rows] if n == CROPPED else w for n, w in weights.items()}
-    session.model.load_state_dict(cut)
+    own = dict(session.model.named_parameters())
+    session.model.load_state_dict({name: as_held(w, own.get(name, w)) for name, w in cut.items()})
     return all(cut[name].shape == weight.shape for name, weight in weights.items())
