@@ -58,6 +58,7 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     "val_tokens": ("tokens", "in the val split"),
     "source_tokens": ("tokens", "in the sources as a whole, where each is a file that is known"),
     "duplicate_share": ("fraction", "of the train split's tokens that stand in near-duplicates"),
+    "near_looked_for": ("", "whether copies that differ in a few words were looked for"),
     "val_overlap": ("fraction", "of the val split that also stands in the train split"),
     "val_documents": ("documents", "in the val split"),
     "val_divergence": ("nats", "Jensen-Shannon divergence of val's token frequencies from train's"),

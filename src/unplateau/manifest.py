@@ -27,7 +27,15 @@ FULL_FILES = (
 )
 DATA = (
     *("train_tokens", "unique_tokens", "val_tokens", "bytes_per_token", "unigram_entropy", "bigram_entropy"),
-    *("duplicate_share", "val_overlap", "tokenizer", "vocab_size", "char_level", "dataset"),
+    *(
+        "duplicate_share",
+        "near_looked_for",
+        "val_overlap",
+        "tokenizer",
+        "vocab_size",
+        "char_level",
+        "dataset",
+    ),
     *("val_documents", "val_divergence", "val_divergence_chance", "val_contiguous"),
     *("val_gap", "val_gap_error"),
     *("data_order", "order_divergence", "order_divergence_chance"),

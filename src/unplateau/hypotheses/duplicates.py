@@ -23,6 +23,7 @@ from ._say import against, finding, pro
 NAME = "duplicates"
 MANY, FEW = 0.3, 0.05  # share of the tokens that are copies; C4 and RefinedWeb lie between before MinHash
 ASKS = ("a manifest: unplateau prepare --manifest-only DATA (docs/manifest.md)",)
+NEAR = ("near copies, which were not looked for: unplateau prepare without --dedup off",)
 FIX = Remedy(
     {},
     "preparing the data again; no training",
@@ -36,6 +37,8 @@ def test(run: Run) -> Finding:
     if told is None:
         return Finding(NAME, "untestable", missing=ASKS)
     share, fact, source = told
+    if share <= FEW and run.get("near_looked_for") is False:
+        return finding(NAME, 0.2, [against(f"{fact}, of identical ones alone", source)], missing=NEAR)
     if share <= FEW:
         return finding(NAME, 0.03, [against(fact, source)])
     chance = 0.75 if share >= MANY else 0.35

@@ -118,7 +118,7 @@ def _facts(told: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, An
     found |= {key: train[key] for key in ("bytes_per_token", "unigram_entropy") if key in train}
     if train["tokens"]:
         found["duplicate_share"] = 1 - told["unique_tokens"] / train["tokens"]
-    found |= {"exact_duplicate_share": copies["exact_rate"], "near_duplicate_share": copies["near_rate"]}
+    found |= _copied(copies, near=told["near_looked_for"])
     if val["tokens"] and told["near_looked_for"]:
         found["val_overlap"] = 0.0  # all copies of a text stand in one split
     if "tokens" in measured["fairness"]:
@@ -129,6 +129,13 @@ def _facts(told: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, An
             "val_contiguous": False,
         }
     return found
+
+
+def _copied(copies: Mapping[str, Any], *, near: bool) -> dict[str, Any]:
+    """Shares of the documents that are copies, named by how they were told; what was not looked for has none."""
+    if not near:
+        return {"near_looked_for": False, "identical_share": copies["exact_rate"]}
+    return {"exact_duplicate_share": copies["exact_rate"], "near_duplicate_share": copies["near_rate"]}
 
 
 def _pairs(measured: Mapping[str, Any], copied: float) -> tuple[dict[str, float], dict[str, Any]]:
@@ -152,10 +159,14 @@ def _steps(job: Job, told: Mapping[str, Any], measured: Mapping[str, Any]) -> di
     """How the numbers came about: reading, filters, copies, lengths, val's fairness, one pass."""
     copies = dict(told["duplicates"])
     method = (
-        "same text after folding case and white space, or 14 x 8 MinHash of word 5-grams verified at Jaccard .7"
+        "same words after folding case and white space, or 14 x 8 MinHash of word 5-grams verified at Jaccard .7"
         if told["near_looked_for"]
-        else "same text, character by character; near copies were not looked for"
+        else "identical text, character by character; near copies were not looked for"
     )
+    if not told["near_looked_for"]:
+        copies = {"identical": copies["exact"]} | {
+            k: copies[k] for k in copies if not k.startswith(("exact", "near"))
+        }
     found: dict[str, Any] = {
         "read": {key: told[key] for key in ("read", "kept", "skipped", "skipped_named", "parts", "of_parts")},
         "filters": {"active": list(job.options.filters.active), "would_remove": told["filtered"]},

@@ -149,10 +149,8 @@ def _counts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows.append(("tokens", f"{told['tokens']:,} ({told.get('tokenizer', 'tokenizer unknown')})"))
     if told.get("unique_tokens") is not None:
         rows.append(("unique", f"{told['unique_tokens']:,} of {told['train_tokens']:,} train tokens"))
-    if "exact_duplicate_share" in told:
-        exact, near = told["exact_duplicate_share"], told["near_duplicate_share"]
-        policy = "dropped" if told["duplicates"]["policy"] == "drop" else "kept"
-        rows.append(("copies", f"{exact:.2%} of documents exact, {near:.2%} near ({policy})"))
+    if said := _copies(told):
+        rows.append(("copies", said))
     if told.get("bytes_per_token"):
         rows.append(("bytes per token", f"{told['bytes_per_token']:.3f}"))
     entropies = {f"{name} entropy": told.get(f"{name}_entropy") for name in ("unigram", "bigram")}
@@ -162,6 +160,23 @@ def _counts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "one_pass" in told:
         rows.append(("one pass", told["one_pass"].removeprefix("one pass = ")))
     return rows
+
+
+def _copies(told: Mapping[str, Any]) -> str:
+    """How many documents are copies, and told by what.
+
+    >>> _copies({"exact_duplicate_share": 0.02, "near_duplicate_share": 0.1, "duplicates": {"policy": "drop"}})
+    '2.00% of documents the same words, 10.00% near (dropped)'
+    >>> _copies({"identical_share": 0.01, "duplicates": {"policy": "keep"}})
+    '1.00% of documents identical (kept); near: not looked for'
+    """
+    policy = "dropped" if told.get("duplicates", {}).get("policy") == "drop" else "kept"
+    if "identical_share" in told:
+        return f"{told['identical_share']:.2%} of documents identical ({policy}); near: not looked for"
+    if "exact_duplicate_share" not in told:
+        return ""
+    exact, near = told["exact_duplicate_share"], told["near_duplicate_share"]
+    return f"{exact:.2%} of documents the same words, {near:.2%} near ({policy})"
 
 
 def _filters(told: Mapping[str, Any]) -> str:
