@@ -18,11 +18,13 @@ from ..config._dialect import Settings as Parsed
 from ..config._python import tree_of
 from ..errors import UnreadableError, UsageError, printable
 from ..source import Source
+from .branch import inherited
 from .check import check
 from .datasets import found_at
 from .settings import DEFAULTS, TYPES, Resolved, Settings
 from .words import ALIASES, DECAY, IDLE, setting_of, typed
 
+SCRATCH = DEFAULTS["init_from"]
 CONFIG = "config.json"  # in a run's folder
 ORIGIN = "origin"  # the key in it that says where each setting came from
 #: in a run's config.json, and no setting: what follows from the settings, for whoever reads it
@@ -83,9 +85,13 @@ def resolve(config: Path | None, overrides: Sequence[str] = ()) -> Resolved:
     """
     told = read_words(overrides)
     preset = "modern"
+    config = config or _of_the_run(told)
     if config is not None:
         from_file, preset = read_file(config)
         told = told.over(from_file)
+    elif told.values.get("init_from", SCRATCH) not in (SCRATCH, "resume"):
+        values, where, preset = inherited(told.values["init_from"])
+        told = told.over(_taken(values, where))
     preset = told.values.pop("preset", preset)
     if preset not in PRESETS:
         raise UsageError(f"preset wants {' or '.join(PRESETS)}; found {printable(preset)!r}")
@@ -95,6 +101,20 @@ def resolve(config: Path | None, overrides: Sequence[str] = ()) -> Resolved:
     if dataset := told.values.get("dataset"):
         told.values["dataset"] = found_at(dataset, config, first="data" if preset == "nanogpt" else "")
     return _completed(told)
+
+
+def _of_the_run(told: Told) -> Path | None:
+    """The folder of the run that is to go on, where no config is given; None where it holds none of ours."""
+    folder = Path(told.values.get("out_dir", DEFAULTS["out_dir"]))
+    goes_on = told.values.get("init_from") == "resume"
+    return folder if goes_on and (folder / CONFIG).is_file() else None
+
+
+def _taken(values: Mapping[str, Any], where: str) -> Told:
+    told = Told()
+    for name, value in values.items():
+        told.take(name, value, where)
+    return told
 
 
 def _by_code(name: str, where: str, told: Told) -> None:
