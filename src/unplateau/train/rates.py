@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from ..errors import UsageError
 from ..planned import configured
 from ..run import Fact, Schedule
+from ..schedules._branched import Branched
+from ..schedules._capped import Capped
 from .settings import Settings
 
 #: peak x width of AdamW: 4e-3 at width 128 and 1e-3 at 512 (BASELINES in docs/LOG.md; width: Yang et al. 2022, table 3)
@@ -51,3 +54,33 @@ def schedule_of(settings: Settings) -> Schedule:
             f"the schedule {settings.schedule} lacks its peak_lr, or its end: give --peak_lr and --max_steps"
         )
     return found
+
+
+#: a run that goes on with these as they were has its schedule made longer or shorter, and no other one
+SAME = ("schedule", "peak_lr", "warmup_steps")
+
+
+def going_on(was: Mapping[str, Any], now: Settings, step: int) -> Schedule:
+    """The schedule of a run that goes on after ``step`` steps with settings ``now``; they ``was`` others before.
+
+    One that is only made longer does not rise again: it stays where it was until the longer one has come down to it.
+    Raises ``UsageError`` where that is 0, since nothing would be learned.
+
+    >>> was = Settings(schedule="linear", peak_lr=1.0, warmup_steps=0, decay_end=1_000)
+    >>> longer = Settings(schedule="linear", peak_lr=1.0, warmup_steps=0, decay_end=2_000)
+    >>> lr = going_on(asdict(was), longer, step=800)
+    >>> [round(lr(step), 2) for step in (799, 800, 1_500, 1_600, 1_800)]
+    [0.2, 0.2, 0.2, 0.2, 0.1]
+    """
+    after = schedule_of(now)
+    if any(was.get(name) != getattr(now, name) for name in SAME):
+        return after
+    before = schedule_of(Settings(**{name: was[name] for name in asdict(now) if name in was}))
+    if after(step) <= before(step):
+        return after
+    if not before(step):
+        raise UsageError(
+            f"the learning rate has ended at 0 before step {step:,}: more steps would learn nothing. Go on from an "
+            "earlier checkpoint (--init_from=RUN/checkpoints/STEP), or give another --peak_lr"
+        )
+    return Branched(before, Capped(after, before(step)), step)

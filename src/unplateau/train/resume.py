@@ -16,6 +16,7 @@ from .checkpoints import State, Tensors
 from .distributed import as_held
 from .order import key_of
 from .randomness import random_state, set_random_state
+from .rates import going_on
 
 if TYPE_CHECKING:
     from .session import Session
@@ -88,6 +89,7 @@ def restore(session: Session, state: State) -> None:
     if was.get("optimizer") == session.settings.optimizer:
         _fill(session, state.tensors.get("optimizer", {}))
     session.step, session.best = state.step, _number(told.get("best"))
+    session.schedule = going_on(was, session.settings, state.step)
     session.evaluated = int(told.get("evaluated", -1))
     session.losses = {name: _number(loss) for name, loss in told.get("losses", {}).items()}
     own = _told_of(told, session)

@@ -1,0 +1,69 @@
+"""Learning rates of runs. Seen red once each: a schedule that rises again where it was made longer; a peak that is
+held though another was given."""
+
+from dataclasses import asdict
+from itertools import pairwise
+
+import pytest
+
+from unplateau.errors import UsageError
+from unplateau.train.rates import ends, going_on, own_peak, schedule_of
+from unplateau.train.settings import Settings
+
+
+def settings(**changes):
+    return Settings(**{"peak_lr": 0.01, "warmup_steps": 10, "decay_end": 100, "max_steps": 100, **changes})
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine", "wsd"])
+@pytest.mark.parametrize("floor", [0.0, 0.001])
+def test_a_schedule_that_is_made_longer_goes_on_where_it_was_and_never_rises(kind, floor):
+    was = settings(schedule=kind, floor_lr=floor, decay_start=50)
+    lr = going_on(asdict(was), settings(schedule=kind, floor_lr=floor, decay_start=150, decay_end=200), 80)
+    after = [lr(step) for step in range(80, 220)]
+
+    assert [lr(step) for step in range(81)] == [schedule_of(was)(step) for step in range(81)]
+    assert all(later <= earlier for earlier, later in pairwise(after))
+    assert after[-1] == pytest.approx(floor)
+    assert lr(160) > schedule_of(was)(160)
+
+
+def test_more_steps_at_the_end_of_a_schedule_that_stays_go_on_at_its_floor():
+    was = settings(floor_lr=0.001)
+    lr = going_on(asdict(was), settings(floor_lr=0.001, max_steps=200), 100)
+
+    assert {lr(step) for step in range(100, 200)} == {0.001}
+
+
+def test_another_peak_or_schedule_is_obeyed():
+    was = asdict(settings())
+
+    assert going_on(was, settings(peak_lr=0.02, decay_end=200), 80)(80) > 0.01
+    assert going_on(was, settings(schedule="constant"), 80)(80) == 0.01
+
+
+def test_in_the_warmup_a_longer_schedule_is_just_that():
+    lr = going_on(asdict(settings()), settings(decay_end=200), 5)
+
+    assert lr(10) == 0.01
+
+
+def test_a_run_that_has_ended_at_zero_is_not_made_longer():
+    with pytest.raises(UsageError, match="ended at 0 before step 100"):
+        going_on(asdict(settings()), settings(decay_end=200), 100)
+
+
+def test_wsd_holds_its_floor_after_its_end_and_decays_in_its_last_fifth():
+    found = settings(schedule="wsd", **{"decay_end": 0} | ends(settings(schedule="wsd", decay_end=0)))
+    lr = schedule_of(found)
+
+    assert (found.decay_start, lr(80), lr(100), lr(150)) == (80, 0.01, 0.0, 0.0)
+
+
+def test_adamws_own_peak_falls_with_the_width_and_muons_does_not():
+    wide, narrow = ({"n_embd": width, "n_head": 2} for width in (512, 128))
+
+    assert own_peak(Settings(optimizer="adamw", **narrow)) == 4 * own_peak(
+        Settings(optimizer="adamw", **wide)
+    )
+    assert own_peak(Settings(optimizer="muon", **narrow)) == own_peak(Settings(optimizer="muon", **wide))
