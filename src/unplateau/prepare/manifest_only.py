@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__, _pickle
+from .. import __version__
 from ..durable import sha256_of, write_durably
-from ..errors import UnplateauError, UnreadableError
-from ..tokens import Shard, open_shard, split_of
+from ..tokens import Shard
 from ._bigram import BLOCK, COPIED, Pairs, pair_facts, pairs_of, standard_error
 from ._bigram import told as told_of
 from ._entropy import of_kinds
-from ._fair import Fairness, Text, fairness, forget
+from ._fair import Fairness, Text, fairness
+from ._found import Data, largest_of, look, peeked
 from ._plain import END
 from ._windows import Repeats, repeats
 
@@ -33,26 +33,9 @@ SCHEMA = "unplateau.manifest/1"
 GPT2_END = 50256  # <|endoftext|>, the largest of GPT-2's tokens
 WORDS_WINDOW, LETTERS_WINDOW = 32, 128  # tokens of a window: some 25 words, in words and in letters
 LETTERS = 1024  # a vocabulary up to this is one of letters or bytes
-META = 16 << 20  # bytes of a meta.pkl
-PEEK = 1 << 16  # 16-bit words that tell uint16 from uint32
-HIGH = 4  # the upper half of a uint32 token is below this: vocabularies end at 262,144
 UNSURE = 0.01  # nats; a standard error of val's loss above it hides what most changes of a run are worth
 LEAKED = 0.002  # share of val that stands in train; above it val is like the place where it stands
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Data:
-    """What lies in a folder: the files of both splits, and what is known of the vocabulary."""
-
-    name: str
-    train: list[Shard]
-    val: list[Shard]
-    words: Sequence[str] = ()  # what each token stands for, where meta.pkl says it
-
-    @property
-    def shards(self) -> list[Shard]:
-        return [*self.train, *self.val]
 
 
 def make_manifest(
@@ -72,10 +55,10 @@ def make_manifest(
     found = look(data)
     train, val = (Text([shard.tokens for shard in split]) for split in (found.train, found.val))
     wide = found.train[0].tokens.dtype.itemsize > 2
-    table = 1 + max(map(_largest, train.parts)) if wide else 1 << 16
-    length = LETTERS_WINDOW if _peeked(train) < LETTERS else WORDS_WINDOW
+    table = 1 + max(map(largest_of, train.parts)) if wide else 1 << 16
+    length = LETTERS_WINDOW if peeked(train) < LETTERS else WORDS_WINDOW
     twice = repeats(train.parts, val.parts, length, table, progress=_summed(progress, len(train)))
-    largest = max(int(np.flatnonzero(twice.counts)[-1]), *map(_largest, val.parts), 0)
+    largest = max(int(np.flatnonzero(twice.counts)[-1]), *map(largest_of, val.parts), 0)
     vocab = max(largest + 1, found.train[0].vocab_size or len(found.words))
     counts = np.zeros(vocab, np.int64)
     counts[: min(vocab, table)] = twice.counts[:vocab]
@@ -120,73 +103,6 @@ def one_pass(tokens: int, batch: int) -> str:
 def versions() -> dict[str, str]:
     """Of what counted: this package, Python and numpy."""
     return {"unplateau": __version__, "python": sys.version.split()[0], "numpy": np.__version__}
-
-
-# --- what lies there
-
-
-def look(data: Path) -> Data:
-    """The tokens at ``data``: a folder, or one file; raises ``UnreadableError`` where there are none."""
-    if data.is_file() and data.stem not in ("train", "val"):
-        return Data(data.name, [_opened(data)], [])
-    folder = data if data.is_dir() else data.parent
-    train = _typed(folder, "train")
-    val = _typed(folder, "val") or _typed(folder, "valid") or _typed(folder, "validation")
-    if not train:
-        train = [_opened(path) for path in sorted(folder.glob("*.bin")) if not path.stem.startswith("val")]
-    if not train:
-        raise UnreadableError(
-            f"{data.name or data} holds no tokens; expected nanoGPT's train.bin and val.bin, llm.c's "
-            "*_train_000001.bin, or a .bin of uint16 tokens"
-        )
-    return Data(folder.resolve().name, train, val, _words(folder / "meta.pkl"))
-
-
-def _typed(folder: Path, split: str) -> list[Shard]:
-    shards = split_of(folder, split)
-    if shards and shards[0].format == "raw" and _is_wide(shards[0].tokens):
-        return split_of(folder, split, "uint32")
-    return shards
-
-
-def _opened(path: Path) -> Shard:
-    shard = open_shard(path)
-    return open_shard(path, "uint32") if shard.format == "raw" and _is_wide(shard.tokens) else shard
-
-
-def _is_wide(tokens: NDArray[Any]) -> bool:
-    """True where uint16 words are halves of uint32 tokens: every second one is next to nothing, the others not."""
-    if tokens.dtype.itemsize != 2 or len(tokens) % 2:
-        return False
-    low, high = tokens[0:PEEK:2], tokens[1:PEEK:2]
-    return bool(high.max(initial=0) < HIGH <= low.max(initial=0))
-
-
-def _largest(tokens: NDArray[Any]) -> int:
-    step = 1 << 22
-    found = 0
-    for start in range(0, len(tokens), step):
-        found = max(found, int(tokens[start : start + step].max()))
-        forget(tokens)
-    return found
-
-
-def _peeked(text: Text) -> int:
-    """The largest token of some places all over the text."""
-    places = np.linspace(0, max(0, len(text) - PEEK), 16).astype(int)
-    return max(int(text.take(int(place), PEEK).max()) for place in places)
-
-
-def _words(path: Path) -> list[str]:
-    """What nanoGPT's meta.pkl says that tokens stand for; read as data, never unpickled."""
-    if not path.is_file() or path.stat().st_size > META:
-        return []
-    try:
-        meta = _pickle.inert(path.read_bytes())
-        words = meta.get("itos") if isinstance(meta, dict) else None
-        return [str(words[i]) for i in range(len(words))] if isinstance(words, dict) else []
-    except (OSError, UnplateauError, KeyError):
-        return []
 
 
 # --- what the manifest says
