@@ -311,7 +311,7 @@ def test_what_a_killed_save_left_is_removed_when_the_run_goes_on(tmp_path):
     shutil.copytree(tmp_path / "00000100", tmp_path / ".00000050.gone")
     (tmp_path / "mine.txt").write_text("kept")
 
-    Saver(tmp_path, 0, pytest.fail)
+    tidy(tmp_path)
 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["00000100", "mine.txt"]
 
