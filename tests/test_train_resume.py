@@ -32,6 +32,7 @@ KINDS = {
     "muon": ("--optimizer=muon", "--gradient_accumulation_steps=2", "--ema=0.9"),
     "nanogpt": (
         "--preset=nanogpt",
+        "--gradient_accumulation_steps=2",
         "--sampling=nanogpt",
         "--eval_iters=2",
         "--dropout=0.2",

@@ -23,6 +23,7 @@ SHARES = ("dropout", "label_smoothing", "beta1", "beta2", "ema")
 POSITIONS = ("", "learned", "rope", "alibi", "none")
 FORMS = ("linear", "1-sqrt", "cosine")
 OPTIMIZERS = ("adamw", "muon")
+NANOGPT = "gpt2", "adamw"
 NOT_PLANNED = "recorded"  # a schedule that is read from a log
 
 
@@ -67,3 +68,5 @@ def _together(s: Settings) -> Iterator[tuple[str, str]]:
     end = s.decay_end or s.max_steps
     if s.schedule == "wsd" and s.decay_start >= end > 0:
         yield "decay_start", f"is not before the end of the decay at step {end:,}: give an earlier step"
+    if s.nanogpt_ckpt and (s.architecture, s.optimizer) != NANOGPT:
+        yield "nanogpt_ckpt", f"writes what nanoGPT resumes: {' with '.join(NANOGPT)} alone"

@@ -6,13 +6,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import UnplateauError
 from .batches import documents_of
+from .branch import adopt
 from .checkpoints import steps, tidy
+from .ckpt_beside import write_beside
 from .compiled import compile_step
 from .data import Corpus, open_data
 from .evaluate import Evaluates, Evaluations, evaluator_of
@@ -69,6 +72,8 @@ def train(resolved: Resolved, stream: TextIO | None = None, after: After | None 
             folder.refuse_another_run()
         tidy(folder.checkpoints)
         start = proved(start, warnings.append, mend=resumes)
+        if not resumes:
+            adopt(start, folder.path)
         resolved = with_kernels(resolved, device, folder.settings() if resumes else None)
         session = begin(resolved.settings, corpora, device, start)
         _write_down(folder, resolved, session, [corpus for corpus, _ in corpora])
@@ -262,7 +267,8 @@ class Loop:
     def save(self) -> None:
         """A checkpoint of this step; rows of the log up to it are durable before it is."""
         self.folder.refuse_if_gone()
-        self.saver.save(state_of(self.session), lambda _: self.folder.log.sync())
+        also = partial(write_beside, self.folder.path) if self.settings.nanogpt_ckpt else None
+        self.saver.save(state_of(self.session), before=self.folder.log.sync, after=also)
         self.saved = self.session.step
 
 

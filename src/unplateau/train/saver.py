@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,14 +39,19 @@ class Saver:
         self.poll(wait=True)
         self._begin(lambda: self._fit(tensors))
 
-    def save(self, state: State, *also: Callable[[State], object]) -> None:
+    def save(
+        self,
+        state: State,
+        before: Callable[[], object] | None = None,
+        after: Callable[[State], object] | None = None,
+    ) -> None:
         """Copy ``state``, and write it while the loop goes on; waits for the save before it.
 
-        ``also``: what else is to be done with the copy, in the background too, before the checkpoint takes its name.
+        In the background too: what is to be done ``before``, and ``after`` it is durable with the copy.
         """
         self.poll(wait=True)
         copy = replace(state, tensors=self._copied(state.tensors))
-        self._begin(lambda: self._write(copy, also))
+        self._begin(lambda: self._write(copy, before, after))
 
     def poll(self, *, wait: bool = False) -> None:
         """Say what went wrong with the save before this, once; ``wait`` until it has ended."""
@@ -77,13 +82,17 @@ class Saver:
         self._thread = threading.Thread(target=work, name="checkpoint", daemon=True)
         self._thread.start()
 
-    def _write(self, state: State, also: Sequence[Callable[[State], object]]) -> None:
+    def _write(
+        self, state: State, before: Callable[[], object] | None, after: Callable[[State], object] | None
+    ) -> None:
         try:
             _refuse_broken(state)
-            for work in also:
-                work(state)
+            if before is not None:
+                before()
             checkpoints.write(self.folder, state)
             checkpoints.prune(self.folder, self.keep_every)
+            if after is not None:
+                after(state)
         except Exception as error:  # noqa: BLE001 - told by the loop's thread
             self._failed = state.step, error
 

@@ -61,7 +61,7 @@ def start_of(settings: Settings) -> Start:
         return Start("scratch")
     path = Path(settings.out_dir if word == "resume" else word)
     if not path.exists():
-        if path.name in WORDS and path.parent.is_dir():
+        if (path.name in WORDS or path.name.isdigit()) and path.parent.is_dir():
             return Start("own", path)
         raise _missing(word, path)
     if steps(path / CHECKPOINTS) or steps(path) or (path / STATE).is_file():

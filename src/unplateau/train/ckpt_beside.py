@@ -1,0 +1,44 @@
+"""nanoGPT's ckpt.pt beside a run's own checkpoints: of each save, for nanoGPT to resume or sample from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..config.nanogpt import TO_OWN
+from .checkpoints import State
+from .models import model_kind
+from .nanogpt_ckpt import MOMENTS, Ckpt, write_ckpt
+from .settings import Settings
+from .start import CKPT
+
+
+def ckpt_of(state: State) -> Ckpt:
+    """A checkpoint of ours in nanoGPT's words; its tensors are the same."""
+    settings = Settings(**state.plain["settings"])
+    weights, kept = state.tensors["model"], state.tensors.get("optimizer", {})
+    moments = {n: {m: kept[f"{n}.{m}"] for m in MOMENTS} for n in weights if f"{n}.{MOMENTS[0]}" in kept}
+    best = state.plain.get("best")
+    return Ckpt(
+        shape=model_kind(settings.architecture).shape(settings),
+        dropout=settings.dropout,
+        weights=weights,
+        step=state.step,
+        best_val_loss=float("inf") if best is None else best,
+        moments=moments,
+        config=_words(settings),
+        lr=state.plain.get("lr", 0.0),
+        betas=(settings.beta1, settings.beta2),
+        weight_decay=settings.weight_decay,
+    )
+
+
+def _words(settings: Settings) -> dict[str, Any]:
+    """The settings that nanoGPT knows, by its names; its compile is a bool, its decay_lr too."""
+    told = {own: getattr(settings, name) for name, own in TO_OWN.items() if hasattr(settings, name)}
+    return {**told, "compile": settings.compile == "on", "decay_lr": settings.schedule != "constant"}
+
+
+def write_beside(run: Path, state: State) -> None:
+    """Write ``ckpt.pt`` into a run's folder; raises ``UnplateauError`` where it can't be."""
+    write_ckpt(run / CKPT, ckpt_of(state))

@@ -1,0 +1,135 @@
+"""A branch: another run's checkpoint, changed settings, a folder of its own; the parent is only read."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from unplateau.errors import UsageError
+from unplateau.train.branch import branch
+from unplateau.train.checkpoints import found_at, read, steps
+from unplateau.train.ckpt_beside import ckpt_of
+from unplateau.train.configure import resolve
+from unplateau.train.loop import train
+from unplateau.train.nanogpt_ckpt import read_ckpt, write_ckpt
+
+WORDS = (
+    *("--n_layer=1", "--n_head=2", "--n_embd=16", "--block_size=16", "--batch_size=4", "--device=cpu"),
+    *("--max_steps=40", "--eval_interval=10", "--log_interval=1", "--vocab_size=32", "--dropout=0.1"),
+    *("--log_style=none", "--compile=off", "--warmup_steps=5", "--architecture=gpt2", "--optimizer=adamw"),
+    *("--keep_every=10",),
+)
+TIMES = {"step_ms", "tokens_per_second", "memory"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    """A run of 40 steps with a checkpoint at each tenth."""
+    folder = tmp_path_factory.mktemp("parent")
+    rng = np.random.default_rng(0)
+    for split, tokens in (("train", 5_000), ("val", 2_000)):
+        steps = np.where(rng.random(tokens) < 0.1, rng.integers(0, 32, tokens), 1)
+        (np.cumsum(steps) % 32).astype(np.uint16).tofile(folder / f"{split}.bin")
+    train(resolve(None, [*WORDS, f"--dataset={folder}", f"--out_dir={folder / 'out'}"]))
+    return folder / "out"
+
+
+def rows(folder, after=0):
+    found = {}
+    for line in (folder / "log.jsonl").read_text().splitlines():
+        row = {name: value for name, value in json.loads(line).items() if name not in TIMES}
+        if row["step"] >= after:
+            found[row["step"], "val_loss" in row] = row
+    return found
+
+
+def contents(folder):
+    return {
+        p.relative_to(folder): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in folder.rglob("*")
+        if p.is_file()
+    }
+
+
+def test_without_a_change_it_is_the_parent_to_the_bit_and_the_parent_is_not_touched(parent, tmp_path):
+    before = contents(parent)
+
+    done = branch(parent / "checkpoints/20", tmp_path / "out")
+
+    assert done.step == 40
+    expected = rows(parent, after=20)
+    del expected[20, True]  # was evaluated before the checkpoint
+    assert rows(tmp_path / "out") == expected
+    one, other = read(found_at(tmp_path / "out")), read(found_at(parent))
+    assert all(torch.equal(w, other.tensors["model"][n]) for n, w in one.tensors["model"].items())
+    assert contents(parent) == before
+
+
+def test_with_a_change_it_reads_the_same_batches_and_nothing_else_differs(parent, tmp_path):
+    branch(parent / "checkpoints/20", tmp_path / "same")
+    branch(parent / "checkpoints/20", tmp_path / "other", ["--weight_decay=0.5", "--max_steps=30"])
+
+    same, other = rows(tmp_path / "same"), rows(tmp_path / "other")
+    assert same[20, False]["batch_loss"] == other[20, False]["batch_loss"]
+    assert same[21, False]["batch_loss"] != other[21, False]["batch_loss"]
+    assert all(same[key]["unique_tokens"] == other[key]["unique_tokens"] for key in other)
+    told = json.loads((tmp_path / "other/config.json").read_bytes())
+    assert told["weight_decay"] == 0.5
+    assert told["origin"]["weight_decay"] == "--weight_decay"
+    assert told["origin"]["n_layer"] == "checkpoints/00000020"
+    assert told["init_from"] == str(parent / "checkpoints/20")
+
+
+def test_it_is_saved_at_once_and_says_whence_it_came_when_it_goes_on(parent, tmp_path):
+    branch(parent / "checkpoints/best", tmp_path / "out", ["--max_steps=41", "--checkpoint_interval=100"])
+    first = steps(tmp_path / "out/checkpoints")
+
+    train(resolve(tmp_path / "out", ["--max_steps=43"]))
+
+    assert first[-1] == 41
+    assert first[0] in steps(parent / "checkpoints")
+    told = json.loads((tmp_path / "out/config.json").read_bytes())
+    assert told["init_from"] == str(parent / "checkpoints/best")
+
+
+def test_from_nanogpt_s_own_file_with_its_own_settings(parent, tmp_path):
+    (tmp_path / "out").mkdir()
+    write_ckpt(tmp_path / "out/ckpt.pt", ckpt_of(read(parent / "checkpoints/00000020")))
+
+    done = branch(
+        tmp_path / "out/ckpt.pt",
+        tmp_path / "branch",
+        [f"--dataset={parent.parent}", "--max_iters=24", "--eval_iters=1", "--device=cpu", "--batch_size=4"],
+    )
+
+    assert done.step == 24
+    told = json.loads((tmp_path / "branch/config.json").read_bytes())
+    assert (told["architecture"], told["n_embd"], told["origin"]["n_embd"]) == ("gpt2", 16, "ckpt.pt")
+
+
+def test_it_is_not_written_over_its_parent(parent):
+    with pytest.raises(UsageError, match="holds a run"):
+        branch(parent / "checkpoints/20", parent)
+
+
+def test_nanogpt_s_own_file_is_written_beside_on_request(parent, tmp_path):
+    done = branch(parent / "checkpoints/20", tmp_path / "out", ["--nanogpt_ckpt=True"])
+
+    ckpt, state = read_ckpt(tmp_path / "out/ckpt.pt"), read(found_at(tmp_path / "out"))
+    assert (ckpt.step, ckpt.best_val_loss) == (done.step, state.plain["best"])
+    for name, weight in state.tensors["model"].items():
+        assert torch.equal(ckpt.weights[name], weight)
+        assert torch.equal(ckpt.moments[name]["exp_avg"], state.tensors["optimizer"][f"{name}.exp_avg"])
+    assert ckpt.config["max_iters"] == 40
+    with pytest.raises(UsageError, match="writes what nanoGPT resumes: gpt2 with adamw alone"):
+        resolve(None, ["--nanogpt_ckpt=True"])
