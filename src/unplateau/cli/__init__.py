@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from ..errors import UnplateauError
+from ..errors import ElsewhereError, UnplateauError
 from . import folders, logs, sampling, training
 from ._core import DONE, INTERRUPTED, UNREADABLE, USAGE, complain, group, hush, say
 
@@ -27,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(list(sys.argv[1:] if argv is None else argv) or ["--help"])
     except click.ClickException as error:
         return complain(usage(error), USAGE)
+    except ElsewhereError as error:
+        return error.exit_code  # another process of the run has said it
     except UnplateauError as error:
         return complain(str(error), error.exit_code)
     except BrokenPipeError:

@@ -37,11 +37,13 @@ def train(words: tuple[str, ...], *, dry_run: bool, print_config: bool, as_json:
     with --init_from=resume goes on.
     """
     from ..train.configure import resolve, split_words
+    from ..train.world import once_a_machine
 
-    plain, settings = split_words(words)
-    if len(plain) > 1:
-        raise UsageError(f"train wants one config; found {', '.join(plain)}")
-    resolved = resolve(Path(plain[0]) if plain else None, settings)
+    with once_a_machine():
+        plain, settings = split_words(words)
+        if len(plain) > 1:
+            raise UsageError(f"train wants one config; found {', '.join(plain)}")
+        resolved = resolve(Path(plain[0]) if plain else None, settings)
     if print_config:
         return show_config(resolved, as_json=as_json)
     return run(resolved, dry_run=dry_run, as_json=as_json)
@@ -67,11 +69,13 @@ def run(resolved: Resolved, *, dry_run: bool, as_json: bool) -> int:
     from ..train.preflight import preflight
     from ..train.settle import settled
     from ..train.start import shaped, start_of
+    from ..train.world import World, once_a_machine
 
-    shape, data = shaped(resolved, start_of(resolved.settings)), open_data(resolved.settings)
-    told = preflight(settled(shape, data[0][0]).settings, data)
-    stream = sys.stderr if as_json else sys.stdout
-    if not (dry_run and as_json):
+    with once_a_machine():
+        shape, data = shaped(resolved, start_of(resolved.settings)), open_data(resolved.settings)
+        told = preflight(settled(shape, data[0][0]).settings, data)
+    stream, leads = sys.stderr if as_json else sys.stdout, World.of().leads
+    if leads and not (dry_run and as_json):
         say(told_in_words(told, resolved), stream)
     if dry_run:
         return show_time(resolved, told, data, as_json=as_json)
@@ -79,9 +83,9 @@ def run(resolved: Resolved, *, dry_run: bool, as_json: bool) -> int:
         from ..train.loop import train as begin
     s = resolved.settings
     result = begin(resolved, stream, Foresight(Path(s.out_dir), s.max_steps))
-    if as_json:
+    if as_json and leads:
         say(dumped({"schema": "unplateau.training/1", **result.as_dict()}))
-    elif s.log_style == "rich" and not result.stopped:
+    elif leads and s.log_style == "rich" and not result.stopped:
         say(end_text(result))
     return INTERRUPTED if result.stopped else DONE
 

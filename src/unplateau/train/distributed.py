@@ -7,17 +7,23 @@ its moments (FSDP2, Zhao et al. 2023). What passes between processes is numbers,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from inspect import signature
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ElsewhereError, UsageError
-from .settings import Settings
+from .settings import Resolved, Settings
 from .world import World, once_a_machine
+
+if TYPE_CHECKING:
+    from .start import Start
 
 BACKENDS = {
     "cpu": "gloo",
@@ -247,6 +253,30 @@ def joined(settings: Settings, device: torch.device) -> Iterator[Devices]:
         raise ElsewhereError("another process of this run has ended") from None
     finally:
         torch.distributed.destroy_process_group()
+
+
+class Nobody:
+    """Stands where a process that does not lead would have a folder, or who saves: whatever it is told, it does nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self
+
+    def __call__(self, *told: Any, **also: Any) -> None:
+        del told, also
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        del error
+
+
+def agreed(devices: Devices, start: Start, resolved: Resolved) -> tuple[Start, Resolved]:
+    """What process 0 starts from, and its settings, in all of them: none chooses for itself."""
+    mine = {"kind": start.kind, "path": str(start.path), "settings": asdict(resolved.settings)}
+    told = json.loads(devices.told(json.dumps(mine)))
+    settings = Settings(**told["settings"])
+    return replace(start, kind=told["kind"], path=Path(told["path"])), replace(resolved, settings=settings)
 
 
 def check(settings: Settings, world: World, device: torch.device) -> None:

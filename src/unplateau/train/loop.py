@@ -5,20 +5,24 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
-from ..errors import UnplateauError
+import torch
+
+from ..errors import ElsewhereError, UnplateauError
 from .batches import documents_of
 from .branch import adopt
 from .checkpoints import steps, tidy
 from .ckpt_beside import write_beside
 from .compiled import compile_step
 from .data import Corpus, open_data
-from .evaluate import Evaluates, Evaluations, evaluator_of
+from .distributed import Devices, Nobody, agreed, joined
+from .evaluate import Evaluates, Evaluations
 from .folder import RunFolder
 from .kernels import in_words, with_kernels
 from .machine import config_facts, device_of, environment, memory, on, peak_flops
@@ -29,7 +33,8 @@ from .saver import Saver
 from .session import Session, begin
 from .settings import Resolved, Settings
 from .settle import settled
-from .start import proved, shaped, start_of
+from .shared import evaluator_among
+from .start import Start, proved, shaped, start_of
 from .stopping import Broken, Stop
 from .terminal import Voice, voice_of
 from .trackers import Tracker, tell, trackers_of
@@ -66,30 +71,22 @@ def train(resolved: Resolved, stream: TextIO | None = None, after: After | None 
     start, corpora = start_of(resolved.settings), open_data(resolved.settings)
     device = device_of(resolved.settings)
     resolved = on(settled(shaped(resolved, start), corpora[0][0]), device)
-    resumes, warnings = resolved.settings.init_from == "resume", list[str]()
-    with RunFolder(Path(resolved.settings.out_dir)) as folder, Stop() as stop:
-        if not resumes:
-            folder.refuse_another_run()
-        tidy(folder.checkpoints)
-        start = proved(start, warnings.append, mend=resumes)
-        if not resumes:
-            adopt(start, folder.path)
-        resolved = with_kernels(resolved, device, folder.settings() if resumes else None)
-        session = begin(resolved.settings, corpora, device, start)
+    with joined(resolved.settings, device) as devices, _folder(resolved, devices) as folder, Stop() as stop:
+        warnings: list[str] = []
+        if devices.world.leads:
+            start, resolved = _opened(folder, start, resolved, warnings.append)
+        start, resolved = agreed(devices, start, resolved)
+        session = begin(resolved.settings, corpora, devices.device, start, devices)
         _write_down(folder, resolved, session, [corpus for corpus, _ in corpora])
-        flops = session.flops_per_token * resolved.settings.tokens_per_step
-        voice = voice_of(
-            resolved.settings.log_style, resolved.settings.max_steps, stream or sys.stdout, flops
-        )
-        measure = evaluator_of(session.settings, corpora, folder.path, session.autocast)
+        voice = _voice(session, stream or sys.stdout)
+        measure = evaluator_among(devices, session.settings, corpora, folder.path, session.autocast)
         for warning in warnings:
             voice.warn(warning)
         voice.note(in_words(resolved.settings, resolved.origin))
         compile_step(session, voice.warn)
-        trackers = trackers_of(session.settings, folder.path)
-        saver = Saver(folder.checkpoints, resolved.settings.keep_every, voice.warn)
+        trackers, saver = _followers(session, folder, voice)
         loop = Loop(session, folder, voice, measure, saver=saver, stop=stop, trackers=trackers, after=after)
-        if not resumes and start.kind != "scratch":
+        if resolved.settings.init_from != "resume" and start.kind != "scratch":
             loop.saved = None  # what it starts from may go
         try:
             return loop.run()
@@ -102,16 +99,56 @@ def train(resolved: Resolved, stream: TextIO | None = None, after: After | None 
                 tracker.close()
 
 
-def _write_down(folder: RunFolder, resolved: Resolved, session: Session, corpora: list[Corpus]) -> None:
+def _folder(resolved: Resolved, devices: Devices) -> RunFolder | Nobody:
+    return RunFolder(Path(resolved.settings.out_dir)) if devices.world.leads else Nobody()
+
+
+def _opened(
+    folder: RunFolder | Nobody, start: Start, resolved: Resolved, warn: Callable[[str], None]
+) -> tuple[Start, Resolved]:
+    """What the run starts from, proved, and its kernels; the folder is ready to be written."""
+    resumes = resolved.settings.init_from == "resume"
+    if not resumes:
+        folder.refuse_another_run()
+    tidy(folder.checkpoints)
+    start = proved(start, warn, mend=resumes)
+    if not resumes:
+        adopt(start, folder.path)
+    device = device_of(resolved.settings)
+    return start, with_kernels(resolved, device, folder.settings() if resumes else None)
+
+
+def _voice(session: Session, stream: TextIO) -> Voice:
+    """One process speaks; nanoGPT's mfu is that of one device."""
+    s, world = session.settings, session.devices.world
+    flops = session.flops_per_token * s.tokens_per_step / world.size
+    return voice_of(s.log_style if world.leads else "none", s.max_steps, stream, flops)
+
+
+def _followers(
+    session: Session, folder: RunFolder | Nobody, voice: Voice
+) -> tuple[list[Tracker], Saver | Nobody]:
+    """Those who get rows, and who gets checkpoints, from the process that writes."""
+    if not session.devices.world.leads:
+        return [], Nobody()
+    saver = Saver(folder.checkpoints, session.settings.keep_every, voice.warn)
+    return trackers_of(session.settings, folder.path), saver
+
+
+def _write_down(
+    folder: RunFolder | Nobody, resolved: Resolved, session: Session, corpora: list[Corpus]
+) -> None:
     """What the run is, before its first step."""
-    s = resolved.settings
+    s, world = resolved.settings, session.devices.world
+    if not world.leads:
+        return
     told = {name: value for name, value in asdict(s).items() if value or name not in LEFT}
     told["compile"] = s.compile == "on"
     if s.init_from == "resume":  # whence it came at first
         told["init_from"] = folder.settings().get("init_from", s.init_from)
-    folder.write_config(
-        told, resolved.origin, tokens_per_step=s.tokens_per_step, **config_facts(session.device)
-    )
+    many = {} if session.devices.alone else {"world_size": world.size}
+    facts = {"tokens_per_step": s.tokens_per_step, **config_facts(session.device), **many}
+    folder.write_config(told, resolved.origin, **facts)
     folder.write_environment(environment(session.device))
     folder.write_manifest(manifest_of(corpora))
 
@@ -135,18 +172,19 @@ class Loop:
     def __init__(
         self,
         session: Session,
-        folder: RunFolder,
+        folder: RunFolder | Nobody,
         voice: Voice,
         measure: Evaluates,
         *,
-        saver: Saver,
+        saver: Saver | Nobody,
         stop: Stop,
         trackers: Sequence[Tracker] = (),
         after: After | None = None,
     ) -> None:
         self.session, self.folder, self.voice = session, folder, voice
         self.measure, self.trackers, self.after = measure, trackers, after
-        self.saver, self.stop = saver, stop
+        self.saver, self.stop, self.devices = saver, stop, session.devices
+        self.stopped = ""  # by which signal, once all processes know of it
         self.settings: Settings = session.settings
         self.pace = Pace(self.settings.max_steps, self.settings.eval_interval)
         self.saved: int | None = session.step  # the step last saved; none yet of a run that began elsewhere
@@ -160,17 +198,24 @@ class Loop:
                 self.evaluate()
             if self._save_is_due():
                 self.save()
-            if self.session.step >= self.settings.max_steps or self.settings.eval_only or self.stop:
+            if self.session.step >= self.settings.max_steps or self.settings.eval_only or self._stops():
                 break
             self.step()
-        if self.stop and self.session.step != self.saved:
+        if self._stops() and self.session.step != self.saved:
             self.save()
         self.saver.close()
-        if self.stop:
-            said = f"{self.stop.word}: saved at step {self.session.step:,}"
+        if self.stopped:
+            said = f"{self.stopped}: saved at step {self.session.step:,}"
             self.voice.note(f"{said}; go on with --init_from=resume")
-        seconds = time.monotonic() - self._begun
-        return Result(self.folder.path, self.session.step, self.session.losses, seconds, self.stop.word)
+        self.devices.wait()  # for the one that writes
+        seconds, folder = time.monotonic() - self._begun, Path(self.settings.out_dir)
+        return Result(folder, self.session.step, self.session.losses, seconds, self.stopped)
+
+    def _stops(self) -> bool:
+        """True once a signal has come to any process; all hear of it at the same step."""
+        if not self.stopped and self.devices.any(bool(self.stop)):
+            self.stopped = self.stop.word or "a signal to another process"
+        return bool(self.stopped)
 
     def _save_is_due(self) -> bool:
         step, every = self.session.step, self.settings.checkpoint_interval
@@ -188,6 +233,7 @@ class Loop:
 
     def _tell(self, step: int, row: dict[str, Any]) -> None:
         """Write a row down, and send it to those who follow the run."""
+        self.folder.refuse_if_gone()
         self.folder.log.append(step, row)
         tell(self.trackers, step, row)
 
@@ -206,14 +252,19 @@ class Loop:
             self._tell(at, row)
             self.voice.stepped({"step": at, **row}, self.pace.left(self.session.step))
         if taken.bad is not None and self.settings.on_nan == "stop":
-            raise UnplateauError(
-                f"the loss of step {taken.bad:,}, or its gradient, is no number"
-                f"{_documents(self.session, taken.bad)}{self._before()}: "
-                "take a lower peak_lr, or --on_nan=skip"
-            )
+            self._refuse(taken.bad)
+
+    def _refuse(self, step: int) -> NoReturn:
+        """End at a step that went wrong, with the documents that it read and the checkpoint before it."""
+        read = _documents(self.session, step)
+        if not self.devices.world.leads:
+            raise ElsewhereError(f"the loss of step {step:,} is no number")
+        raise UnplateauError(
+            f"the loss of step {step:,}, or its gradient, is no number{read}{self._before()}: "
+            "take a lower peak_lr, or --on_nan=skip"
+        )
 
     def _before(self) -> str:
-        """The checkpoint before a step that went wrong."""
         self.saver.leave()
         there = steps(self.folder.checkpoints)
         return f"; the checkpoint before it is of step {there[-1]:,}" if there else ""
@@ -231,7 +282,8 @@ class Loop:
         tokens = self.settings.tokens_per_step / seconds
         told = {"step_ms": seconds * 1e3, "tokens_per_second": tokens, "memory": memory(self.session.device)}
         peak = peak_flops(self.session.device, self.settings.dtype)
-        return told | ({"mfu": tokens * self.session.flops_per_token / peak} if peak else {})
+        cards = self.devices.world.size
+        return told | ({"mfu": tokens * self.session.flops_per_token / (peak * cards)} if peak else {})
 
     def evaluate(self) -> None:
         """All splits, in fixed windows; a row, and the best so far."""
@@ -239,25 +291,27 @@ class Loop:
         found = self._measured()
         if found is None:
             return
+        self.folder.refuse_if_gone()
         self.pace.evaluated(time.perf_counter() - begun)
         losses = {f"{name}_loss": one.loss for name, one in found.splits.items()}
         if losses.get("val_loss", inf) < self.session.best:
             self.session.best, self._best_at = losses["val_loss"], step
         row = {**found.row(), "lr": self.session.schedule(step), **self._place(step)}
-        found.save(self.folder.path, step)
+        if self.devices.world.leads:
+            found.save(self.folder.path, step)
         self._tell(step, row)
         self.folder.log.sync()
         self.session.evaluated, self.session.losses = step, losses
         left = self.pace.left(step)
         self.voice.evaluated({"step": step, **row}, left)
-        if self.after is not None and (said := self.after(step, left)):
+        if self.after is not None and self.devices.world.leads and (said := self.after(step, left)):
             self.voice.note(said)
 
     def _measured(self) -> Evaluations | None:
         """None where a signal came: then it is as if it had not been begun, and is done when the run goes on."""
         session, drawn = self.session, random_state(self.session.device)
         try:
-            with self.stop.breaks():
+            with self.stop.breaks() if self.devices.alone else nullcontext():  # else the others would wait
                 return self.measure(session.model)
         except Broken:
             set_random_state(drawn, session.device)
@@ -278,6 +332,8 @@ def _documents(session: Session, step: int) -> str:
     for batch in session.stepper.read[step]:
         for numbers in documents_of(batch, session.batches.streams).values():
             read.update(numbers)
+    mine = torch.tensor(sorted(read), dtype=torch.int64)
+    read = {number for found in session.devices.all(mine) for number in found.tolist()}
     shown = sorted(read)[:NAMED]
     more = f" and {len(read) - len(shown)} more" if len(read) > len(shown) else ""
     return f", documents {', '.join(map(str, shown))}{more} of train" if read else ""
