@@ -141,7 +141,7 @@ class TestTheFacts:
         train, val = halves()
         told = make_manifest(folder(tmp_path / "data", letters(train), letters(val)[:5000]))
 
-        assert any("val holds 5,000 tokens" in note for note in told["notes"])
+        assert any("val has 5,000 tokens: another draw" in note for note in told["notes"])
 
     @pytest.mark.parametrize("seed", range(6))
     def test_a_fair_val_is_not_accused(self, tmp_path, seed):

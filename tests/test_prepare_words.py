@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 
 import jsonschema
+import numpy as np
 import pytest
 
 from synthetic import healthy_run
@@ -16,8 +17,11 @@ from unplateau.diagnose import examine
 from unplateau.manifest import facts_of
 from unplateau.plugins import discover
 from unplateau.prepare._plan import Options
+from unplateau.prepare.embedded import embedded_text
 from unplateau.prepare.job import prepare
+from unplateau.prepare.manifest_only import make_manifest
 from unplateau.report.prepare import text
+from unplateau.units import count
 
 CAUSES = discover("hypotheses")
 
@@ -32,6 +36,41 @@ def judged(cause, manifest):
     run = healthy_run()
     facts = {n: f for n, f in run.facts.items() if n not in {"train_tokens", "unique_tokens", "passes"}}
     return examine(CAUSES[cause], derive(replace(run, facts=facts | facts_of(manifest, "manifest.json"))))
+
+
+PIECES = [text[i : i + 3000] for _, text in embedded_text() for i in range(0, len(text), 3000)]
+
+
+def notes(told, word):
+    return [note for note in told["notes"] if word in note]
+
+
+class TestVal:
+    @pytest.mark.parametrize("tokenizer", ["gpt2", "bytes"])
+    def test_its_error_is_one_number_however_it_is_counted(self, tmp_path, tokenizer):
+        """The note says what ``val_error`` says, and ``--manifest-only`` says it too."""
+        sources = documents(tmp_path / "in", PIECES[:300])
+        told = prepare(sources, tmp_path / "out", Options(format="nanogpt", tokenizer=tokenizer))
+        (tmp_path / "out" / "manifest.json").unlink()
+        again = make_manifest(tmp_path / "out")
+
+        (note,) = notes(told, "standard error")
+        wanted = told["val_tokens"] * (told["val_error"] / 0.005) ** 2
+        assert f"by {told['val_error']:.3f} nats" in note
+        assert f"about {count(wanted)} tokens would give 0.005" in note
+        if tokenizer == "gpt2":  # which says where documents end
+            assert again["val_error"] == pytest.approx(told["val_error"], rel=0.02)
+            assert notes(again, "standard error") == [note]
+
+    def test_of_a_few_tokens_nothing_is_known(self, tmp_path):
+        rng = np.random.default_rng(0)
+        rng.integers(0, 50_000, 100_000, dtype=np.uint16).tofile(tmp_path / "train.bin")
+        rng.integers(0, 50_000, 10, dtype=np.uint16).tofile(tmp_path / "val.bin")
+        told = make_manifest(tmp_path)
+
+        assert notes(told, "too few to tell")
+        assert not notes(told, "nats")
+        assert "val_error" not in told
 
 
 class TestCopies:

@@ -13,6 +13,7 @@ from ..secrets import redacted_url
 from ._bigram import pair_facts, pairs_from
 from .manifest_only import one_pass, versions
 from .shards import Written, dtype_of
+from .statistics import told_error
 from .tokenizers import Characters
 
 if TYPE_CHECKING:
@@ -204,6 +205,7 @@ def _notes(job: Job, told: Mapping[str, Any], measured: Mapping[str, Any]) -> li
         )
     if told["parts"] < told["of_parts"]:
         notes.append(f"a limit ended reading after {told['parts']:,} of {told['of_parts']:,} parts")
+    notes += told_error(measured["val_error"], measured["splits"]["val"]["tokens"])
     unfair = [name for name, one in measured["fairness"].items() if not one["fair"]]
     if unfair:
         notes.append(

@@ -21,19 +21,19 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..durable import sha256_of, write_durably
 from ..tokens import Shard
-from ._bigram import BLOCK, COPIED, Pairs, pair_facts, pairs_of, standard_error
+from ._bigram import COPIED, pair_facts, pairs_of
 from ._bigram import told as told_of
 from ._entropy import of_kinds
-from ._fair import Fairness, Text, fairness
+from ._fair import PIECE, SAMPLE, Fairness, Text, fairness
 from ._found import Data, largest_of, look, peeked
 from ._plain import END
 from ._windows import Repeats, repeats
+from .statistics import standard_error, told_error
 
 SCHEMA = "unplateau.manifest/1"
 GPT2_END = 50256  # <|endoftext|>, the largest of GPT-2's tokens
 WORDS_WINDOW, LETTERS_WINDOW = 32, 128  # tokens of a window: some 25 words, in words and in letters
 LETTERS = 1024  # a vocabulary up to this is one of letters or bytes
-UNSURE = 0.01  # nats; a standard error of val's loss above it hides what most changes of a run are worth
 LEAKED = 0.002  # share of val that stands in train; above it val is like the place where it stands
 Progress = Callable[[int, int], None]
 
@@ -74,14 +74,14 @@ def make_manifest(
     }
     told["sources"] = [_source(shard, hashes=hashes) for shard in found.shards]
     told |= _vocabulary(found, largest, twice.counts)
-    told |= _counts(train, val, twice, eot)
+    told |= _counts(train, val, twice, eot) | _val_error(val, eot, counts)
     facts, estimates = pair_facts(pairs, twice.copies.value)
     told |= _facts(twice, fair) | facts
     told["estimates"] = _estimates(twice) | estimates
     told["splits"] = _splits(found, train, val, twice)
     if batch_tokens:
         told["one_pass"] = one_pass(told["unique_tokens"], batch_tokens)
-    told["notes"] = _notes(told, pairs, fair, val)
+    told["notes"] = _notes(told, fair, val)
     return told
 
 
@@ -210,14 +210,11 @@ def _splits(data: Data, train: Text, val: Text, twice: Repeats) -> dict[str, Any
     return told
 
 
-def _notes(told: Mapping[str, Any], pairs: Pairs | None, fair: Fairness, val: Text) -> list[str]:
+def _notes(told: Mapping[str, Any], fair: Fairness, val: Text) -> list[str]:
     found = []
     if not len(val):
         found.append("there is no val split: nothing can be said of it")
-    if pairs is not None and len(val) and (size := _val_error(pairs, val)) is not None and size > UNSURE:
-        found.append(
-            f"val holds {len(val):,} tokens: its loss is known to +- {size:.3f} nats (one standard error) at best"
-        )
+    found += told_error(told.get("val_error"), len(val))
     if fair.cut:
         found.append(
             "train ends within a document: the split was cut by position, val goes on where train ends"
@@ -235,10 +232,15 @@ def _notes(told: Mapping[str, Any], pairs: Pairs | None, fair: Fairness, val: Te
     return found
 
 
-def _val_error(pairs: Pairs, val: Text) -> float | None:
-    """The standard error of val's loss, as a bigram model's loss spreads from block to block; None for one block."""
-    used, blocks = pairs.val if len(pairs.val) > 1 else pairs.train, max(1, len(val) // BLOCK)
-    return standard_error(used) * sqrt(len(used) / blocks) if len(used) > 1 else None
+def _val_error(val: Text, eot: int | None, counts: NDArray[np.int64]) -> dict[str, Any]:
+    """The standard error of a mean loss over val, by its first documents; by pieces where nothing says where they end."""
+    tokens = np.minimum(val.take(0, SAMPLE), len(counts) - 1)
+    ends = np.flatnonzero(tokens == eot) + (tokens[:1] != eot).sum() if eot is not None else np.zeros(0, int)
+    if eot is None:
+        ends = np.arange(PIECE, len(tokens), PIECE)
+    lengths = np.diff(np.unique(np.concatenate(([0], ends, [len(tokens)]))))
+    error = standard_error(tokens, lengths, counts)
+    return {} if error is None else {"val_error": error * sqrt(len(tokens) / len(val))}
 
 
 def _summed(progress: Progress | None, total: int) -> Callable[[int], None] | None:

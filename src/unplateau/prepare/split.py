@@ -150,7 +150,7 @@ def assign(
     chosen = {**{name: part == code for code, name in enumerate(SPLITS)}, "seen": seen}
     counts = {name: int(tokens[flags].sum()) for name, flags in chosen.items()}
     numbers = {name: int(flags.sum()) for name, flags in chosen.items()}
-    notes = _notes(counts, target, int((size > largest).sum()), total)
+    notes = _notes(counts, target, int((size > largest).sum()))
     return Split(part, seen, seed, target, counts, numbers, notes)
 
 
@@ -195,7 +195,7 @@ def _until(size: I64, target: int) -> int:
     return min(len(size), int(np.searchsorted(np.cumsum(size), target)) + 1)
 
 
-def _notes(tokens: Mapping[str, int], target: int, passed: int, total: int) -> tuple[str, ...]:
+def _notes(tokens: Mapping[str, int], target: int, passed: int) -> tuple[str, ...]:
     notes = []
     if passed:
         what = "text with its copies holds" if passed == 1 else "texts with their copies hold"
@@ -204,11 +204,5 @@ def _notes(tokens: Mapping[str, int], target: int, passed: int, total: int) -> t
         notes.append(
             f"val has {tokens['val']:,} tokens of {target:,} wanted: the corpus has too few documents that are small "
             "enough to hold out; cut long texts into documents"
-        )
-    elif target and target < LEAST:
-        error = WINDOW_SD / np.sqrt(max(1, tokens["val"]) / WINDOW)
-        notes.append(
-            f"val has {tokens['val']:,} of {total:,} tokens: a mean loss over it has a standard error of about "
-            f"{error:.3f} nats ({LEAST:,} tokens would give {ERROR})"
         )
     return tuple(notes)

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..units import count as number
 from ._entropy import of_kinds
+from .split import ERROR
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
@@ -153,6 +155,28 @@ def standard_error(tokens: NDArray[Any], lengths: I64, unigrams: I64) -> float |
     total = np.add.reduceat(loss[tokens], start)
     stray = total - total.sum() / lengths.sum() * lengths
     return float(np.sqrt((stray @ stray) * len(lengths) / (len(lengths) - 1)) / lengths.sum())
+
+
+def told_error(error: float | None, tokens: int) -> list[str]:
+    """What a note says of val's ``standard_error``, where it is unknown or hides what most changes of a run are worth.
+
+    >>> told_error(0.047, 25_183)
+    ['val has 25,183 tokens: another draw of its documents would move a mean loss by 0.047 nats (one standard error; about 2.23M tokens would give 0.005)']
+    >>> told_error(None, 10), told_error(0.004, 10**6)
+    (['val has 10 tokens in one document or piece: too few to tell how well its loss is known'], [])
+    """
+    if error is None:
+        few = (
+            f"val has {tokens:,} tokens in one document or piece: too few to tell how well its loss is known"
+        )
+        return [few] if tokens else []
+    if error <= ERROR:
+        return []
+    wanted = number(tokens * (error / ERROR) ** 2)
+    moved = f"another draw of its documents would move a mean loss by {error:.3f} nats"
+    return [
+        f"val has {tokens:,} tokens: {moved} (one standard error; about {wanted} tokens would give {ERROR})"
+    ]
 
 
 def total(pieces: Sequence[Statistics], vocab: int) -> Statistics:
