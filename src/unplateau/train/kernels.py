@@ -12,6 +12,7 @@ import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from .stopwatch import Pair, of_pairs, relative_error
 
 ATTENTION: Mapping[str, Attend] = {"sdpa": sdpa, "explicit": explicit}
 PLAIN: Pair = ("sdpa", "highest")  # what PyTorch does unasked
-CPUINFO = Path("/proc/cpuinfo")
+CPUINFO, CPU_LINES = Path("/proc/cpuinfo"), 9  # of the first processor: its name and model
 TF32 = "high"  # on a card: nanoGPT allows it too
 FP32_LIKE = 2e-6  # relative error of a product; float32 gives 2e-7 to 4e-7, bfloat16 2e-3
 KEEP = 0.97  # what another pair has to take of the plain one's time, that noise alone does not choose it
@@ -41,11 +42,29 @@ AUTO = ("attention", "matmul", "compile")
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """``pair``: what was quickest; ``rate``: FLOP/s that it did; ``error``: of its float32 products."""
+    """``seconds`` of one block's passes by pair, on one core or a card; ``flops`` of them; ``threads`` of the run."""
 
-    pair: Pair
-    rate: float
-    error: float
+    seconds: Mapping[Pair, float]
+    flops: float
+    threads: int = 1
+
+    def pair(self, *, compiled: bool = False) -> Pair:
+        """The quickest; the plain one (the first) where that is as good.
+
+        >>> Timed({("sdpa", "highest"): 1.0, ("sdpa", "medium"): 0.98}, 1.0).pair()
+        ('sdpa', 'highest')
+        """
+
+        def cost(pair: Pair) -> float:
+            return self.seconds[pair] * (FUSED if compiled and pair[0] == "explicit" else 1.0)
+
+        plain, best = next(iter(self.seconds)), min(self.seconds, key=cost)
+        return best if cost(best) < KEEP * cost(plain) else plain
+
+    @property
+    def rate(self) -> float:
+        """FLOP/s of the quickest, all threads together."""
+        return self.threads * self.flops / self.seconds[self.pair()]
 
 
 def with_kernels(
@@ -79,16 +98,19 @@ def _chosen(settings: Settings, device: torch.device) -> tuple[dict[str, str], s
     plain = dict(zip(AUTO, (*PLAIN, "off"), strict=True))
     if device.type not in LEAST_RATE or settings.parallel == "fsdp":
         return plain, f"PyTorch's own on {device.type}"
-    least = LEAST_RATE[device.type] * (torch.get_num_threads() if device.type == "cpu" else 1)
-    if _flops(settings) / least < WORTH:
+    if _flops(settings) / (LEAST_RATE[device.type] * _threads(device)) < WORTH:
         return plain, "too short a run to time kernels for"
     timed = _timed(settings, device)
     saved = GAIN[device.type] * _flops(settings) / timed.rate
     cost = timings.read(key("compile", settings, device)).get("seconds", COLD[device.type])
     worth = saved > float(cost) and can_compile(device)
-    attention, matmul = timed.pair
+    attention, matmul = timed.pair(compiled=worth)
     found = {"attention": attention, "matmul": matmul, "compile": "on" if worth else "off"}
     return found, f"timed on this machine ({_name(device)})"
+
+
+def _threads(device: torch.device) -> int:
+    return torch.get_num_threads() if device.type == "cpu" else 1
 
 
 def _flops(settings: Settings) -> float:
@@ -104,46 +126,28 @@ def can_compile(device: torch.device) -> bool:
 
 
 def _timed(settings: Settings, device: torch.device) -> Timed:
-    """The quickest pair, as this machine was found to have it, or timed now."""
-    name = key("kernels", settings, device)
+    """Each pair's time, as this machine was found to take it, or timed now."""
+    name, pairs = key("kernels", settings, device), candidates(settings, device)
     kept = timings.read(name)
     try:
-        pair = str(kept["attention"]), str(kept["matmul"])
-        if pair[0] in ATTENTION:
-            return Timed(pair, float(kept["rate"]), float(kept["error"]))
+        seconds = {pair: float(kept[" ".join(pair)]) for pair in pairs}
+        if min(seconds.values()) > 0 and float(kept["flops"]) > 0:
+            return Timed(seconds, float(kept["flops"]), _threads(device))
     except (KeyError, TypeError, ValueError):
         pass
-    found = _measure(settings, device)
-    attention, matmul = found.pair
-    told = {"attention": attention, "matmul": matmul, "rate": found.rate, "error": found.error}
-    timings.write(name, told)
-    return found
-
-
-def _measure(settings: Settings, device: torch.device) -> Timed:
-    pairs, error = candidates(settings, device)
     found = of_pairs({pair: (ATTENTION[pair[0]], pair[1]) for pair in pairs}, settings, device)
-    best = quickest(found.seconds, pairs[0])
-    return Timed(best, found.flops / found.seconds[best], error)
+    timings.write(name, {" ".join(pair): s for pair, s in found.seconds.items()} | {"flops": found.flops})
+    return Timed(found.seconds, found.flops, _threads(device))
 
 
-def candidates(settings: Settings, device: torch.device) -> tuple[list[Pair], float]:
-    """What is worth timing, the plain one first; and the relative error of ``medium``, where it is among them."""
+def candidates(settings: Settings, device: torch.device) -> list[Pair]:
+    """What is worth timing, the plain one first."""
     if device.type == "cuda":
-        return [("sdpa", TF32)], 0.0
-    error = relative_error("medium", settings.n_embd)
-    precisions = ["highest", "medium"] if error < FP32_LIKE else ["highest"]
-    return [(a, p) for a in ATTENTION for p in precisions], error
-
-
-def quickest(seconds: Mapping[Pair, float], plain: Pair) -> Pair:
-    """The pair with the least time; the plain one where that is as good.
-
-    >>> quickest({("sdpa", "highest"): 1.0, ("sdpa", "medium"): 0.98}, ("sdpa", "highest"))
-    ('sdpa', 'highest')
-    """
-    best = min(seconds, key=lambda pair: seconds[pair] * (FUSED if pair[0] == "explicit" else 1.0))
-    return best if seconds[best] < KEEP * seconds[plain] or best[0] == "explicit" else plain
+        return [("sdpa", TF32)]
+    precisions = ["highest", "medium"]
+    if relative_error("medium", settings.n_embd) >= FP32_LIKE:
+        precisions.remove("medium")
+    return [(a, p) for a in ATTENTION for p in precisions]
 
 
 def key(what: str, settings: Settings, device: torch.device) -> str:
@@ -159,16 +163,14 @@ def _name(device: torch.device) -> str:
     """Of the processor."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    return _cpu() or platform.processor() or platform.machine()
-
-
-def _cpu() -> str:
     try:
         with CPUINFO.open(encoding="utf-8", errors="replace") as file:
-            named = (line for line in file if line.startswith(("model name", "model\t", "stepping\t")))
-            return " ".join(line.partition(":")[2].strip() for _, line in zip(range(3), named, strict=False))
+            parts = [line.partition(":") for line in islice(file, CPU_LINES)]
     except OSError:
-        return ""
+        parts = []
+    told = {name.strip(): value.strip() for name, _, value in parts}
+    name = told.get("model name") or platform.processor() or platform.machine()
+    return f"{name} model {told['model']}" if "model" in told else name
 
 
 def use(settings: Settings) -> Attend:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -36,7 +37,7 @@ def of_pairs(pairs: Mapping[Pair, tuple[Attend, str]], settings: Settings, devic
     """Time each attention with its precision of products; the random numbers are left as they were."""
     one = replace(settings, n_layer=1, vocab_size=VOCABULARY)
     rows = min(one.batch_size, max(1, TOKENS // one.block_size))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), one_thread():
         passes = {pair: _passing(one, rows, attend, device) for pair, (attend, _) in pairs.items()}
         before = torch.get_float32_matmul_precision()
         try:
@@ -65,20 +66,32 @@ def _passing(settings: Settings, rows: int, attend: Attend, device: torch.device
     return go
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Threads wait for each other, and on a busy machine for whoever holds their core: not so one alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def interleaved(
     passes: Mapping[Key, Callable[[], None]], prepare: Callable[[Key], None], device: torch.device
 ) -> dict[Key, float]:
-    """The least seconds of each, taken by turns, so that a busy machine slows all alike."""
+    """The least seconds of each, taken by turns; on a CPU its own, so that other work there does not count."""
     least: dict[Key, float] = {}
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
     begun, rounds = time.perf_counter(), 0
     while rounds < LEAST or (rounds < MOST and time.perf_counter() - begun < BUDGET):
         for key, go in passes.items():
             prepare(key)
-            started = time.perf_counter()
+            started = clock()
             go()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
-            took = time.perf_counter() - started
+            took = clock() - started
             least[key] = min(took, least.get(key, took))
         rounds += 1
     return least
