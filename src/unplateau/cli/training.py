@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +47,22 @@ def train(words: tuple[str, ...], *, dry_run: bool, print_config: bool, as_json:
         resolved = resolve(Path(plain[0]) if plain else None, settings)
     if print_config:
         return show_config(resolved, as_json=as_json)
-    return run(resolved, dry_run=dry_run, as_json=as_json)
+    return ended(run(resolved, dry_run=dry_run, as_json=as_json))
+
+
+def ended(code: int) -> int:
+    """``code``; one of torchrun's processes ends with it at once.
+
+    Threads of torch's process groups may outlive them, and abort one in four processes while the interpreter goes
+    (torch 2.13): torchrun would call a run that is done a failure.
+    """
+    from ..train.world import World
+
+    if World.of().size > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def show_config(resolved: Resolved, *, as_json: bool) -> int:
