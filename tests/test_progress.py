@@ -1,6 +1,7 @@
 """What ``prepare`` says while it works: to people, to batch jobs, to machines; and when it is interrupted."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -130,7 +131,9 @@ def test_a_limit_is_what_progress_runs_up_to(tmp_path):
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_interrupted_it_says_so_in_one_line_and_goes_on_when_run_again(workers, tmp_path):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_interrupted_it_says_so_in_one_line_and_goes_on_when_run_again(name, workers, tmp_path):
+    """By Ctrl-C, or as Slurm ends a job: all processes are told. Red where SIGTERM was left to the system."""
     corpus(tmp_path / "in", documents=3000)
     code = "import sys; from unplateau.prepare import sources; sources.SMALLEST_PART = 8_000; from unplateau.cli import main; sys.exit(main(sys.argv[1:]))"
     args = [
@@ -148,15 +151,20 @@ def test_interrupted_it_says_so_in_one_line_and_goes_on_when_run_again(workers, 
     subprocess.run([*args, "--out", tmp_path / "whole"], check=True, capture_output=True)
 
     child = subprocess.Popen(
-        [*args, "--out", tmp_path / "out"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*args, "--out", tmp_path / "out"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     first = child.stderr.readline()
-    child.send_signal(signal.SIGINT)
+    os.killpg(child.pid, getattr(signal, name))
     out, rest = child.communicate()
 
     assert json.loads(first)["stage"] == "tokenise"
     assert child.returncode == 4, rest
-    assert rest.splitlines()[-1] == "unplateau: interrupted"
+    assert rest.splitlines()[-1] == "unplateau: interrupted: the same command goes on where it was"
+    assert all(line.startswith("{") for line in rest.splitlines()[:-1]), rest
     assert "Traceback" not in rest
     assert out == ""
     subprocess.run([*args, "--out", tmp_path / "out"], check=True, capture_output=True)

@@ -22,6 +22,12 @@ class UsageError(UnplateauError):
     exit_code = 2
 
 
+class StoppedError(UnplateauError):
+    """The user, or the system in his name, ended it; all that was finished is kept."""
+
+    exit_code = 4
+
+
 class ElsewhereError(UnplateauError):
     """What went wrong is said by another process of the same run; this one ends without a word."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import click
 
-from ..errors import UsageError
+from ..errors import StoppedError, UsageError
 from ._core import DONE, amount, group, say
 
 
@@ -163,8 +165,29 @@ def prepare(sources: tuple[str, ...], out: str | None, as_json: bool, **given: A
         return count_only(data, sources, out, as_json=as_json, **given)
     if not sources or not out:
         raise UsageError("prepare wants SOURCE... --out DIR, or --manifest-only DATA")
-    with executor_of(given.pop("where_to"), given.pop("workers"), Path(out)) as executor:
+    with (
+        resumable(),
+        executor_of(given.pop("where_to"), given.pop("workers"), Path(out)) as executor,
+    ):
         return all_or_share(sources, out, as_json=as_json, executor=executor, **given)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Within it SIGTERM, by which Slurm ends jobs, does what Ctrl-C does; and either is told with what to do next."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    mine = threading.current_thread() is threading.main_thread()  # where alone Python takes signals
+    before = signal.signal(signal.SIGTERM, stop) if mine else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StoppedError("interrupted: the same command goes on where it was") from None
+    finally:
+        if mine:
+            signal.signal(signal.SIGTERM, before)
 
 
 def executor_of(name: str, workers: int | None, out: Path) -> Any:

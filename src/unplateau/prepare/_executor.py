@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 AHEAD = (
     2  # tasks given to each worker at once: it never waits, and little is done in vain where enough is found
 )
+GRACE = 2.0  # seconds that a worker outlives SIGTERM; Slurm follows it with SIGKILL after 30
 #: what a worker will need: imported once, by the process that workers are forked from
 PRELOADED = ("unplateau.cli.folders", "unplateau.prepare.job", "pyarrow.parquet")
 KILLED = (
@@ -90,8 +92,13 @@ class _Pool:
         context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
         context.set_forkserver_preload([*PRELOADED])
         self._pool = ProcessPoolExecutor(workers, context, _begin)
-        self._starting = threading.Thread(target=self._pool.submit, args=(os.getpid,))
+        self._starting = threading.Thread(target=self._start)
         self._starting.start()  # it waits for the first process
+
+    def _start(self) -> None:
+        """Start all processes. What a thread starts has its mask: no interrupt ends one that is not ready for it."""
+        _masked("SIG_BLOCK")
+        self._pool.submit(os.getpid)
 
     @property
     def processes(self) -> ProcessPoolExecutor:
@@ -141,9 +148,25 @@ def _begin() -> None:
     from multiprocessing import parent_process
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _linger)
+    _masked("SIG_UNBLOCK")
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+
+
+def _masked(how: str) -> None:
+    """Block or unblock, in this thread, the signals that end a job; not where the system has no masks."""
+    import signal
+
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(getattr(signal, how), {signal.SIGINT, signal.SIGTERM})
+
+
+def _linger(_number: int, _frame: object) -> None:
+    """End a little later: a parent that was told the same has then said so, and sees no worker killed."""
+    time.sleep(GRACE)
+    os._exit(1)
 
 
 def _follow(sentinel: int) -> None:
