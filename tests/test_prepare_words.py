@@ -5,6 +5,7 @@ Each was seen red on the code before it.
 
 import json
 from dataclasses import replace
+from math import log
 
 import jsonschema
 import numpy as np
@@ -12,10 +13,12 @@ import pytest
 
 from synthetic import healthy_run
 from test_prepare_job import SCHEMA
+from test_prepare_manifest_only import EOT, folder, halves, words
 from unplateau.derive import derive
 from unplateau.diagnose import examine
 from unplateau.manifest import facts_of
 from unplateau.plugins import discover
+from unplateau.prepare._bigram import Pairs, pair_facts
 from unplateau.prepare._plan import Options
 from unplateau.prepare.embedded import embedded_text
 from unplateau.prepare.job import prepare
@@ -71,6 +74,52 @@ class TestVal:
         assert notes(told, "too few to tell")
         assert not notes(told, "nats")
         assert "val_error" not in told
+
+    def test_train_that_is_only_cut_short_says_nothing_of_val(self, tmp_path):
+        train, val = halves()
+        shuffled = [train[i] for i in np.random.default_rng(1).permutation(len(train))]
+        told = make_manifest(folder(tmp_path, words(shuffled)[:-200], words(val)))
+
+        assert notes(told, "train ends within a document: it was cut there")
+        assert "val_contiguous" not in told
+
+    def test_that_is_other_text_is_told_with_its_numbers_also_by_the_diagnosis(self, tmp_path):
+        train, val = halves()
+        other = words(val)
+        np.random.default_rng(0).shuffle(other[other != EOT])
+        changed = np.where(other == EOT, other, 49_000 - other % 3000).astype(np.uint16)
+        told = make_manifest(folder(tmp_path / "a", words(train), changed))
+        evidence = " ".join(e.fact for e in judged("val-mismatch", told).evidence)
+
+        (note,) = notes(told, "val is no fair sample")
+        assert f"{told['val_gap']:+.2f}" in note
+        assert f"{told['val_divergence']:.3f}" in note
+        assert f"{told['val_gap']:+.3f}" in evidence
+        assert f"{told['val_divergence']:.4f}" in evidence
+        assert not notes(make_manifest(folder(tmp_path / "b", words(train), words(val))), "no fair")
+
+
+class TestEntropy:
+    def test_of_pairs_is_at_most_that_of_single_tokens(self, tmp_path):
+        rng = np.random.default_rng(0)
+        rng.integers(0, 50_000, 1_000_000, dtype=np.uint16).tofile(tmp_path / "train.bin")
+        told = make_manifest(tmp_path)
+        between = told["estimates"]["bigram_entropy"]
+
+        assert told["bigram_entropy"] <= told["unigram_entropy"]
+        assert between["low"] < told["bigram_entropy"] <= between["high"] <= told["unigram_entropy"]
+        assert f"{between['low']:.2f} to {between['high']:.2f} nats per token" in text(told, "out")
+
+    def test_of_pairs_has_an_interval_also_where_held_out_text_is_easier_than_what_was_counted(self):
+        pairs = Pairs(2.5, np.array([2.4, 2.45, 2.35, 2.42]), np.zeros(0), 1_000_000)
+        facts, told = pair_facts(pairs, 0.0, 3.0)
+
+        assert told["bigram_entropy"]["low"] < facts["bigram_entropy"] < told["bigram_entropy"]["high"]
+
+    def test_of_three_tokens_is_at_most_that_of_three(self, tmp_path):
+        np.array([7, 900, 31], np.uint16).tofile(tmp_path / "train.bin")
+
+        assert make_manifest(tmp_path)["unigram_entropy"] <= log(3) + 1e-9
 
 
 class TestCopies:

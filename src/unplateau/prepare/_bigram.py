@@ -162,22 +162,21 @@ def _some(blocks: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]
     return rng.permutation(found)[:most]
 
 
-def pair_facts(pairs: Pairs | None, copied: float) -> tuple[dict[str, float], dict[str, Any]]:
+def pair_facts(pairs: Pairs | None, copied: float, unigram: float) -> tuple[dict[str, float], dict[str, Any]]:
     """What a manifest says of pairs: flat facts, and the same under ``estimates`` with 90 % intervals and method.
 
     ``copied``: the share of train that stands there twice; above ``COPIED`` nothing of train is held out of it, so
-    val has nothing to be held against.
+    val has nothing to be held against. ``unigram``: the entropy of single tokens, nats; that given one before is no more.
     """
     if pairs is None:
         return {}, {}
     loss, error = float(pairs.train.mean()), standard_error(pairs.train)
-    low, high = min(pairs.plugin, loss), loss + Z_90 * error
-    method = (
-        f"from the entropy of pairs counted on {count(pairs.counted)} tokens to their loss on held-out text"
-    )
+    bound = min(loss, unigram)
+    low, high = min(pairs.plugin, bound, loss - Z_90 * error), min(loss + Z_90 * error, unigram)
+    method = f"from the entropy of pairs counted on {count(pairs.counted)} tokens to their loss on held-out text, at most the unigram entropy"
     facts, estimates = (
-        {"bigram_entropy": loss},
-        {"bigram_entropy": told(Estimate(loss, low, high, "nats"), method)},
+        {"bigram_entropy": bound},
+        {"bigram_entropy": told(Estimate(bound, low, high, "nats"), method)},
     )
     gap = pairs.gap if copied < COPIED else None
     if gap is not None:

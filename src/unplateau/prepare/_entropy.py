@@ -52,10 +52,13 @@ def entropy(counts: I64) -> float:
 def of_kinds(counts: I64) -> float:
     """``entropy`` where ``counts`` are of all kinds that there are: between none and that of as many alike.
 
-    >>> of_kinds(np.array([2, 0])), round(of_kinds(np.ones(1000, int)), 2)
-    (0.0, 6.91)
+    Of few tokens it is at most ln(tokens): they can't show more, and the estimate goes beyond.
+
+    >>> of_kinds(np.array([2, 0])), round(of_kinds(np.ones(1000, int)), 2), round(of_kinds(np.eye(3, 9, dtype=int).sum(0)), 3)
+    (0.0, 6.91, 1.099)
     """
-    return min(max(0.0, entropy(counts)), log(max(1, len(counts))))
+    most = min(len(counts), int(counts.sum()))
+    return min(max(0.0, entropy(counts)), log(max(1, most)))
 
 
 def _series() -> Floats:

@@ -59,10 +59,15 @@ class Fairness:
         """Whether val is one piece of the text, next to train; None where it can't be told."""
         if self.divergence is None:
             return None
-        like = self.near is not None and self.near <= NEAR
-        if self.cut or (like and self.drifts and self.divergence > self.chance):
+        strays = self.divergence > self.chance
+        if self.like and (self.cut or (self.drifts and strays)):
             return True
-        return False if self.drifts and self.divergence <= self.chance else None
+        return False if self.drifts and not strays and not self.cut else None
+
+    @property
+    def like(self) -> bool:
+        """True when val begins more as train ends than as nearly all other places of train."""
+        return self.near is not None and self.near <= NEAR
 
 
 class Text:

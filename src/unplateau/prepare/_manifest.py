@@ -59,7 +59,7 @@ def manifest_of(
     if isinstance(tokenizer, Characters):
         found["alphabet"] = tokenizer.alphabet
     found |= _facts(told, measured) | _order(measured)
-    facts, found["estimates"] = _pairs(measured, found.get("duplicate_share", 0.0))
+    facts, found["estimates"] = _pairs(measured, found)
     found |= facts
     found |= _steps(job, told, measured)
     found["splits"] = _splits(told, files)
@@ -139,10 +139,11 @@ def _copied(copies: Mapping[str, Any], *, near: bool) -> dict[str, Any]:
     return {"exact_duplicate_share": copies["exact_rate"], "near_duplicate_share": copies["near_rate"]}
 
 
-def _pairs(measured: Mapping[str, Any], copied: float) -> tuple[dict[str, float], dict[str, Any]]:
+def _pairs(measured: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Any]]:
     """What a model of pairs, counted on a part of train, loses on the rest of it and on val."""
     kept = measured["pairs"]
-    return pair_facts(None if kept is None else pairs_from(kept), copied)
+    copied, unigram = facts.get("duplicate_share", 0.0), facts.get("unigram_entropy", 0.0)
+    return pair_facts(None if kept is None else pairs_from(kept), copied, unigram)
 
 
 def _order(measured: Mapping[str, Any]) -> dict[str, Any]:

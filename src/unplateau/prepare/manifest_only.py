@@ -34,6 +34,10 @@ SCHEMA = "unplateau.manifest/1"
 GPT2_END = 50256  # <|endoftext|>, the largest of GPT-2's tokens
 WORDS_WINDOW, LETTERS_WINDOW = 32, 128  # tokens of a window: some 25 words, in words and in letters
 LETTERS = 1024  # a vocabulary up to this is one of letters or bytes
+UNFAIR, SURELY = (
+    0.05,
+    3.0,
+)  # nats, and standard errors, of a gap that no fair val has (as val-mismatch has them)
 LEAKED = 0.002  # share of val that stands in train; above it val is like the place where it stands
 Progress = Callable[[int, int], None]
 
@@ -75,12 +79,13 @@ def make_manifest(
     told["sources"] = [_source(shard, hashes=hashes) for shard in found.shards]
     told |= _vocabulary(found, largest, twice.counts)
     told |= _counts(train, val, twice, eot) | _val_error(val, eot, counts)
-    facts, estimates = pair_facts(pairs, twice.copies.value)
-    told |= _facts(twice, fair) | facts
+    told |= _facts(twice, fair)
+    facts, estimates = pair_facts(pairs, twice.copies.value, told["unigram_entropy"])
+    told |= facts
     told["estimates"] = _estimates(twice) | estimates
     told["splits"] = _splits(found, train, val, twice)
     if batch_tokens:
-        told["one_pass"] = one_pass(told["unique_tokens"], batch_tokens)
+        told["one_pass"] = one_pass(told["train_tokens"], batch_tokens)
     told["notes"] = _notes(told, fair, val)
     return told
 
@@ -215,12 +220,15 @@ def _notes(told: Mapping[str, Any], fair: Fairness, val: Text) -> list[str]:
     if not len(val):
         found.append("there is no val split: nothing can be said of it")
     found += told_error(told.get("val_error"), len(val))
-    if fair.cut:
+    if fair.cut and told.get("val_contiguous"):
         found.append(
-            "train ends within a document: the split was cut by position, val goes on where train ends"
+            "train ends within a document, and val begins like its end: the split was cut by position"
         )
+    elif fair.cut:
+        found.append("train ends within a document: it was cut there; whether val goes on there is not known")
     elif told.get("val_contiguous"):
         found.append("val is more like the end of train than like the rest: it is one piece of the same text")
+    found += _foreign(told)
     if fair.drifts:
         found.append("the text changes from the start of train to its end: it is not shuffled")
     if told["duplicate_share"] > COPIED:
@@ -230,6 +238,17 @@ def _notes(told: Mapping[str, Any], fair: Fairness, val: Text) -> list[str]:
     if told.get("val_overlap", 0) > LEAKED:
         found.append(f"{told['val_overlap']:.2%} of val's windows stand in train")
     return found
+
+
+def _foreign(told: Mapping[str, Any]) -> list[str]:
+    """Whether val is other text than train, where both of the measures say so."""
+    gap, error = told.get("val_gap", 0.0), told.get("val_gap_error", 0.0)
+    strays, chance = told.get("val_divergence", 0.0), told["order_divergence_chance"]
+    if abs(gap) <= max(UNFAIR, SURELY * error) or strays <= chance:
+        return []
+    harder = f"a model of token pairs loses {gap:+.2f} +- {error:.2f} nats on it against held-out train"
+    other = f"its token frequencies stray {strays:.3f} nats (fair samples up to {chance:.3f})"
+    return [f"val is no fair sample of train: {harder}, and {other}"]
 
 
 def _val_error(val: Text, eot: int | None, counts: NDArray[np.int64]) -> dict[str, Any]:

@@ -153,8 +153,8 @@ def _counts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("copies", said))
     if told.get("bytes_per_token"):
         rows.append(("bytes per token", f"{told['bytes_per_token']:.3f}"))
-    entropies = {f"{name} entropy": told.get(f"{name}_entropy") for name in ("unigram", "bigram")}
-    rows += [(name, f"{nats:.3f} nats per token") for name, nats in entropies.items() if nats is not None]
+    names = ("unigram", "bigram")
+    rows += [(f"{name} entropy", said) for name in names if (said := _entropy(told, f"{name}_entropy"))]
     if said := _filters(told.get("filters", {})):
         rows.append(("filters", said))
     if "one_pass" in told:
@@ -177,6 +177,23 @@ def _copies(told: Mapping[str, Any]) -> str:
         return ""
     exact, near = told["exact_duplicate_share"], told["near_duplicate_share"]
     return f"{exact:.2%} of documents the same words, {near:.2%} near ({policy})"
+
+
+def _entropy(told: Mapping[str, Any], key: str) -> str:
+    """An entropy in as many digits as are known.
+
+    >>> _entropy({"unigram_entropy": 6.6912}, "unigram_entropy")
+    '6.691 nats per token'
+    >>> of_pairs = {"value": 5.437, "low": 3.94, "high": 5.53}
+    >>> _entropy({"bigram_entropy": 5.437, "estimates": {"bigram_entropy": of_pairs}}, "bigram_entropy")
+    '3.94 to 5.53 nats per token (5.44 on held-out text)'
+    """
+    nats, between = told.get(key), told.get("estimates", {}).get(key)
+    if nats is None:
+        return ""
+    if between is None:
+        return f"{nats:.3f} nats per token"
+    return f"{between['low']:.2f} to {between['high']:.2f} nats per token ({nats:.2f} on held-out text)"
 
 
 def _filters(told: Mapping[str, Any]) -> str:
