@@ -133,3 +133,10 @@ def test_nanogpt_s_own_file_is_written_beside_on_request(parent, tmp_path):
     assert ckpt.config["max_iters"] == 40
     with pytest.raises(UsageError, match="writes what nanoGPT resumes: gpt2 with adamw alone"):
         resolve(None, ["--nanogpt_ckpt=True"])
+
+
+def test_going_on_without_a_config_is_with_the_run_s_own_settings(parent):
+    found = resolve(None, ["--init_from=resume", f"--out_dir={parent}", "--max_steps=50"])
+
+    assert (found.settings.n_embd, found.settings.optimizer, found.settings.max_steps) == (16, "adamw", 50)
+    assert found.settings.dataset == str(parent.parent)
