@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from .config._dialect import as_kind
-from .errors import UnreadableError, why
+from .errors import UnreadableError, printable, why
 from .facts import VOCABULARY
 from .run import Fact
 from .source import Source
 
 LIMIT = 8 << 20  # bytes of a manifest
 TOKEN_BYTES = 2  # nanoGPT's prepare.py writes uint16
+NAMED, SHOWN = 3, 40  # values that a refusal shows, and characters of each
 LISTED = 100_000  # sources of a manifest that are looked at
 #: place of a file -> GPT-2 tokens of a full one, and its name (SCIENCE.md section 4); the last of the 15 is not full
 FULL_FILES = (
@@ -82,6 +83,15 @@ def _load(path: Path) -> Mapping[str, Any]:
             f"{path.name} is no manifest: expected an object with unique_tokens, train_tokens"
         )
     return data
+
+
+def refused(path: Path) -> str:
+    """The first keys of a manifest that are known, but whose values can't be; empty where there are none."""
+    if path.is_dir() or path.suffix == ".bin":
+        return ""
+    told = _load(path)
+    wrong = [f"{key} {printable(str(told[key]))[:SHOWN]!r}" for key in DATA if told.get(key) is not None]
+    return ", ".join(wrong[:NAMED]) + (f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else "")
 
 
 def facts_of(manifest: Mapping[str, Any], name: str) -> dict[str, Fact]:

@@ -191,11 +191,15 @@ def _data(run: Run, place: Place, data: Path | None, told: Facts, warnings: list
 
 
 def _given_data(data: Path) -> dict[str, Fact]:
-    from .manifest import DATA, read_manifest
+    from .manifest import DATA, read_manifest, refused
 
     _there(data, "a manifest, or nanoGPT's data folder")
     if facts := read_manifest(data):
         return facts
+    if wrong := refused(data):
+        raise UnreadableError(
+            f"{data.name} tells nothing of the data that can be so: {wrong} (docs/manifest.md)"
+        )
     raise UnreadableError(
         f"{data.name} tells nothing of the data; expected one of the keys {', '.join(DATA)} (docs/manifest.md)"
     )
