@@ -34,6 +34,9 @@ OPEN = 0.1  # nats of val over train; a smaller gap costs less than what it woul
 HALF, ALL = 0.45, 0.9  # of train's fall that the gap grows by: val gains half as much, or nothing
 SUPPOSED = 10.0  # passes; an example for which a gain is told, where their number is not known
 FEW, MANY = 1.5, 4.0  # passes; up to 4 are as good as new (Muennighoff 2023)
+COPIES = (
+    0.01  # of the unique tokens; above it a pass over the file and one over what is unique are told apart
+)
 TAKEN = 0.9  # of the sources; above it there is no more in them
 BITS = 3.6  # per parameter that a GPT can store (Morris et al. 2025)
 ASKS = (
@@ -97,8 +100,7 @@ def _passes(run: Run, passes: float | None) -> list[Evidence]:
     unique = run.get("unique_tokens") or run.get("train_tokens")
     if passes is None or not unique or not run.has("tokens_seen"):
         return []
-    said = f"{count(run.get('tokens_seen'))} tokens seen of {count(unique)}: {passes:.1f} passes"
-    said += _when(run, float(unique), passes)
+    said = _seen(run, float(unique), passes)
     return [
         (pro if passes >= MANY else against)(said, run.source("unique_tokens") or run.source("train_tokens"))
     ]
@@ -113,6 +115,18 @@ def _when(run: Run, unique: float, passes: float) -> str:
         for n in ended
     ]
     return f" ({', '.join(steps)})" if steps else ""
+
+
+def _seen(run: Run, unique: float, passes: float) -> str:
+    """How often the text was seen; where copies make the trainer's pass over its file longer, both are told."""
+    train, seen = run.get("train_tokens"), run.get("tokens_seen")
+    if not run.has("unique_tokens") or not train or train <= (1 + COPIES) * unique:
+        return f"{count(seen)} tokens seen of {count(unique)}: {passes:.1f} passes" + _when(
+            run, unique, passes
+        )
+    often = f"{count(seen)} tokens seen of {count(unique)} unique ones: each {passes:.1f} times on average, copies counted"
+    over = f"; {seen / train:.1f} passes over all {count(train)} tokens of train"
+    return often + over + _when(run, float(train), seen / train)
 
 
 def _memory(run: Run) -> list[Evidence]:
