@@ -13,9 +13,11 @@ import pytest
 
 from synthetic import healthy_run
 from test_prepare_job import SCHEMA
-from test_prepare_manifest_only import EOT, folder, halves, words
+from test_prepare_manifest_only import EOT, folder, halves, letters, words
+from unplateau import cli
 from unplateau.derive import derive
 from unplateau.diagnose import examine
+from unplateau.errors import UnreadableError
 from unplateau.manifest import facts_of
 from unplateau.plugins import discover
 from unplateau.prepare._bigram import Pairs, pair_facts
@@ -144,3 +146,61 @@ class TestCopies:
         assert told["exact_duplicate_share"] == pytest.approx(0.1)
         assert "identical_share" not in told
         assert "10.00% of documents the same words" in text(told, "out")
+
+
+class TestWhatIsNoTokens:
+    @pytest.mark.parametrize(
+        ("name", "data", "said"),
+        [
+            ("a.log", b"step 5: train loss 3.2\n" * 200, "is text, no tokens"),
+            ("a.txt", "Über Sätze, die länger sind.\n".encode() * 200, "is text, no tokens"),
+            ("train.bin", b"A text of some words. " * 200, "is text, no tokens"),
+            ("a.json", b'{"text": "one"}\n' * 200, "is JSON, no tokens"),
+            ("a.parquet", b"PAR1" + bytes(3996), "is parquet, no tokens"),
+            ("a.gz", b"\x1f\x8b" + bytes(3998), "is gzip, no tokens"),
+            ("manifest.json", b'{"tokens": 7}', "give the folder"),
+        ],
+    )
+    def test_is_told_by_its_content(self, tmp_path, name, data, said):
+        (tmp_path / name).write_bytes(data)
+
+        with pytest.raises(UnreadableError, match=said):
+            make_manifest(tmp_path / name)
+
+    def test_letters_and_words_are_tokens(self, tmp_path):
+        for name, tokens in (("letters", letters(PIECES[:9])), ("words", words(PIECES[:9]))):
+            tokens.tofile(tmp_path / f"{name}.bin")
+
+            assert make_manifest(tmp_path / f"{name}.bin")["train_tokens"] == len(tokens)
+
+
+def test_what_was_only_counted_is_not_said_to_be_prepared(tmp_path):
+    told = make_manifest(folder(tmp_path, words(PIECES[:90])))
+
+    assert text(told, "there").startswith("counted; its manifest is in there\n")
+
+
+def test_a_manifest_of_values_that_cannot_be_is_told_by_them(tmp_path, capsys):
+    (tmp_path / "log.txt").write_text(
+        "".join(f"step {i}: train loss {5 - i / 5000:.4f}, val loss 5.0\n" for i in range(0, 9000, 500))
+    )
+    data = {"train_tokens": "many", "bytes_per_token": -3, "duplicate_share": 7}
+    (tmp_path / "d.json").write_text(json.dumps(data))
+    code = cli.main(["diagnose", str(tmp_path / "log.txt"), "--data", str(tmp_path / "d.json")])
+    said = capsys.readouterr().err
+
+    assert code == 3
+    assert all(
+        part in said for part in ("train_tokens 'many'", "bytes_per_token '-3'", "duplicate_share '7'")
+    )
+    assert len(said) < 200
+
+
+def test_a_pass_over_the_file_is_told_apart_from_one_over_what_is_unique():
+    copied = {"train_tokens": 1_000_000, "unique_tokens": 700_000}
+    few = {"train_tokens": 1_000_000, "unique_tokens": 999_000}
+
+    said, plain = (" ".join(e.fact for e in judged("repetition", told).evidence) for told in (copied, few))
+    assert "700k unique ones: each" in said
+    assert "passes over all 1.00M tokens of train (the first ended at step" in said
+    assert "unique ones" not in plain

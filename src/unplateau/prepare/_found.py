@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,17 @@ from ._fair import Text, forget
 
 META = 16 << 20  # bytes of a meta.pkl
 PEEK = 1 << 16  # 16-bit words that tell uint16 from uint32
+START = (
+    4096  # bytes that tell text from tokens: no such run of printable pairs is met among a tokenizer's ids
+)
+MAGIC = {
+    b"PAR1": "parquet",
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstandard",
+    b"PK\x03\x04": "a zip archive",
+    b"%PDF": "PDF",
+}
+LEAST = 32  # bytes of it; fewer may look like text by chance
 HIGH = 4  # the upper half of a uint32 token is below this: vocabularies end at 262,144
 
 
@@ -36,6 +48,8 @@ class Data:
 
 def look(data: Path) -> Data:
     """The tokens at ``data``: a folder, or one file; raises ``UnreadableError`` where there are none."""
+    if data.is_file():
+        _refuse_other(data)
     if data.is_file() and data.stem not in ("train", "val"):
         return Data(data.name, [_opened(data)], [])
     folder = data if data.is_dir() else data.parent
@@ -43,12 +57,40 @@ def look(data: Path) -> Data:
     val = _typed(folder, "val") or _typed(folder, "valid") or _typed(folder, "validation")
     if not train:
         train = [_opened(path) for path in sorted(folder.glob("*.bin")) if not path.stem.startswith("val")]
+    for shard in [*train, *val]:
+        if shard.format == "raw":
+            _refuse_other(shard.path)
     if not train:
         raise UnreadableError(
             f"{data.name or data} holds no tokens; expected nanoGPT's train.bin and val.bin, llm.c's "
             "*_train_000001.bin, or a .bin of uint16 tokens"
         )
     return Data(folder.resolve().name, train, val, _words(folder / "meta.pkl"))
+
+
+def _refuse_other(path: Path) -> None:
+    """Raise ``UnreadableError`` for a file that is something else than tokens, by its first bytes."""
+    if path.name == "manifest.json":
+        raise UnreadableError(f"{path.name} is no tokens: give the folder that it is in")
+    with path.open("rb") as file:
+        start = file.read(START)
+    kind = next((name for magic, name in MAGIC.items() if start.startswith(magic)), "")
+    if not kind and _is_text(start):
+        kind = "JSON" if start.lstrip()[:1] in (b"{", b"[") else "text"
+    if kind:
+        raise UnreadableError(
+            f"{path.name} is {kind}, no tokens: --manifest-only counts shards of uint16 or uint32; "
+            f"unplateau prepare SOURCE makes them of text"
+        )
+
+
+def _is_text(start: bytes) -> bool:
+    """True for UTF-8 without control characters, as far as it goes; the last character may be cut."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return False
+    return len(start) >= LEAST and " " in text and all(c >= " " or c in "\t\n\r\f" for c in text)
 
 
 def _typed(folder: Path, split: str) -> list[Shard]:

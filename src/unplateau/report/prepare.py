@@ -122,7 +122,8 @@ def text(manifest: Mapping[str, Any], folder: str) -> str:
     width = max(len(name) for name, _ in rows)
     lines = [Line(f"{name:<{width}}  {value}", hang=width + 2) for name, value in rows]
     notes = [Line(f"note: {note}", hang=len("note: ")) for note in manifest.get("notes", ())]
-    return render([Line(f"prepared in {folder}"), *lines, *notes])
+    done = "counted; its manifest is" if manifest.get("how") == "manifest-only" else "prepared"
+    return render([Line(f"{done} in {folder}"), *lines, *notes])
 
 
 def share_text(told: Mapping[str, Any]) -> str:
