@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ..errors import StoppedError, UsageError
+from ..errors import StoppedError, UsageError, printable
 from ._core import DONE, amount, group, say
 
 
@@ -79,10 +79,8 @@ def simulate(cause: str, severity: float, seed: int, out: str | None, as_json: b
 @click.option("--out", metavar="DIR", help="A folder that is new, empty, or holds the same job unfinished.")
 @click.option(
     "--tokenizer",
-    default="gpt2",
-    show_default=True,
     metavar="NAME",
-    help="gpt2, bytes, chars, or a tokenizer.json.",
+    help="gpt2, bytes, chars, or a tokenizer.json.  [default: gpt2]",
 )
 @click.option(
     "--train-bpe",
@@ -141,7 +139,11 @@ def simulate(cause: str, severity: float, seed: int, out: str | None, as_json: b
     help="Remove too-short, too-long, repeated-lines, non-text or language. Repeatable.",
 )
 @click.option(
-    "--language", "languages", multiple=True, metavar="NAME", help="A language to keep. Repeatable."
+    "--language",
+    "languages",
+    multiple=True,
+    metavar="NAME",
+    help="A language to keep, with --filter language. Repeatable.",
 )
 @click.option("--whole-files", is_flag=True, help="Keep each text file as one document.")
 @click.option(
@@ -234,6 +236,7 @@ def all_or_share(
 
 def preparing(
     *,
+    tokenizer: str | None,
     text_column: str | None,
     preset: str | None,
     where: str | None,
@@ -248,11 +251,17 @@ def preparing(
     from ..prepare.filters import Filters
     from ..prepare.sources import Reading
 
+    if where is not None and not where.strip():
+        raise UsageError("--where is empty; expected a condition, as in 'score >= 3'")
+    if tokenizer and given["train_bpe"] is not None:
+        raise UsageError(f"--train-bpe learns a tokenizer; --tokenizer {printable(tokenizer)} names one")
     skip = on_error == "skip"
     reading = Reading(
         text=text_column or "", where=where or "", skip=skip, whole=whole_files, preset=preset or ""
     )
-    return Options(reading=reading, filters=Filters(filters, languages), **given)
+    return Options(
+        reading=reading, filters=Filters(filters, languages), tokenizer=tokenizer or "gpt2", **given
+    )
 
 
 def count_only(

@@ -19,7 +19,7 @@ from ._assemble import SEEN
 from ._copies import Texts, find
 from ._pieces import Piece
 from .dedup import Clusters
-from .split import SPLITS, Split, assign, cluster_keys
+from .split import SPLITS, Split, assign, cluster_keys, possible
 
 if TYPE_CHECKING:
     from ._plan import Options
@@ -60,6 +60,8 @@ def choose(job: Job, heads: Sequence[Mapping[str, Any]], pieces: Sequence[Piece]
         )
     lengths = np.concatenate([p.column("lengths") for p in pieces]).astype(np.int64)
     within = _within(options, lengths)
+    if options.val_tokens is not None:
+        possible(options.val_tokens, int(lengths[within].sum()))  # before copies are looked for
     found = _clusters(job, pieces, starts)
     exact = np.concatenate([p.exact for p in pieces])
     keep = within & (found.first if options.dedup == "drop" else True)

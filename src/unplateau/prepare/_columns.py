@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,11 +11,22 @@ from ..errors import UnreadableError, UsageError, printable, why
 from ._files import binary, looks
 from ._lines import is_packed, json_of, lines
 from ._tables import arrow, is_binary, is_text, parquet, table
-from ._where import where
+from ._where import Where, where
 from .sources import META, PRESETS, TEXT, File, Reading, Skipped, Slice, short
 
 HEAD_LINES = 100  # lines of JSONL that the columns are told from
 STRINGS, BINARY = "text", "bytes"  # columns that hold text, and those that may
+NUMBERS, FLAGS = "numbers", "bool"
+NUMBER = re.compile(r"u?int\d+|halffloat|float|double")  # as Arrow names types
+OTHER = "no text"  # in JSONL
+#: what a column of a kind can be compared with; other kinds are left to the documents
+COMPARABLE: Mapping[str, tuple[type, ...]] = {
+    STRINGS: (str,),
+    NUMBERS: (int, float),
+    "timestamp": (),
+    "date32": (),
+    "date64": (),
+}
 
 
 def columns(files: Sequence[File], reading: Reading) -> tuple[Reading, list[str]]:
@@ -26,6 +38,7 @@ def columns(files: Sequence[File], reading: Reading) -> tuple[Reading, list[str]
             raise UsageError(f"--where names {', '.join(needed)}, but text files have no columns")
         return reading, []
     refused: list[UnreadableError] = []
+    hint = Skipped(skip=False)
     for file in tables:
         try:
             return _told_by(file, reading, needed)
@@ -33,6 +46,8 @@ def columns(files: Sequence[File], reading: Reading) -> tuple[Reading, list[str]
             refused.append(error)
         if not reading.skip:
             break
+    if not reading.skip and len(tables) > 1:
+        hint(str(refused[0]))
     raise refused[0]
 
 
@@ -47,9 +62,31 @@ def _told_by(file: File, reading: Reading, needed: Sequence[str]) -> tuple[Readi
             raise UnreadableError(f"{short(file.path)} has no column {printable(name)!r}; found: {shown}")
     if known[text] not in (STRINGS, BINARY):
         raise UnreadableError(f"{short(file.path)}: column {printable(text)!r} holds no text; found: {shown}")
+    if reading.where:
+        _comparable(where(reading.where), known, file)
     meta = [n for n in (*(preset[1] or META), *needed) if n in known and n != text]
     named = f"text column: {text}" + (f"; metadata: {', '.join(dict.fromkeys(meta))}" if meta else "")
-    return replace(reading, text=text, meta=tuple(dict.fromkeys(meta))), [named]
+    notes = [named]
+    if lost := [name for name in preset[1] if name not in known]:
+        notes.append(f"preset {reading.preset}: no columns {', '.join(lost)}")
+    return replace(reading, text=text, meta=tuple(dict.fromkeys(meta))), notes
+
+
+def _comparable(condition: Where, known: Mapping[str, str], file: File) -> None:
+    """Refuse, with ``UsageError``, a column that is compared with what it never holds, or alone and no flag."""
+    for name in condition.flags:
+        if known[name] != FLAGS:
+            raise UsageError(
+                f"--where: {printable(name)} alone is no comparison; {short(file.path)} has no flag of that name"
+            )
+    for name, constant in condition.compared:
+        kind = NUMBER.sub(NUMBERS, known[name])
+        kinds = COMPARABLE.get(kind.partition("[")[0])
+        if kinds is not None and not isinstance(constant, kinds):
+            holds = {STRINGS: "text", NUMBERS: "numbers"}.get(kind, kind)
+            raise UsageError(
+                f"--where: {printable(name)!r} holds {holds}; compared with {printable(repr(constant))}"
+            )
 
 
 def _text(known: Mapping[str, str], file: File) -> str:
@@ -88,7 +125,9 @@ def _schema(file: File) -> dict[str, str]:
 
 
 def _kind(kind: Any) -> str:
-    return STRINGS if is_text(kind) else BINARY if is_binary(kind) else str(kind)
+    if is_text(kind):
+        return STRINGS
+    return BINARY if is_binary(kind) else str(kind)
 
 
 def _json_schema(file: File) -> dict[str, str]:
@@ -109,7 +148,12 @@ def _json_schema(file: File) -> dict[str, str]:
             continue
         if isinstance(row, dict):
             found |= {k: STRINGS for k, v in row.items() if isinstance(v, str)}
-            found = dict.fromkeys(row, "no text") | found
+            plain = {
+                k: FLAGS if isinstance(v, bool) else NUMBERS
+                for k, v in row.items()
+                if isinstance(v, int | float)
+            }
+            found = dict.fromkeys(row, OTHER) | plain | {k: v for k, v in found.items() if v != OTHER}
     if not found and damage.named:
         raise UnreadableError(damage.named[0])
     if not found:

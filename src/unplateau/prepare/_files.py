@@ -5,21 +5,32 @@ from __future__ import annotations
 import glob
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import UnplateauError, UnreadableError, UsageError, printable, why
 from ..secrets import redacted_url
 from . import embedded
-from .sources import EXTRA, PACKED, SPLITS, SUFFIXES, File, Kind, Skipped
+from .sources import EXTRA, PACKED, SPLITS, SUFFIXES, File, Kind, Skipped, short
 
 REMOTE = "pip install 'unplateau[remote]'"  # what fsspec needs for URLs
 KNOWN = "parquet, JSONL or text"
+READ: Mapping[str, str] = {"parquet": "parquet", "arrow": "parquet", "jsonl": "JSONL", "text": "text"}
+TABLES = (".csv", ".tsv")  # not read: dialects differ, and a line of them is no document
+LEFT_OUT = 8  # files or suffixes that a note names
 AHEAD = 1 << 18  # bytes of a URL fetched beyond what is asked for: with fsspec's 5 MB parts overlap fourfold
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 #: first bytes of what is met under a wrong name
 MAGIC = {
     b"PAR1": "parquet",
+    b"%PDF": "PDF: pdftotext makes text of it",
+    b"PK\x03\x04": "zip: unpack it first",
+    b"\x7fELF": "a program",
+    b"\x89PNG": "an image",
+    b"BZh": "bzip2: unpack it first",
+    b"\xfd7zX": "xz: unpack it first",
     b"\x1f\x8b": "gzip: unpack it first",
     b"\x28\xb5\x2f\xfd": "zstd: unpack it first",
     b"\xff\xfe": "UTF-16: iconv -f utf-16 -t utf-8 FILE makes it readable",
@@ -37,11 +48,11 @@ def find(sources: Sequence[str], skipped: Skipped | None = None) -> tuple[list[F
     notes: list[str] = []
     again: list[File] = []
     for source in sources:
-        found = _remote(source) if "://" in source else list(_local(source, skipped))
+        found = _remote(source, skipped, notes) if "://" in source else list(_local(source, skipped, notes))
         kept = _of_train(source, found, notes)
         for file in kept:
             first = files.setdefault(_identity(file.path), file)
-            if first.path != file.path:
+            if first is not file:
                 again.append(file)
     empty = [file for file in files.values() if not file.size]
     for some, what in ((empty, "empty"), (again, "named twice and read once")):
@@ -88,13 +99,13 @@ def apart(sources: Sequence[str], files: Sequence[File], out: Path) -> None:
 # ---------------------------------------------------------------- on this machine
 
 
-def _local(source: str, skipped: Skipped) -> Iterator[File]:
+def _local(source: str, skipped: Skipped, notes: list[str]) -> Iterator[File]:
     if source == embedded.SOURCE:
         yield File(source, "jsonl", len(embedded.packed()))
     elif not source:
         raise UsageError(f"an empty SOURCE; expected {KNOWN}, a folder, a glob or a URL")
     elif os.path.lexists(source):
-        yield from _named(source, skipped)
+        yield from _named(source, skipped, notes)
     else:
         names = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - takes absolute patterns
         if not names:
@@ -103,17 +114,17 @@ def _local(source: str, skipped: Skipped) -> Iterator[File]:
                 f"or {embedded.SOURCE}"
             )
         for name in names:
-            yield from _named(name, skipped)
+            yield from _named(name, skipped, notes)
 
 
-def _named(name: str, skipped: Skipped) -> Iterator[File]:
+def _named(name: str, skipped: Skipped, notes: list[str]) -> Iterator[File]:
     """The files of a name that is there: a file's itself, a folder's below it."""
     path = Path(name)
     try:
         if path.is_dir():
             found = [(n, size) for n in sorted(_walk(path)) if (size := _size(n, skipped)) is not None]
-            yield from _known(name, found)
-        elif (size := _size(name, skipped)) is not None:
+            yield from _known(name, found, notes)
+        elif (size := _size(name, skipped)) is not None and is_text(name, skipped):
             yield File(name, kind_of(name), size)
     except OSError as error:
         raise UnreadableError(f"can't read {printable(name)}: {error.strerror or why(error)}") from None
@@ -142,7 +153,8 @@ def _refuse(error: OSError) -> None:
     raise error
 
 
-def _known(source: str, names: Sequence[tuple[str, int]]) -> list[File]:
+def _known(source: str, names: Sequence[tuple[str, int]], notes: list[str]) -> list[File]:
+    """The files of a folder that are read: those of one kind; ``notes`` names the others."""
     files = [File(n, SUFFIXES[_suffix(n)], size) for n, size in names if _suffix(n) in SUFFIXES]
     kinds = {f.kind for f in files}
     if kinds & {"parquet", "arrow"}:  # a data set's folder: its README.md and state.json are no documents
@@ -153,7 +165,43 @@ def _known(source: str, names: Sequence[tuple[str, int]]) -> list[File]:
         raise UnreadableError(
             f"{_shown(source)} holds no {', '.join(sorted(SUFFIXES))}; found {len(names)} other files"
         )
+    read = {file.path for file in files}
+    if others := [name for name, _ in names if name not in read]:
+        what = READ[files[0].kind]
+        notes.append(f"{_shown(source)}: only {what} is read; left out: {_by_suffix(others)}")
     return files
+
+
+def _by_suffix(paths: Iterable[str]) -> str:
+    """Files in a few words: by name, or by number where several have one suffix.
+
+    >>> _by_suffix(["in/a.py", "in/LICENSE", "in/b.py"])
+    '2 .py, LICENSE'
+    """
+    held: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        held[_suffix(path) or "without suffix"].append(path.rpartition("/")[2])
+    told = [names[0] if len(names) == 1 else f"{len(names):,} {suffix}" for suffix, names in held.items()]
+    more = [f"{len(told) - LEFT_OUT:,} more kinds"] if len(told) > LEFT_OUT else []
+    return ", ".join([*map(printable, told[:LEFT_OUT]), *more])
+
+
+def is_text(path: str, skipped: Skipped) -> bool:
+    """False, which ``skipped`` is told, for a file of no known suffix that is no text: a table of CSV, or binary."""
+    if (suffix := _suffix(path)) in SUFFIXES:
+        return True
+    if suffix in TABLES:
+        skipped(
+            f"{short(path)} is a table of CSV, which is not read: duckdb -c \"copy 'FILE{suffix}' to 'FILE.parquet'\" "
+            "makes it readable"
+        )
+        return False
+    if (head := _head(path)).startswith((b"PAR1", b"ARROW1", *UTF_16)) or kind_of(path) == "arrow":
+        return True
+    if b"\0" in head or any(head.startswith(magic) for magic in MAGIC):
+        skipped(f"{short(path)} is binary{looks(path)}; expected {KNOWN}")
+        return False
+    return True
 
 
 def _of_train(source: str, files: list[File], notes: list[str]) -> list[File]:
@@ -225,7 +273,7 @@ def looks(path: str) -> str:
 # ---------------------------------------------------------------- elsewhere
 
 
-def _remote(source: str) -> list[File]:
+def _remote(source: str, skipped: Skipped, notes: list[str]) -> list[File]:
     """Files at a URL that fsspec understands: s3://, gs://, hf://, https://, memory://, ..."""
     try:
         fs, path = filesystem(source)
@@ -236,7 +284,8 @@ def _remote(source: str) -> list[File]:
         # HTTP has no folders, and fsspec would fetch the whole file to look for links in it
         if len(found) == 1 and not web and fs.isdir(found[0]):
             found = fs.find(found[0])
-            return _known(source, [(fs.unstrip_protocol(n), int(fs.size(n) or 0)) for n in sorted(found)])
+            sized = [(fs.unstrip_protocol(n), int(fs.size(n) or 0)) for n in sorted(found)]
+            return _known(source, sized, notes)
         names = [(fs.unstrip_protocol(n), int(fs.size(n) or 0)) for n in sorted(found)]
     except UnplateauError:
         raise
@@ -249,7 +298,7 @@ def _remote(source: str) -> list[File]:
             raise UnreadableError(f"can't list {_shown(source)}: {said}") from None
     if not names:
         raise UnreadableError(f"nothing at {_shown(source)}; expected {KNOWN}")
-    return [File(name, kind_of(name), size) for name, size in names]
+    return [File(name, kind_of(name), size) for name, size in names if is_text(name, skipped)]
 
 
 def filesystem(url: str) -> tuple[Any, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,8 @@ class Where:
     text: str
     columns: tuple[str, ...]
     test: Test
+    compared: tuple[tuple[str, Any], ...] = ()  # columns, and constants that each is compared with
+    flags: tuple[str, ...] = ()  # columns that stand alone
 
     def __call__(self, meta: Mapping[str, Any]) -> bool:
         """True where the condition holds; a value that is missing or can't be compared does not meet it."""
@@ -65,7 +67,27 @@ def where(text: str) -> Where:
     names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
     if not names:
         raise UsageError(f"--where {printable(text)!r} names no column; expected {GRAMMAR}")
-    return Where(text, tuple(names), test)
+    pairs = [pair for node in ast.walk(tree) if isinstance(node, ast.Compare) for pair in _compared(node)]
+    return Where(text, tuple(names), test, tuple(pairs), tuple(_alone(tree)))
+
+
+def _alone(node: ast.expr) -> Iterator[str]:
+    """The columns that are no side of a comparison."""
+    if isinstance(node, ast.Name):
+        yield node.id
+    for below in getattr(node, "values", ()) or [getattr(node, "operand", None)]:
+        if below is not None:
+            yield from _alone(below)
+
+
+def _compared(node: ast.Compare) -> Iterator[tuple[str, Any]]:
+    """The columns of a comparison with each of its constants; of a tuple, with each of its elements."""
+    sides = (node.left, *node.comparators)
+    names = [side.id for side in sides if isinstance(side, ast.Name)]
+    constants = [ast.literal_eval(side) for side in sides if not isinstance(side, ast.Name)]
+    for constant in constants:
+        for value in constant if isinstance(constant, list | tuple | set) else [constant]:
+            yield from ((name, value) for name in names)
 
 
 def _test(node: ast.expr) -> Test:

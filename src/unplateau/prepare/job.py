@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -105,7 +105,16 @@ def _job(
     with held(out / WORK / LOCK):  # of shares that come together, the first learns what has to be learnt
         tokenizer = _tokenizer(out / WORK, options, found, executor)
     layout_of(options.format, tokenizer.tokenizer.vocab_size)
+    found = replace(found, notes=(*found.notes, *_in_vain(options, tokenizer.tokenizer.vocab_size)))
     return Job(out, options, found, plan, tokenizer, executor, progress)
+
+
+def _in_vain(options: Options, size: int) -> Iterator[str]:
+    """What was asked for and has no effect, or not all of it."""
+    if options.train_bpe and size < options.train_bpe:
+        yield f"the text gives a vocabulary of {size:,}, not of the {options.train_bpe:,} asked for"
+    if options.filters.languages and not options.filters.removes("language"):
+        yield "--language counts what it would remove; --filter language removes it"
 
 
 def _named(spec: str) -> str:

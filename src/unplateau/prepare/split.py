@@ -136,7 +136,7 @@ def assign(
     """
     kept = np.ones(len(tokens), bool) if keep is None else keep
     total = int(tokens[kept].sum())
-    target = val_size(total) if val_tokens is None else _asked(val_tokens, total)
+    target = val_size(total) if val_tokens is None else possible(val_tokens, total)
     names, inverse = np.unique(cluster[kept], return_inverse=True)
     size = np.zeros(len(names), np.int64)
     np.add.at(size, inverse, tokens[kept])
@@ -150,11 +150,15 @@ def assign(
     chosen = {**{name: part == code for code, name in enumerate(SPLITS)}, "seen": seen}
     counts = {name: int(tokens[flags].sum()) for name, flags in chosen.items()}
     numbers = {name: int(flags.sum()) for name, flags in chosen.items()}
-    notes = _notes(counts, target, int((size > largest).sum()))
+    long = size > largest
+    copied = np.bincount(inverse, minlength=len(names)) > 1
+    notes = _too_large(int((long & ~copied).sum()), int((long & copied).sum()))
+    notes += _notes(counts, target)
     return Split(part, seen, seed, target, counts, numbers, notes)
 
 
-def _asked(tokens: int, total: int) -> int:
+def possible(tokens: int, total: int) -> int:
+    """``tokens`` of val, where ``total`` has as many; else ``UsageError``."""
     if not 0 <= tokens <= total // 4:
         raise UsageError(
             f"val of {tokens:,} tokens from {total:,}: expected 0 to {total // 4:,} (val and fresh hold out twice as many)"
@@ -195,11 +199,28 @@ def _until(size: I64, target: int) -> int:
     return min(len(size), int(np.searchsorted(np.cumsum(size), target)) + 1)
 
 
-def _notes(tokens: Mapping[str, int], target: int, passed: int) -> tuple[str, ...]:
+def _too_large(alone: int, copied: int) -> tuple[str, ...]:
+    """What is said of documents that are too large to be held out, ``alone`` or with copies.
+
+    >>> _too_large(1, 0)
+    ('1 document is longer than 5% of the tokens: it stays in train',)
+    """
     notes = []
-    if passed:
-        what = "text with its copies holds" if passed == 1 else "texts with their copies hold"
-        notes.append(f"{passed:,} {what} more than {MOST:.0%} of the tokens, too large for val and fresh")
+    if alone:
+        what = ("document is", "it stays") if alone == 1 else ("documents are each", "they stay")
+        notes.append(f"{alone:,} {what[0]} longer than {MOST:.0%} of the tokens: {what[1]} in train")
+    if copied:
+        what = (
+            ("text with its copies holds", "it stays")
+            if copied == 1
+            else ("texts with their copies each hold", "they stay")
+        )
+        notes.append(f"{copied:,} {what[0]} more than {MOST:.0%} of the tokens: {what[1]} in train")
+    return tuple(notes)
+
+
+def _notes(tokens: Mapping[str, int], target: int) -> tuple[str, ...]:
+    notes = []
     if target and tokens["val"] < target:
         notes.append(
             f"val has {tokens['val']:,} tokens of {target:,} wanted: the corpus has too few documents that are small "
