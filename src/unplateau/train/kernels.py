@@ -30,12 +30,11 @@ CPUINFO, CPU_LINES = Path("/proc/cpuinfo"), 9  # of the first processor: its nam
 TF32 = "high"  # on a card: nanoGPT allows it too
 FP32_LIKE = 2e-6  # relative error of a product; float32 gives 2e-7 to 4e-7, bfloat16 2e-3
 KEEP = 0.97  # what another pair has to take of the plain one's time, that noise alone does not choose it
-FUSED = 0.85  # of its time as timed, what explicit attention takes once compiled (docs/LOG.md)
 #: FLOP/s that a run of this code does at least: a core, measured 4e10; a card, a hundredth of an H200
 LEAST_RATE = {"cpu": 4e10, "cuda": 1e13}
 WORTH = 20.0  # seconds of a run that are worth the timing
 #: of a step's time, what compiling saves, and the seconds that it takes where nobody measured them here
-GAIN = {"cpu": 0.15, "cuda": 0.3}
+GAIN = {"cpu": 0.1, "cuda": 0.3}
 COLD = {"cpu": 26.0, "cuda": 60.0}
 AUTO = ("attention", "matmul", "compile")
 
@@ -48,23 +47,20 @@ class Timed:
     flops: float
     threads: int = 1
 
-    def pair(self, *, compiled: bool = False) -> Pair:
+    @property
+    def pair(self) -> Pair:
         """The quickest; the plain one (the first) where that is as good.
 
-        >>> Timed({("sdpa", "highest"): 1.0, ("sdpa", "medium"): 0.98}, 1.0).pair()
+        >>> Timed({("sdpa", "highest"): 1.0, ("sdpa", "medium"): 0.98}, 1.0).pair
         ('sdpa', 'highest')
         """
-
-        def cost(pair: Pair) -> float:
-            return self.seconds[pair] * (FUSED if compiled and pair[0] == "explicit" else 1.0)
-
-        plain, best = next(iter(self.seconds)), min(self.seconds, key=cost)
-        return best if cost(best) < KEEP * cost(plain) else plain
+        plain, best = next(iter(self.seconds)), min(self.seconds, key=self.seconds.__getitem__)
+        return best if self.seconds[best] < KEEP * self.seconds[plain] else plain
 
     @property
     def rate(self) -> float:
         """FLOP/s of the quickest, all threads together."""
-        return self.threads * self.flops / self.seconds[self.pair()]
+        return self.threads * self.flops / self.seconds[self.pair]
 
 
 def with_kernels(
@@ -104,7 +100,7 @@ def _chosen(settings: Settings, device: torch.device) -> tuple[dict[str, str], s
     saved = GAIN[device.type] * _flops(settings) / timed.rate
     cost = timings.read(key("compile", settings, device)).get("seconds", COLD[device.type])
     worth = saved > float(cost) and can_compile(device)
-    attention, matmul = timed.pair(compiled=worth)
+    attention, matmul = timed.pair
     found = {"attention": attention, "matmul": matmul, "compile": "on" if worth else "off"}
     return found, f"timed on this machine ({_name(device)})"
 
