@@ -204,3 +204,23 @@ def test_a_pass_over_the_file_is_told_apart_from_one_over_what_is_unique():
     assert "700k unique ones: each" in said
     assert "passes over all 1.00M tokens of train (the first ended at step" in said
     assert "unique ones" not in plain
+
+
+class TestTheVocabulary:
+    def test_of_our_own_shards_is_named_by_their_header(self, tmp_path):
+        sources = documents(tmp_path / "in", PIECES[:60])
+        told = prepare(sources, tmp_path / "out", Options(tokenizer="bytes"))
+        (tmp_path / "out" / "manifest.json").unlink()
+        again = make_manifest(tmp_path / "out")
+
+        assert again["tokenizer"] == "bytes"
+        assert again["bytes_per_token"] == pytest.approx(told["bytes_per_token"], abs=1e-6)
+
+    def test_that_is_supposed_is_said_to_be(self, tmp_path):
+        data = folder(tmp_path / "a", words(PIECES[:90]))
+        (data / "meta.pkl").write_bytes(b"not a pickle")
+        told = make_manifest(data)
+
+        assert notes(told, "meta.pkl holds no vocabulary")
+        assert notes(told, "taken for GPT-2's")
+        assert not notes(make_manifest(folder(tmp_path / "b", letters(PIECES[:90]))), "GPT-2")

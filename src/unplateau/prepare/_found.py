@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _pickle
-from ..errors import UnplateauError, UnreadableError
-from ..tokens import Shard, open_shard, split_of
+from ..errors import UnplateauError, UnreadableError, printable
+from ..tokens import Shard, open_shard, own_head, split_of
 from ._fair import Text, forget
 
 META = 16 << 20  # bytes of a meta.pkl
@@ -29,6 +29,7 @@ MAGIC = {
     b"%PDF": "PDF",
 }
 LEAST = 32  # bytes of it; fewer may look like text by chance
+NAME = 200  # characters of a tokenizer's name
 HIGH = 4  # the upper half of a uint32 token is below this: vocabularies end at 262,144
 
 
@@ -40,6 +41,8 @@ class Data:
     train: list[Shard]
     val: list[Shard]
     words: Sequence[str] = ()  # what each token stands for, where meta.pkl says it
+
+    meta: bool = False  # whether a meta.pkl is there
 
     @property
     def shards(self) -> list[Shard]:
@@ -65,7 +68,16 @@ def look(data: Path) -> Data:
             f"{data.name or data} holds no tokens; expected nanoGPT's train.bin and val.bin, llm.c's "
             "*_train_000001.bin, or a .bin of uint16 tokens"
         )
-    return Data(folder.resolve().name, train, val, _words(folder / "meta.pkl"))
+    return Data(
+        folder.resolve().name, train, val, _words(folder / "meta.pkl"), (folder / "meta.pkl").is_file()
+    )
+
+
+def named(data: Data) -> str:
+    """The tokenizer that a header of our own names, where it is none of GPT-2's; empty where nothing names one."""
+    head = own_head(data.train[0].path) or {}
+    name = head.get("tokenizer")
+    return printable(name)[:NAME] if isinstance(name, str) and name != "gpt2" else ""
 
 
 def _refuse_other(path: Path) -> None:

@@ -25,7 +25,7 @@ from ._bigram import COPIED, pair_facts, pairs_of
 from ._bigram import told as told_of
 from ._entropy import of_kinds
 from ._fair import PIECE, SAMPLE, Fairness, Text, fairness
-from ._found import Data, largest_of, look, peeked
+from ._found import Data, largest_of, look, named, peeked
 from ._plain import END
 from ._windows import Repeats, repeats
 from .statistics import standard_error, told_error
@@ -38,6 +38,7 @@ UNFAIR, SURELY = (
     0.05,
     3.0,
 )  # nats, and standard errors, of a gap that no fair val has (as val-mismatch has them)
+BYTES = "bytes"  # the tokenizer whose tokens are bytes, and an end of text
 LEAKED = 0.002  # share of val that stands in train; above it val is like the place where it stands
 Progress = Callable[[int, int], None]
 
@@ -86,7 +87,7 @@ def make_manifest(
     told["splits"] = _splits(found, train, val, twice)
     if batch_tokens:
         told["one_pass"] = one_pass(told["train_tokens"], batch_tokens)
-    told["notes"] = _notes(told, fair, val)
+    told["notes"] = _unsure(found, told, eot) + _notes(told, fair, val)
     return told
 
 
@@ -131,6 +132,13 @@ def _vocabulary(data: Data, largest: int, counts: NDArray[np.int64]) -> dict[str
     if data.words:
         told["char_level"] = all(len(word) == 1 for word in data.words if word != END)
         told["bytes_per_token"] = _mean(np.array([*map(_bytes, data.words)]), counts)
+    elif name := named(data):
+        told["tokenizer"] = name
+        if name == BYTES:
+            told["bytes_per_token"] = 1 - float(
+                counts[first.eot] / counts.sum() if first.eot is not None else 0
+            )
+            told["char_level"] = True
     elif largest == GPT2_END:
         from ._gpt2 import gpt2_tokens
 
@@ -237,6 +245,18 @@ def _notes(told: Mapping[str, Any], fair: Fairness, val: Text) -> list[str]:
         )
     if told.get("val_overlap", 0) > LEAKED:
         found.append(f"{told['val_overlap']:.2%} of val's windows stand in train")
+    return found
+
+
+def _unsure(data: Data, told: Mapping[str, Any], eot: int | None) -> list[str]:
+    """What of the vocabulary is supposed, or could not be read."""
+    found = []
+    if data.meta and not data.words:
+        found.append(
+            "meta.pkl holds no vocabulary that can be read as data (nothing in it is executed): it is left out"
+        )
+    if told.get("tokenizer") == "gpt2" and eot == GPT2_END and data.train[0].eot is None:
+        found.append(f"the largest token is {GPT2_END:,}: taken for GPT-2's end of text")
     return found
 
 
