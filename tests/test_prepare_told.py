@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from test_prepare_job import options
+from test_prepare_job import corpus, options
 from unplateau.cli import main
 from unplateau.errors import UnreadableError, UsageError
 from unplateau.prepare import sources
@@ -157,6 +157,24 @@ class TestInVain:
             )
 
         assert stages == {"tokenise"}
+
+
+class TestCounts:
+    def test_copies_and_sources_are_counted_of_the_documents_in_the_data(self, tmp_path):
+        corpus(tmp_path / "in")
+        source = [str(tmp_path / "in")]
+        by_tokens = prepare(source, tmp_path / "tokens", options(limit_tokens=100_000))
+        documents = by_tokens["documents"]
+
+        by_docs = prepare(source, tmp_path / "docs", options(limit_docs=documents))
+
+        assert by_tokens["read"]["read"] > documents
+        for key in ("documents", "tokens", "exact_duplicate_share", "near_duplicate_share", "duplicates"):
+            assert by_tokens[key] == by_docs[key], key
+        assert by_tokens["duplicates"]["documents"] == documents
+        for told in (by_tokens, by_docs):
+            assert sum(source["tokens"] for source in told["sources"]) == told["tokens"]
+            assert sum(source["documents"] for source in told["sources"]) == documents
 
 
 def test_one_damaged_table_of_several_is_left_out_where_asked_and_the_hint_says_so(tmp_path):

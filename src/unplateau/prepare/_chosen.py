@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from ..durable import write_durably
 from ..errors import UnreadableError
 from . import _pieces
 from ._assemble import SEEN
-from ._copies import Texts, find
+from ._copies import Begin, Texts, find
 from ._pieces import Piece
 from .dedup import Clusters
 from .split import SPLITS, Split, assign, cluster_keys, possible
@@ -62,7 +62,12 @@ def choose(job: Job, heads: Sequence[Mapping[str, Any]], pieces: Sequence[Piece]
     within = _within(options, lengths)
     if options.val_tokens is not None:
         possible(options.val_tokens, int(lengths[within].sum()))  # before copies are looked for
-    found = _clusters(job, pieces, starts)
+    begins = [
+        Begin(piece, max(0, int(within.sum()) - start))
+        for piece, start in zip(pieces, starts.tolist(), strict=False)
+    ]
+    copies = _clusters(job, begins, starts)
+    found = _with_rest(copies, len(lengths))
     exact = np.concatenate([p.exact for p in pieces])
     keep = within & (found.first if options.dedup == "drop" else True)
     split = assign(found.cluster, exact, lengths, seed=options.seed, keep=keep, val_tokens=options.val_tokens)
@@ -70,7 +75,16 @@ def choose(job: Job, heads: Sequence[Mapping[str, Any]], pieces: Sequence[Piece]
     from .fair import groups_of
 
     told = _told(job, heads, found, split, within=within, lengths=lengths)
+    told["duplicates"] = copies.as_dict()
     return Chosen(split.part, split.seen, groups_of(keys, options.seed), starts, told)
+
+
+def _with_rest(copies: Clusters, documents: int) -> Clusters:
+    """The clusters with those of ``documents`` that lie beyond a limit, each alone."""
+    rest = np.arange(len(copies.cluster), documents)
+    none = np.zeros(len(rest), bool)
+    exact, near = (np.concatenate([flags, none]) for flags in (copies.exact, copies.near))
+    return replace(copies, cluster=np.concatenate([copies.cluster, rest]), exact=exact, near=near)
 
 
 def _within(options: Options, lengths: Array) -> Array:
@@ -83,7 +97,7 @@ def _within(options: Options, lengths: Array) -> Array:
     return within
 
 
-def _clusters(job: Job, pieces: Sequence[Piece], starts: Array) -> Clusters:
+def _clusters(job: Job, pieces: Sequence[Begin], starts: Array) -> Clusters:
     job.progress("find copies", 0, 1, 0)
     texts = Texts(job.pieces, job.plan, tuple(starts.tolist()), job.tokenizer.tokenizer)
     found = find(pieces, texts, job.executor, lambda done, of: job.progress("find copies", done, of + 1, 0))
@@ -114,7 +128,6 @@ def _told(
         "skipped": len(damaged) + sum(head["skipped"] for head in heads),
         "skipped_named": [*damaged, *(line for head in heads for line in head["skipped_named"])][:100],
         "bytes": sum(head["bytes"] for head in heads),
-        "duplicates": found.as_dict(),
         "split": split.as_dict(),
         "unique_tokens": unique,
         "near_looked_for": job.options.dedup != "off",

@@ -44,8 +44,23 @@ class Texts:
         return _pieces.text_of(piece, number - self.starts[which], self.tokenizer)
 
 
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The hashes of a piece's first documents: those before a limit."""
+
+    piece: _pieces.Piece
+    documents: int
+
+    @property
+    def exact(self) -> NDArray[np.uint64]:
+        return np.asarray(self.piece.exact[: self.documents])
+
+    def band(self, number: int) -> NDArray[np.uint64]:
+        return np.asarray(self.piece.band(number)[: self.documents])
+
+
 def find(
-    pieces: Sequence[_pieces.Piece],
+    pieces: Sequence[dedup.Hashed],
     texts: Texts,
     executor: Executor,
     told: Callable[[int, int], None],

@@ -31,6 +31,7 @@ class Asked:
     part: Array
     seen: Array
     group: Array
+    within: int  # its first documents, those before a limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,9 @@ def measure(asked: Asked) -> Measured:
         )
     )
     places = piece.column("places").astype(np.int64)
-    docs = np.bincount(places)
-    per = np.array([docs, np.bincount(places, lengths, len(docs)).astype(np.int64)])
+    slices, before = int(places.max(initial=-1)) + 1, places[: asked.within]
+    docs = np.bincount(before, minlength=slices)
+    per = np.array([docs, np.bincount(before, lengths[: asked.within], slices).astype(np.int64)])
     held = tokens[np.repeat(chosen, lengths)].astype(np.uint32)
     return Measured(stats[TRAIN], stats[VAL], tables, held, lengths[chosen], {asked.number: per})
 

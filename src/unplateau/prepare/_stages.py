@@ -169,7 +169,8 @@ def _measured(job: Job, chosen: Chosen) -> dict[str, Any]:
     for number in range(len(chosen.starts) - 1):
         here = chosen.of(number)
         arrays = (a[here] for a in (chosen.part, chosen.seen, chosen.group))
-        asked.append(_measure.Asked(job.pieces, number, job.plan, vocab, columns, *arrays))
+        within = max(0, int(chosen.told["kept"] - chosen.starts[number]))
+        asked.append(_measure.Asked(job.pieces, number, job.plan, vocab, columns, *arrays, within=within))
     counted = job.executor.map(_measure.measure, asked)
     stretches = _measure.stretches_of(len(asked), vocab)
     total = _measure.added(_watched(job, "count", counted, len(asked)), vocab, stretches)
