@@ -224,3 +224,21 @@ class TestTheVocabulary:
         assert notes(told, "meta.pkl holds no vocabulary")
         assert notes(told, "taken for GPT-2's")
         assert not notes(make_manifest(folder(tmp_path / "b", letters(PIECES[:90]))), "GPT-2")
+
+
+def test_documents_shorter_than_a_window_are_not_said_to_have_no_copies(tmp_path):
+    texts = np.append(np.random.default_rng(0).integers(0, 50_000, 20, dtype=np.uint16), EOT)
+    told = make_manifest(folder(tmp_path, np.tile(texts, 500).astype(np.uint16)))
+
+    assert told["duplicate_share"] > 0.9
+
+
+def test_copies_of_short_documents_are_counted_whole(tmp_path):
+    rng = np.random.default_rng(0)
+    texts = [np.append(rng.integers(0, 50_000, 60, dtype=np.uint16), EOT) for _ in range(2000)]
+    order = rng.permutation(2500)
+    told = make_manifest(
+        folder(tmp_path, np.concatenate([[*texts, *texts[:500]][i] for i in order]).astype(np.uint16))
+    )
+
+    assert told["duplicate_share"] == pytest.approx(0.2, abs=0.001)

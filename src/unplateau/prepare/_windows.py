@@ -140,11 +140,13 @@ def repeats(
     *,
     progress: Callable[[int], None] | None = None,
     kept: int = KEPT,
+    eot: int | None = None,
 ) -> Repeats:
     """Count tokens, repeated windows, and val's windows in train, in one pass over ``train``.
 
     ``vocab``: one more than the largest token. ``progress`` is told the tokens of each piece. ``kept``: windows that
-    are remembered; from more of them the shares are estimated.
+    are remembered; from more of them the shares are estimated. ``eot`` ends documents: windows that go on into the next
+    are left out, as a copied document stands between others; without it they make copies of short documents look fewer.
 
     >>> a = np.arange(100)
     >>> found = repeats([np.concatenate((a, a))], [a[50:60]], 5, 100)
@@ -152,7 +154,7 @@ def repeats(
     (0.49, 1.0)
     """
     hasher = Hasher.of(length)
-    asked = _ask(val, hasher)
+    asked = _ask(val, hasher, eot)
     windows = sum(max(0, len(part) - length + 1) for part in train)
     bits = zero_bits(windows, kept)
     fewer = min(bits, asked.bits) if asked else bits
@@ -160,23 +162,33 @@ def repeats(
     for piece in chunks_of(train, length):
         counts += np.bincount(piece[:CHUNK], minlength=vocab)
         if len(piece) >= length:
-            hashes = chosen(hasher(piece), fewer)
+            hashes = chosen(_within(piece, hasher(piece), length, eot), fewer)
             held.append(chosen(hashes, bits).copy())
             if asked:
                 asked.look(chosen(hashes, asked.bits))
         if progress:
             progress(min(len(piece), CHUNK))
+    if windows and eot is not None and not any(map(len, held)):  # all documents are shorter than a window
+        return repeats(train, val, length, vocab, kept=kept)
     overlap = _met(asked) if asked else None
     return Repeats(length, counts, _copies(held, bits), overlap, 1 << bits)
 
 
-def _ask(val: Sequence[NDArray[Any]], hasher: Hasher) -> _Asked | None:
+def _within(piece: NDArray[Any], hashes: Hashes, length: int, eot: int | None) -> Hashes:
+    """The hashes of windows that hold no end of text before their last token."""
+    if eot is None:
+        return hashes
+    ends = np.concatenate(([0], np.cumsum(piece == eot)))
+    return np.asarray(hashes[ends[length - 1 : -1] == ends[:-length]])
+
+
+def _ask(val: Sequence[NDArray[Any]], hasher: Hasher, eot: int | None) -> _Asked | None:
     windows = sum(max(0, len(part) - hasher.length + 1) for part in val)
     if not windows:
         return None
     bits = zero_bits(windows, ASKED)
     pieces = (p for p in chunks_of(val, hasher.length) if len(p) >= hasher.length)
-    found = np.concatenate([chosen(hasher(piece), bits) for piece in pieces])
+    found = np.concatenate([chosen(_within(p, hasher(p), hasher.length, eot), bits) for p in pieces])
     if not len(found):
         return None
     hashes, times = np.unique(found, return_counts=True)

@@ -61,8 +61,11 @@ def make_manifest(
     train, val = (Text([shard.tokens for shard in split]) for split in (found.train, found.val))
     wide = found.train[0].tokens.dtype.itemsize > 2
     table = 1 + max(map(largest_of, train.parts)) if wide else 1 << 16
-    length = LETTERS_WINDOW if peeked(train) < LETTERS else WORDS_WINDOW
-    twice = repeats(train.parts, val.parts, length, table, progress=_summed(progress, len(train)))
+    most, known = peeked(train), found.train[0].eot
+    length = LETTERS_WINDOW if most < LETTERS else WORDS_WINDOW
+    ends = known if known is not None else GPT2_END if most == GPT2_END else None
+    told_of_tokens = _summed(progress, len(train))
+    twice = repeats(train.parts, val.parts, length, table, progress=told_of_tokens, eot=ends)
     largest = max(int(np.flatnonzero(twice.counts)[-1]), *map(largest_of, val.parts), 0)
     vocab = max(largest + 1, found.train[0].vocab_size or len(found.words))
     counts = np.zeros(vocab, np.int64)
