@@ -176,6 +176,19 @@ class TestCounts:
             assert sum(source["tokens"] for source in told["sources"]) == told["tokens"]
             assert sum(source["documents"] for source in told["sources"]) == documents
 
+    def test_batch_tokens_alone_mends_a_finished_folder(self, tmp_path):
+        corpus(tmp_path / "in")
+        source = [str(tmp_path / "in")]
+        prepare(source, tmp_path / "new", options(batch_tokens=2000))
+        prepare(source, tmp_path / "old", options(batch_tokens=1000))
+
+        prepare(source, tmp_path / "old", options(batch_tokens=2000))
+
+        new, old = (tmp_path / name / "manifest.json" for name in ("new", "old"))
+        assert old.read_bytes() == new.read_bytes()
+        prepare(source, tmp_path / "old", options())
+        assert "one_pass" not in json.loads(old.read_bytes())
+
 
 def test_one_damaged_table_of_several_is_left_out_where_asked_and_the_hint_says_so(tmp_path):
     for i in range(3):

@@ -29,6 +29,7 @@ LIBRARIES = (
     "tiktoken",
     "gigatoken",
 )  # that bytes may depend on
+LAST = ("splits", "extra_files", "notes")  # of its keys
 Splits = Mapping[str, Sequence[Written]]
 
 
@@ -65,7 +66,7 @@ def manifest_of(
     found["splits"] = _splits(told, files)
     found["extra_files"] = [one.as_dict() for one in extra]
     found["notes"] = _notes(job, told, measured)
-    return found
+    return with_pass(found, job.options.batch_tokens)
 
 
 def write(manifest: Mapping[str, Any], path: Path) -> None:
@@ -183,9 +184,15 @@ def _steps(job: Job, told: Mapping[str, Any], measured: Mapping[str, Any]) -> di
         "fairness": measured["fairness"],
         "val_error": measured["val_error"],
     }
-    if job.options.batch_tokens:
-        found["one_pass"] = one_pass(measured["splits"]["train"]["tokens"], job.options.batch_tokens)
     return found
+
+
+def with_pass(manifest: Mapping[str, Any], batch_tokens: int | None) -> dict[str, Any]:
+    """A manifest that tells the steps of a pass at ``batch_tokens``, or does not where that is None."""
+    found = {key: value for key, value in manifest.items() if key not in ("one_pass", *LAST)}
+    if batch_tokens:
+        found["one_pass"] = one_pass(found["train_tokens"], batch_tokens)
+    return found | {key: manifest[key] for key in LAST}
 
 
 def _splits(told: Mapping[str, Any], files: Splits) -> dict[str, Any]:

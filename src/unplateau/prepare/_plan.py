@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def fingerprint(options: Options, survey: Survey, tokenizer: str) -> str:
     """sha256 of all that the result depends on: options, sources by name and size, the tokeniser, this version."""
     asked = {
         "version": __version__,
-        "options": asdict(options),
+        "options": asdict(replace(options, batch_tokens=None)),  # of which no byte of the shards depends
         "files": [asdict(file) for file in survey.files],
         "parts": len(survey.parts),
         "reading": asdict(survey.reading),

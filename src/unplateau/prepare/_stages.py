@@ -168,9 +168,9 @@ def _measured(job: Job, chosen: Chosen) -> dict[str, Any]:
     asked = []
     for number in range(len(chosen.starts) - 1):
         here = chosen.of(number)
-        arrays = (a[here] for a in (chosen.part, chosen.seen, chosen.group))
+        part, seen, group = chosen.part[here], chosen.seen[here], chosen.group[here]
         within = max(0, int(chosen.told["kept"] - chosen.starts[number]))
-        asked.append(_measure.Asked(job.pieces, number, job.plan, vocab, columns, *arrays, within=within))
+        asked.append(_measure.Asked(job.pieces, number, job.plan, vocab, columns, part, seen, group, within))
     counted = job.executor.map(_measure.measure, asked)
     stretches = _measure.stretches_of(len(asked), vocab)
     total = _measure.added(_watched(job, "count", counted, len(asked)), vocab, stretches)

@@ -58,6 +58,7 @@ def prepare(
         done = claim(out, plan, found)
         if done is not None:
             _check(out, done, found)
+            done = _told_again(out, done, options.batch_tokens)
             shutil.rmtree(out / WORK, ignore_errors=True)  # where the run before ended right here
             return done
         if merge:
@@ -139,6 +140,15 @@ def _check(out: Path, manifest: Mapping[str, Any], found: Survey) -> None:
                 raise UnreadableError(
                     f"{file['path']} is not as it was written: remove {MANIFEST} and all shards, and prepare again"
                 )
+
+
+def _told_again(out: Path, done: dict[str, Any], batch_tokens: int | None) -> dict[str, Any]:
+    """The manifest of a finished folder, with the steps of a pass at another batch written where they are asked for."""
+    from ._manifest import with_pass, write
+
+    if (told := with_pass(done, batch_tokens)) != done:
+        write(told, out / MANIFEST)
+    return told
 
 
 def _run(job: Job) -> dict[str, Any]:
