@@ -244,7 +244,9 @@ def joined(settings: Settings, device: torch.device) -> Iterator[Devices]:
     if device.type == "cuda":
         device = torch.device("cuda", world.local)
         torch.cuda.set_device(device)
-    torch.distributed.init_process_group(BACKENDS[device.type])
+    joins = not torch.distributed.is_initialized()  # else whoever did it ends it
+    if joins:
+        torch.distributed.init_process_group(BACKENDS[device.type])
     try:
         yield Devices(world, device)
     except RuntimeError as error:
@@ -252,7 +254,8 @@ def joined(settings: Settings, device: torch.device) -> Iterator[Devices]:
             raise
         raise ElsewhereError("another process of this run has ended") from None
     finally:
-        torch.distributed.destroy_process_group()
+        if joins:
+            torch.distributed.destroy_process_group()
 
 
 class Nobody:
