@@ -29,11 +29,20 @@ from unplateau.train.checkpoints import damage, found_at, read, steps
 WORDS = (
     *("--n_layer=2", "--n_head=2", "--n_embd=64", "--block_size=32", "--batch_size=8", "--device=cpu"),
     *("--max_steps=200000", "--eval_interval=200", "--log_interval=1", "--vocab_size=256", "--dropout=0.1"),
-    *("--log_style=none", "--compile=off", "--warmup_steps=5", "--architecture=gpt2", "--optimizer=muon"),
+    *(
+        "--log_style=none",
+        "--compile=off",
+        "--attention=sdpa",
+        "--matmul=highest",
+        "--warmup_steps=5",
+        "--architecture=gpt2",
+        "--optimizer=muon",
+    ),
     *("--checkpoint_interval=5", "--keep_every=100", "--ema=0.9", "--eval_tokens=640"),
 )
 TIMES = {"step_ms", "tokens_per_second", "memory"}
 EACH = 5  # steps between saves
+SHOWN = 5  # of what is wrong
 PATIENCE = 120.0  # seconds for a run to begin
 
 
@@ -52,9 +61,8 @@ def main() -> int:
         for out in ("out", "whole"):
             finish(folder, out, last)
         wrong += differences(folder)
-        print(
-            f"{args.kills} kills, {last:,} steps, {left_over} of them amid a save; wrong: {wrong or 'nothing'}"
-        )
+        said = "; ".join(wrong[:SHOWN]) + (f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
+        print(f"{args.kills} kills, {left_over} amid a save, {last:,} steps; wrong: {said or 'nothing'}")
     return 1 if wrong else 0
 
 

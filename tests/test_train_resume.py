@@ -24,7 +24,7 @@ from unplateau.train.session import Session
 WORDS = (
     *("--n_layer=1", "--n_head=2", "--n_embd=16", "--block_size=16", "--batch_size=4", "--device=cpu"),
     *("--max_steps=40", "--eval_interval=10", "--log_interval=1", "--vocab_size=32", "--eval_tokens=640"),
-    *("--log_style=none", "--compile=off", "--warmup_steps=5"),
+    *("--log_style=none", "--compile=off", "--attention=sdpa", "--matmul=highest", "--warmup_steps=5"),
 )
 TIMES = {"step_ms", "tokens_per_second", "memory"}  # of a row: what no two runs share
 KINDS = {
