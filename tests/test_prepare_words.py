@@ -167,6 +167,12 @@ class TestWhatIsNoTokens:
         with pytest.raises(UnreadableError, match=said):
             make_manifest(tmp_path / name)
 
+    def test_a_manifest_itself_is_not_asked_to_be_removed(self, tmp_path, capsys):
+        (tmp_path / "manifest.json").write_text("{}")
+
+        assert cli.main(["prepare", "--manifest-only", str(tmp_path / "manifest.json")]) == 3
+        assert "give the folder" in capsys.readouterr().err
+
     def test_letters_and_words_are_tokens(self, tmp_path):
         for name, tokens in (("letters", letters(PIECES[:9])), ("words", words(PIECES[:9]))):
             tokens.tofile(tmp_path / f"{name}.bin")

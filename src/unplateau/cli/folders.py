@@ -276,13 +276,13 @@ def count_only(
 ) -> int:
     """Write the manifest of data that others prepared, beside it or in ``--out``."""
     if sources:
-        raise UsageError(f"--manifest-only counts {data} alone; found {len(sources)} other sources")
+        raise UsageError(f"--manifest-only counts {data} alone; found {printable(sources[0])} besides")
     from ..prepare.manifest_only import make_manifest, write_manifest
 
     place = Path(data)
     folder = Path(out) if out else place if place.is_dir() else place.parent
     target = folder / "manifest.json"
-    if target.exists():
+    if target != place and target.exists():
         raise UsageError(f"{target} is there already: give another folder with --out, or remove it")
     with follow(as_json) as tell:
         told = make_manifest(
