@@ -202,3 +202,13 @@ def test_one_damaged_table_of_several_is_left_out_where_asked_and_the_hint_says_
 
     assert len(found.damaged) == 1
     assert sources.documents(found.parts[0], found.reading)
+
+
+def test_a_share_is_told_in_lines_that_fit_and_in_right_numbers():
+    from unplateau.report.prepare import share_text
+
+    made = {"shard": 3, "of": 99, "merged": False, "parts": 1, "documents": 1, "tokens": 14_000_000}
+    told = share_text(made | {"left": list(range(1, 60, 2))})
+
+    assert told.startswith("shard 3/99: 1 part, 1 document, 14,000,000 tokens; ")
+    assert max(map(len, told.splitlines())) <= 80

@@ -208,9 +208,7 @@ def _splits(told: Mapping[str, Any], files: Splits) -> dict[str, Any]:
 def _notes(job: Job, told: Mapping[str, Any], measured: Mapping[str, Any]) -> list[str]:
     notes = [*job.survey.notes, job.tokenizer.told, *told["split"]["notes"]]
     if told["skipped"]:
-        notes.append(
-            f"{told['skipped']:,} damaged documents or places were left out: {told['skipped_named'][0]}"
-        )
+        notes.append(f"left out for damage, {told['skipped']:,} in all: {told['skipped_named'][0]}")
     if told["parts"] < told["of_parts"]:
         notes.append(f"a limit ended reading after {told['parts']:,} of {told['of_parts']:,} parts")
     notes += told_error(measured["val_error"], measured["splits"]["val"]["tokens"])

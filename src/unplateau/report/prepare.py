@@ -133,13 +133,22 @@ def share_text(told: Mapping[str, Any]) -> str:
     share = f"shard {told['shard']}/{told['of']}"
     if told["merged"]:
         return f"{share}: nothing to do, all shards are made and being merged, or merged\n"
-    made = ", ".join(f"{told[name]:,} {name}" for name in ("parts", "documents", "tokens"))
+    made = ", ".join(number(told[name], name[:-1]) for name in ("parts", "documents", "tokens"))
     left = (
         f"shards still to be made: {ranges(told['left'])}"
         if told["left"]
         else "all are made: now the same with --merge"
     )
-    return f"{share}: {made}; {left}\n"
+    return render([Line(f"{share}: {made}; {left}", hang=2)])
+
+
+def number(count: int, what: str) -> str:
+    """A count of things.
+
+    >>> number(1, "part"), number(1200, "token")
+    ('1 part', '1,200 tokens')
+    """
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _counts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
