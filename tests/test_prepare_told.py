@@ -190,6 +190,18 @@ class TestCounts:
         assert "one_pass" not in json.loads(old.read_bytes())
 
 
+@pytest.mark.parametrize(
+    ("how", "said"), [("score >= 3", "24 of 60 read; 36 left out by --where"), ("", "60 of 60 read")]
+)
+def test_what_a_condition_leaves_out_is_told(how, said, tmp_path, capsys):
+    one = jsonl(tmp_path / "a.jsonl")
+    args = ["prepare", str(one), "--out", str(tmp_path / "out"), "--tokenizer", "bytes", "--workers", "1"]
+
+    assert main([*args, *(["--where", how] if how else [])]) == 0
+
+    assert capsys.readouterr().out.splitlines()[1] == f"documents        {said}"
+
+
 def test_one_damaged_table_of_several_is_left_out_where_asked_and_the_hint_says_so(tmp_path):
     for i in range(3):
         pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / f"{i}.parquet")

@@ -123,6 +123,7 @@ def _told(
     unique = int(lengths[train & found.first].sum())
     return {
         "read": sum(head["read"] for head in heads),
+        "unmet": sum(head["unmet"] for head in heads),
         "kept": int(within.sum()),
         "filtered": filtered,
         "skipped": len(damaged) + sum(head["skipped"] for head in heads),

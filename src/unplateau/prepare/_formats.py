@@ -31,6 +31,7 @@ def batches(part: Part, reading: Reading, skipped: Skipped) -> Iterator[list[Doc
                 )
                 continue
             if meets is not None and not meets(meta):
+                skipped.unmet += 1
                 continue
             held.append(Document(text, meta, place))
             size += len(text)

@@ -171,7 +171,10 @@ def _steps(job: Job, told: Mapping[str, Any], measured: Mapping[str, Any]) -> di
             k: copies[k] for k in copies if not k.startswith(("exact", "near"))
         }
     found: dict[str, Any] = {
-        "read": {key: told[key] for key in ("read", "kept", "skipped", "skipped_named", "parts", "of_parts")},
+        "read": {
+            key: told[key]
+            for key in ("read", "unmet", "kept", "skipped", "skipped_named", "parts", "of_parts")
+        },
         "filters": {"active": list(job.options.filters.active), "would_remove": told["filtered"]},
         "duplicates": {
             "policy": "drop" if job.options.dedup == "drop" else "keep",

@@ -126,6 +126,7 @@ class Skipped:
     count: int = 0
     named: list[str] = field(default_factory=list)
     most: int = NAMED
+    unmet: int = 0  # documents, whole ones, that do not meet ``--where``
 
     def __call__(self, line: str) -> None:
         """Note ``line``, or raise it as ``UnreadableError``."""

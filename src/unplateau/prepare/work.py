@@ -66,7 +66,8 @@ def made(work: Work, part: Part) -> Piece:
         head = {
             "plan": work.plan,
             "part": part.number,
-            "read": read,
+            "read": read + skipped.unmet,
+            "unmet": skipped.unmet,
             "filtered": dict(sorted(counts.items())),
         }
         return maker.commit({**head, "skipped": skipped.count, "skipped_named": skipped.named})

@@ -155,7 +155,8 @@ def _counts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = []
     if "documents" in told:
         read = told.get("read", {}).get("read", told["documents"])
-        rows.append(("documents", f"{told['documents']:,} of {max(read, told['documents']):,} read"))
+        held = f"{told['documents']:,} of {max(read, told['documents']):,} read"
+        rows.append(("documents", "; ".join([held, *_left_out(told)])))
     rows.append(("tokens", f"{told['tokens']:,} ({told.get('tokenizer', 'tokenizer unknown')})"))
     if told.get("unique_tokens") is not None:
         rows.append(("unique", f"{told['unique_tokens']:,} of {told['train_tokens']:,} train tokens"))
@@ -170,6 +171,26 @@ def _counts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "one_pass" in told:
         rows.append(("one pass", told["one_pass"].removeprefix("one pass = ")))
     return rows
+
+
+def _left_out(told: Mapping[str, Any]) -> list[str]:
+    """Why documents that were read are not in the data: all of them, by reason.
+
+    >>> _left_out({"documents": 5, "read": {"read": 12, "unmet": 3, "kept": 7}})
+    ['3 left out by --where', '2 beyond the limit', '2 copies']
+    """
+    if "kept" not in (read := told.get("read", {})):
+        return []
+    filters = told.get("filters", {})
+    removed = sum(n for name, n in filters.get("would_remove", {}).items() if name in filters["active"])
+    unmet, kept = read.get("unmet", 0), read["kept"]
+    counts = {
+        "left out by --where": unmet,
+        "filtered": removed,
+        "beyond the limit": read["read"] - unmet - removed - kept,
+        "copies": kept - told["documents"],
+    }
+    return [f"{count:,} {what}" for what, count in counts.items() if count > 0]
 
 
 def _copies(told: Mapping[str, Any]) -> str:
