@@ -151,6 +151,9 @@ class Network:
         del now
         yield
 
+    def rest(self) -> None:
+        """Let go of what was gathered to be called: the model's parameters are those that the optimiser knows."""
+
 
 class _Copied(Network):
     @contextmanager
@@ -169,6 +172,9 @@ class _Sharded(Network):
     def averaging(self, *, now: bool) -> Iterator[None]:
         self.model.set_requires_gradient_sync(now)  # type: ignore[operator]
         yield
+
+    def rest(self) -> None:
+        self.model.reshard()  # type: ignore[operator]
 
 
 def _copied(model: nn.Module, devices: Devices) -> Network:

@@ -57,6 +57,7 @@ def tensors_of(session: Session) -> dict[str, Tensors]:
 
     Of weights in shards, all processes have to ask; process 0 gets them whole.
     """
+    session.stepper.network.rest()
     kept = {
         f"{name}.{key}": value
         for name, weight in session.model.named_parameters()
