@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import re
 import signal
 import statistics
@@ -138,6 +139,8 @@ def prepared(place: Path, nanogpt: Path, vocab: int) -> Path:
     for split, size in (("train", TOKENS), ("val", TOKENS // 10)):
         rank = np.minimum(draw.zipf(1.3, size), vocab) - 1
         rank.astype(np.uint16).tofile(data / f"{split}.bin")
+    meta = {"vocab_size": vocab, "stoi": {}, "itos": {}}
+    (data / "meta.pkl").write_bytes(pickle.dumps(meta))  # else nanoGPT takes a vocabulary of 50304
     return place
 
 
@@ -149,7 +152,6 @@ def racers(row: Row, place: Path, device: str, caches: Path, compile_: str) -> t
     theirs = words | {"compile": card, "dtype": row.dtype if card else "float32"}
     own = {"sampling": "nanogpt", "log_style": "nanogpt", "compile": compile_, "dtype": row.dtype}
     ours = words | own | {"dataset": str(place / "data" / "text"), "out_dir": str(place / "ours")}
-    ours |= {"vocab_size": 50304}  # nanoGPT's own, where the data have no meta.pkl
     ours["out_dir"] = tempfile.mkdtemp(dir=place)
     config = "config/train_shakespeare_char.py"
     kept = {"TORCHINDUCTOR_CACHE_DIR": str(caches / "inductor"), "XDG_CACHE_HOME": str(caches)}
@@ -223,6 +225,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compile", default="on", choices=["auto", "on", "off"], help="of ours")
     given = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)
     for name in given.rows.split(","):
         with tempfile.TemporaryDirectory() as folder:
             place = prepared(Path(folder), given.nanogpt, ROWS[name].vocab)

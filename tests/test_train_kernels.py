@@ -1,7 +1,7 @@
 """Which kernels a run takes, what is kept of their timing, and a step that can't be compiled.
 
-Each was seen red: the budget of ``interleaved`` taken away, ``FP32_LIKE`` at 1, ``WORTH`` at 0, ``_kept`` empty, and
-``Compiled`` that lets the compiler's error out.
+Each was seen red: ``FP32_LIKE`` at 1, ``WORTH`` at 0, ``_kept`` empty, random numbers that timing leaves moved,
+and a ``Compiled`` that lets the compiler's error out.
 """
 
 import json
