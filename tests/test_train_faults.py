@@ -1,7 +1,7 @@
 """What can go wrong around a run: each has one line, its exit code, and everything that was saved before it.
 
 Each guard was seen red once, by taking out: ``refuse_if_gone``; the lock; ``_refuse_broken``; the second signal's
-``KeyboardInterrupt``; ``poll`` (a failed save then ends silently).
+``KeyboardInterrupt``; the renaming in ``set_aside``.
 """
 
 import os
