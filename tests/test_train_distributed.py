@@ -123,7 +123,8 @@ def test_by_the_command_line_one_speaks_and_writes_and_a_signal_ends_all_at_one_
             if line.startswith("iter 5:"):
                 process.send_signal(signal.SIGTERM)
                 break
-        said, _ = process.communicate(timeout=60)
+        said = process.stdout.read()  # not communicate: it would miss what was read ahead
+        process.wait(60)
 
     steps = [int(line.split()[1][:-1]) for line in said.splitlines() if line.startswith("iter ")]
     assert steps == list(range(6, 6 + len(steps)))
