@@ -1,7 +1,8 @@
 """How much of each split is evaluated, chosen once a run and kept in its folder. No torch.
 
 As much as a standard error of .002 wants by the spread of a cheap model's losses (``survey``), within the tokens that
-nanoGPT's default estimate reads: 200 batches of each of two splits. The plan is known before the first step: a network
+nanoGPT's default estimate reads, 200 batches of each of two splits, and those that are trained on between two
+evaluations: they then take a quarter of a run at most, as a pass forward is a third of a step. The plan is known before the first step: a network
 that has learned nothing loses the same everywhere, so its own spread would promise too much.
 """
 
@@ -81,9 +82,17 @@ def _counts(settings: Settings, surveys: Surveys) -> list[int]:
     if settings.eval_tokens:
         wanted = settings.eval_tokens // settings.block_size
         return [min(s.windows, max(1, round(w * wanted))) for w, s in surveys.values()]
-    total = 2 * (settings.eval_iters or ITERS) * settings.batch_size
+    total = 2 * settings.eval_iters * settings.batch_size or min(
+        2 * ITERS * settings.batch_size, _between(settings)
+    )
     shares = [SHARES[split] * weight for (split, _), (weight, _) in surveys.items()]
     return dealt(total, [survey.needed() for _, survey in surveys.values()], shares)
+
+
+def _between(settings: Settings) -> int:
+    """Windows that are trained on between two evaluations."""
+    steps = min(settings.eval_interval or settings.max_steps, settings.max_steps)
+    return steps * settings.tokens_per_step // settings.block_size
 
 
 def dealt(total: int, wanted: Sequence[int], shares: Sequence[float]) -> list[int]:
