@@ -201,3 +201,12 @@ def test_data_sets_of_other_tokens_are_not_mixed(tmp_path):
         open_data(Settings(dataset=f"{tmp_path / 'a'}=3,{tmp_path / 'b'}=1"))
     ((corpus, weight),) = open_data(Settings(dataset=str(tmp_path / "a")))
     assert (corpus.vocab_size, weight) == (97, 1.0)
+
+
+def test_a_context_longer_than_the_text_is_refused_before_anything_is_built(tmp_path):
+    write(tmp_path)
+    longest = len(open_corpus(tmp_path).train)
+
+    assert open_data(Settings(dataset=str(tmp_path), block_size=longest - 1))
+    with pytest.raises(UsageError, match="wants more than"):
+        open_data(Settings(dataset=str(tmp_path), block_size=longest))

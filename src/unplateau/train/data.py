@@ -311,9 +311,17 @@ def fingerprint(splits: Mapping[str, Stream]) -> str:
 
 
 def open_data(settings: Settings) -> list[tuple[Corpus, float]]:
-    """Every data set that ``settings`` name, with its weight; raises ``UsageError`` where their tokens can't be mixed."""
+    """Every data set that ``settings`` name, with its weight.
+
+    Raises ``UsageError`` where their tokens can't be mixed, or where a train split is no longer than the context.
+    """
     corpora = [(open_corpus(path, settings.vocab_size), weight) for path, weight in folders(settings.dataset)]
     first, *others = [corpus for corpus, _ in corpora]
+    for short in (corpus for corpus, _ in corpora if len(corpus.train) <= settings.block_size):
+        raise UsageError(
+            f"block_size {settings.block_size:,} wants more than the {len(short.train):,} tokens of {short.path.name}: "
+            "give a smaller one"
+        )
     for other in others:
         if (other.vocab_size, other.tokenizer) != (first.vocab_size, first.tokenizer):
             raise UsageError(
