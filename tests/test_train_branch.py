@@ -3,10 +3,10 @@
 import hashlib
 import json
 
-import numpy as np
 import pytest
 import torch
 
+from small_runs import SMALL, last_rows, write_text
 from unplateau.errors import UsageError
 from unplateau.train.branch import branch
 from unplateau.train.checkpoints import found_at, read, steps
@@ -15,42 +15,21 @@ from unplateau.train.configure import resolve
 from unplateau.train.loop import train
 from unplateau.train.nanogpt_ckpt import read_ckpt, write_ckpt
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = (
-    *("--n_layer=1", "--n_head=2", "--n_embd=16", "--block_size=16", "--batch_size=4", "--device=cpu"),
-    *("--max_steps=40", "--eval_interval=10", "--log_interval=1", "--vocab_size=32", "--dropout=0.1"),
-    *("--log_style=none", "--compile=off", "--warmup_steps=5", "--architecture=gpt2", "--optimizer=adamw"),
+    *SMALL,
+    *("--max_steps=40", "--eval_interval=10", "--log_interval=1", "--dropout=0.1"),
+    *("--warmup_steps=5", "--architecture=gpt2", "--optimizer=adamw"),
     *("--keep_every=10",),
 )
-TIMES = {"step_ms", "tokens_per_second", "memory"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
 def parent(tmp_path_factory):
     """A run of 40 steps with a checkpoint at each tenth."""
-    folder = tmp_path_factory.mktemp("parent")
-    rng = np.random.default_rng(0)
-    for split, tokens in (("train", 5_000), ("val", 2_000)):
-        steps = np.where(rng.random(tokens) < 0.1, rng.integers(0, 32, tokens), 1)
-        (np.cumsum(steps) % 32).astype(np.uint16).tofile(folder / f"{split}.bin")
+    folder = write_text(tmp_path_factory.mktemp("parent"))
     train(resolve(None, [*WORDS, f"--dataset={folder}", f"--out_dir={folder / 'out'}"]))
     return folder / "out"
-
-
-def rows(folder, after=0):
-    found = {}
-    for line in (folder / "log.jsonl").read_text().splitlines():
-        row = {name: value for name, value in json.loads(line).items() if name not in TIMES}
-        if row["step"] >= after:
-            found[row["step"], "val_loss" in row] = row
-    return found
 
 
 def contents(folder):
@@ -67,9 +46,9 @@ def test_without_a_change_it_is_the_parent_to_the_bit_and_the_parent_is_not_touc
     done = branch(parent / "checkpoints/20", tmp_path / "out")
 
     assert done.step == 40
-    expected = rows(parent, after=20)
+    expected = last_rows(parent, after=20)
     del expected[20, True]  # was evaluated before the checkpoint
-    assert rows(tmp_path / "out") == expected
+    assert last_rows(tmp_path / "out") == expected
     one, other = read(found_at(tmp_path / "out")), read(found_at(parent))
     assert all(torch.equal(w, other.tensors["model"][n]) for n, w in one.tensors["model"].items())
     assert contents(parent) == before
@@ -79,7 +58,7 @@ def test_with_a_change_it_reads_the_same_batches_and_nothing_else_differs(parent
     branch(parent / "checkpoints/20", tmp_path / "same")
     branch(parent / "checkpoints/20", tmp_path / "other", ["--weight_decay=0.5", "--max_steps=30"])
 
-    same, other = rows(tmp_path / "same"), rows(tmp_path / "other")
+    same, other = last_rows(tmp_path / "same"), last_rows(tmp_path / "other")
     assert same[20, False]["batch_loss"] == other[20, False]["batch_loss"]
     assert same[21, False]["batch_loss"] != other[21, False]["batch_loss"]
     assert all(same[key]["unique_tokens"] == other[key]["unique_tokens"] for key in other)

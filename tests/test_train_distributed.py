@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
+from small_runs import SMALL, rows, write_text
 from unplateau import cli
 from unplateau.errors import ElsewhereError, UsageError
 from unplateau.train.checkpoints import found_at, read
@@ -20,10 +20,11 @@ from unplateau.train.loop import train
 from unplateau.train.settings import Settings
 from unplateau.train.world import World, once_a_machine
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = (
-    *("--n_layer=1", "--n_head=2", "--n_embd=16", "--block_size=16", "--batch_size=4", "--device=cpu"),
-    *("--max_steps=20", "--eval_interval=10", "--log_interval=1", "--vocab_size=32", "--compile=off"),
-    *("--gradient_accumulation_steps=4", "--log_style=none", "--warmup_steps=2", "--decay_end=20"),
+    *SMALL,
+    *("--max_steps=20", "--eval_interval=10", "--log_interval=1"),
+    *("--gradient_accumulation_steps=4", "--warmup_steps=2", "--decay_end=20"),
 )
 CLOSE = {"adamw": 1e-5, "muon": 1e-4}  # nats; float32 sums in another order, and Muon iterates in bfloat16
 PAIRS = {"2-2 ddp": "adamw", "1-2 fsdp": "muon", "2-1 fsdp": "adamw"}
@@ -34,13 +35,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Text that is easy to learn: each token is the one before it plus one, but now and then another."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for split, tokens in (("train", 5_000), ("val", 1_000)):
-        steps = np.where(rng.random(tokens) < 0.1, rng.integers(0, 32, tokens), 1)
-        (np.cumsum(steps) % 32).astype(np.uint16).tofile(folder / f"{split}.bin")
-    return folder
+    return write_text(tmp_path_factory.mktemp("data"), 5_000, 1_000)
 
 
 def words(data, out, *more):
@@ -54,10 +49,6 @@ def launched(*program):
     )
 
 
-def rows(out):
-    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-
-
 RESUMED = "--init_from=resume"
 HALF = "--max_steps=10"
 FSDP = "--parallel=fsdp"
@@ -67,8 +58,6 @@ FSDP = "--parallel=fsdp"
 def runs(data, tmp_path_factory):
     """Folders by name; of each pair the number of processes to the middle, and then to the end. And what was said."""
     top = tmp_path_factory.mktemp("runs")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     adamw, muon = "--optimizer=adamw", "--optimizer=muon"
     train(resolve(None, words(data, top / "adamw", adamw)))
     train(resolve(None, words(data, top / "muon", muon)))
@@ -84,7 +73,6 @@ def runs(data, tmp_path_factory):
         said, trouble = process.communicate(timeout=60)
     assert process.returncode == 0, trouble
     train(resolve(None, words(data, top / "2-1 fsdp", adamw, FSDP, RESUMED)))
-    torch.set_num_threads(before)
     return top, said.splitlines()
 
 

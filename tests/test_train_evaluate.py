@@ -17,15 +17,8 @@ from unplateau.train.evaluate import NanoGPTEstimate, evaluator_of
 from unplateau.train.models.gpt2 import Gpt2
 from unplateau.train.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TOLD = {"batch_size": 4, "block_size": 8, "n_layer": 1, "n_head": 2, "n_embd": 16, "architecture": "gpt2"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -17,25 +17,18 @@ import numpy as np
 import pytest
 import torch
 
+from small_runs import SMALL
 from unplateau import cli
 from unplateau.train import checkpoints
 from unplateau.train.checkpoints import damage, found_at, read, steps
 from unplateau.train.folder import RunFolder
 from unplateau.train.session import Session
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = (
-    *("--n_layer=1", "--n_head=2", "--n_embd=16", "--block_size=16", "--batch_size=4", "--device=cpu"),
-    *("--max_steps=40", "--eval_interval=10", "--log_interval=5", "--vocab_size=32", "--optimizer=adamw"),
-    *("--log_style=none", "--compile=off"),
+    *SMALL,
+    *("--max_steps=40", "--eval_interval=10", "--log_interval=5", "--optimizer=adamw"),
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from unplateau.train.huggingface import export, read_gpt2
 from unplateau.train.models import model_kind, model_of
 from unplateau.train.settings import Settings
 
-torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = {"n_layer": 2, "n_head": 4, "n_embd": 32, "vocab_size": 61, "block_size": 16}
 MODELS = {
     "gpt2": {},

@@ -18,6 +18,7 @@ from unplateau.train.losses import objective_of
 from unplateau.train.models import model_of
 from unplateau.train.settings import Resolved, Settings
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 TINY = Settings(
     architecture="gpt2", n_layer=2, n_head=2, n_embd=16, block_size=16, vocab_size=32, batch_size=2
@@ -31,10 +32,8 @@ TOLD = {f"{a} {p}": 1.0 for a in ("sdpa", "explicit") for p in ("highest", "medi
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    torch.set_num_threads(1)
+    precision = torch.get_float32_matmul_precision()
     yield
-    torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(precision)
 
 

@@ -13,44 +13,27 @@ import numpy as np
 import pytest
 import torch
 
+from small_runs import SMALL, rows, write_text
 from unplateau import cli
 from unplateau.cli._foresight import Foresight
 from unplateau.reading import read_runs
 from unplateau.train.configure import resolve
 from unplateau.train.loop import train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = (
-    *("--n_layer=1", "--n_head=2", "--n_embd=16", "--block_size=16", "--batch_size=4", "--device=cpu"),
-    *("--max_steps=40", "--eval_interval=20", "--log_interval=5", "--vocab_size=32", "--optimizer=adamw"),
-    *("--log_style=none", "--compile=off"),
+    *SMALL,
+    *("--max_steps=40", "--eval_interval=20", "--log_interval=5", "--optimizer=adamw"),
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Text that is easy to learn: each token is the one before it plus one, but now and then another."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for split, tokens in (("train", 20_000), ("val", 4_000)):
-        steps = np.where(rng.random(tokens) < 0.1, rng.integers(0, 32, tokens), 1)
-        (np.cumsum(steps) % 32).astype(np.uint16).tofile(folder / f"{split}.bin")
-    return folder
+    return write_text(tmp_path_factory.mktemp("data"), 20_000, 4_000)
 
 
 def words(data, out, *more):
     return [*WORDS, f"--dataset={data}", f"--out_dir={out}", *more]
-
-
-def rows(folder):
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")

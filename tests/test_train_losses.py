@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from unplateau.train.losses import loss_of
 from unplateau.train.settings import Settings
 
-torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from unplateau.train.attention import Rotary, explicit, rotate, sdpa, seen
 from unplateau.train.models import fused, model_kind, model_of
 from unplateau.train.settings import Settings
 
-torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 MODELS = discover("models")
 TINY = {"n_layer": 2, "n_head": 4, "n_embd": 32, "vocab_size": 61, "block_size": 16}
 PLACES = ("learned", "rope", "alibi", "none")

@@ -20,7 +20,7 @@ from unplateau.train.models import model_of
 from unplateau.train.nanogpt_ckpt import Ckpt, moments_of, read_ckpt, set_moments, write_ckpt
 from unplateau.train.settings import Settings
 
-torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = {"n_layer": 2, "n_head": 2, "n_embd": 16, "vocab_size": 31, "block_size": 8}
 #: sums of the magnitudes of nanoGPT's weights after torch.manual_seed(1337), printed by the same command
 NANOGPT = {

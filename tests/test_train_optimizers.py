@@ -11,7 +11,7 @@ from unplateau.train.models import model_of
 from unplateau.train.optimizers import muon, optimizer_of, set_rate
 from unplateau.train.settings import Settings
 
-torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = {"n_layer": 2, "n_head": 2, "n_embd": 16, "vocab_size": 31, "block_size": 8}
 
 

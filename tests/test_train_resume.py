@@ -12,21 +12,21 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 import torch
 
+from small_runs import SMALL, last_rows, write_text
 from unplateau.train.checkpoints import found_at, read, steps
 from unplateau.train.configure import resolve
 from unplateau.train.loop import train
 from unplateau.train.session import Session
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = (
-    *("--n_layer=1", "--n_head=2", "--n_embd=16", "--block_size=16", "--batch_size=4", "--device=cpu"),
-    *("--max_steps=40", "--eval_interval=10", "--log_interval=1", "--vocab_size=32", "--eval_tokens=640"),
-    *("--log_style=none", "--compile=off", "--attention=sdpa", "--matmul=highest", "--warmup_steps=5"),
+    *SMALL,
+    *("--max_steps=40", "--eval_interval=10", "--log_interval=1", "--eval_tokens=640"),
+    *("--attention=sdpa", "--matmul=highest", "--warmup_steps=5"),
 )
-TIMES = {"step_ms", "tokens_per_second", "memory"}  # of a row: what no two runs share
 KINDS = {
     "adamw": ("--optimizer=adamw", "--architecture=gpt2", "--dropout=0.1", "--bias=True"),
     "muon": ("--optimizer=muon", "--gradient_accumulation_steps=2", "--ema=0.9"),
@@ -43,36 +43,14 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for split, tokens in (("train", 5_000), ("val", 2_000)):
-        steps = np.where(rng.random(tokens) < 0.1, rng.integers(0, 32, tokens), 1)
-        (np.cumsum(steps) % 32).astype(np.uint16).tofile(folder / f"{split}.bin")
-    return folder
+    return write_text(tmp_path_factory.mktemp("data"))
 
 
 def words(data, out, *more):
     told = dict(word.split("=", 1) for word in (*WORDS, *more))
     return [*(f"{name}={value}" for name, value in told.items()), f"--dataset={data}", f"--out_dir={out}"]
-
-
-def rows(folder):
-    """Of each step, what was measured and what was evaluated, without times; the later record holds."""
-    found = {}
-    for line in (folder / "log.jsonl").read_text().splitlines():
-        row = {name: value for name, value in json.loads(line).items() if name not in TIMES}
-        found[row["step"], "val_loss" in row] = row
-    return found
 
 
 def end(folder):
@@ -90,7 +68,7 @@ def same_end(one, other):
         assert tensors[part].keys() == named.keys()
         for name, tensor in named.items():
             assert torch.equal(tensors[part][name], tensor), (part, name)
-    assert rows(one) == rows(other)
+    assert last_rows(one) == last_rows(other)
 
 
 def stop_at(monkeypatch, step):
@@ -120,7 +98,7 @@ def test_a_run_that_stops_and_goes_on_is_to_the_bit_the_one_that_did_not(kind, d
     assert done.step == 40
     same_end(tmp_path / "out", tmp_path / "whole")
     lines = (tmp_path / "out/log.jsonl").read_text().splitlines()
-    assert len(lines) == len(rows(tmp_path / "whole"))  # and no step was taken twice
+    assert len(lines) == len(last_rows(tmp_path / "whole"))  # and no step was taken twice
 
 
 def test_a_run_of_the_folder_alone_goes_on_with_its_own_settings(data, tmp_path, monkeypatch):
@@ -165,7 +143,7 @@ def test_a_signal_in_an_evaluation_ends_it_and_it_is_made_when_the_run_goes_on(
         done = train(resolve(None, words(data, tmp_path / "out", *more)))
     assert done.stopped == "SIGINT"
     assert done.step in {10, 20, 30}
-    assert (done.step, True) not in rows(tmp_path / "out")
+    assert (done.step, True) not in last_rows(tmp_path / "out")
     train(resolve(tmp_path / "out"))
 
     same_end(tmp_path / "out", tmp_path / "whole")
@@ -178,7 +156,7 @@ def child(data, out, *more):
 
 
 def rows_so_far(out):
-    return rows(out) if (out / "log.jsonl").exists() else {}
+    return last_rows(out) if (out / "log.jsonl").exists() else {}
 
 
 def test_ended_at_random_instants_it_goes_on_to_the_same_end_and_no_row_is_lost(data, tmp_path):
@@ -194,11 +172,11 @@ def test_ended_at_random_instants_it_goes_on_to_the_same_end_and_no_row_is_lost(
             while process.poll() is None and len(rows_so_far(out)) < len(before) + 12:
                 time.sleep(0.02)
             time.sleep(rng.uniform(0, 0.2))
-            acknowledged = rows(out)
+            acknowledged = last_rows(out)
             process.send_signal(number)
         assert process.returncode == (-9 if number == signal.SIGKILL else 4)
-        assert acknowledged.items() <= rows(out).items()
-        logged, saved = max(step for step, _ in rows(out)), max(steps(out / "checkpoints"), default=0)
+        assert acknowledged.items() <= last_rows(out).items()
+        logged, saved = max(step for step, _ in last_rows(out)), max(steps(out / "checkpoints"), default=0)
         assert logged - saved <= (2 * 50 if number == signal.SIGKILL else 0)
     train(resolve(out))
 

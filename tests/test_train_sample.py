@@ -21,6 +21,7 @@ from unplateau.train.session import begin
 from unplateau.train.settle import settled
 
 LETTERS = "abcdefgh\n"
+pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = (
     *("--preset=nanogpt", "--n_layer=1", "--n_head=2", "--n_embd=16", "--block_size=8", "--batch_size=4"),
     *("--gradient_accumulation_steps=1", "--max_iters=60", "--lr_decay_iters=60", "--warmup_iters=2"),
@@ -32,8 +33,7 @@ WORDS = (
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run of ours on nanoGPT's data, that has learned to count; with a checkpoint, and nanoGPT's ckpt.pt elsewhere."""
-    root, before = tmp_path_factory.mktemp("sample"), torch.get_num_threads()
-    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("sample")
     (root / "data/letters").mkdir(parents=True)
     for split in ("train", "val"):
         (np.arange(4_000) % len(LETTERS)).astype(np.uint16).tofile(root / f"data/letters/{split}.bin")
@@ -49,7 +49,6 @@ def run(tmp_path_factory):
         folder.write_config(asdict(resolved.settings), resolved.origin)
         folder.checkpoints.mkdir()
         checkpoints.write(folder.checkpoints, checkpoints.State(60, {"model": session.model.state_dict()}))
-    torch.set_num_threads(before)
     return root / "out"
 
 

@@ -19,6 +19,7 @@ from unplateau.train.session import begin
 from unplateau.train.settle import settled
 from unplateau.train.start import Start, shaped, start_of
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = (
     *("--preset=nanogpt", "--n_layer=2", "--n_head=2", "--n_embd=16", "--block_size=16", "--batch_size=4"),
     *("--gradient_accumulation_steps=1", "--max_iters=12", "--lr_decay_iters=12", "--warmup_iters=2"),
@@ -26,14 +27,6 @@ WORDS = (
     *("--log_style=none", "--compile=False", "--vocab_size=32"),
 )
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from unplateau.train.optimizers import optimizer_of
 from unplateau.train.settings import Settings
 from unplateau.train.step import Stepper
 
-torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = {"n_layer": 1, "n_head": 2, "n_embd": 16, "vocab_size": 31, "block_size": 8, "batch_size": 8}
 CPU = torch.device("cpu")
 
