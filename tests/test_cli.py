@@ -1,13 +1,16 @@
 """The command line from outside: exit codes, one line of error, JSON alone on standard output."""
 
 import csv
+import fcntl
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import threading
+import time
 from importlib.resources import files
 from pathlib import Path
 
@@ -21,6 +24,16 @@ from unplateau.run import Fact, Run
 REFERENCE = files("unplateau") / "examples" / "reference-run"
 LOG, CONFIG = str(REFERENCE / "train.log"), str(REFERENCE / "config.py")
 START = 0.3  # seconds of CPU that --help may take, by the project's own rule
+
+
+def unread(pipe):
+    """Bytes written to a pipe that nobody has read yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def asleep(pid):
+    """Whether a process waits in a system call (proc(5): the state stands behind the name)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def call(*args, **more):
@@ -132,9 +145,12 @@ class TestExitCodes:
         stop = threading.Timer(60, waiting.kill)
         stop.start()
         try:
-            # more than a pipe holds: when this returns, the command is inside the read
             waiting.stdin.write(b"step 1\n" * 200_000)
             waiting.stdin.flush()
+            # asleep inside the read: a signal between Python's own look for one and the system call is seen only
+            # when that call returns, which here is never (seen once in CI)
+            while unread(waiting.stdin) or not asleep(waiting.pid):
+                time.sleep(0.05)
             waiting.send_signal(signal.SIGINT)
             said = waiting.stderr.read()
             assert (waiting.wait(), said) == (4, b"unplateau: interrupted\n")
