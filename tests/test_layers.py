@@ -36,7 +36,10 @@ ROWS = {
         "budget",
         *FORECAST,
         "probe",
+        "probes",
+        "fix",
         "verify",
+        "compare",
         "simulate",
     ),
     2: ("hypotheses", "laws", "readers", "train", "prepare"),
@@ -55,6 +58,7 @@ ROWS = {
         "checkpoint",
         "_pickle",
         "tokens",
+        "evidence",
     ),
     0: (
         "schedules",
