@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from .curve import Curve
+
+if TYPE_CHECKING:
+    from .evidence import Told
 
 LOSSES = ("val_loss", "train_loss", "batch_loss")
 #: the series of CONTRACT.md; a reader may add others under the trainer's own names
@@ -49,6 +52,7 @@ class Run:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     schedule: Schedule | None = None
     warnings: tuple[str, ...] = ()
+    probed: tuple[Told, ...] = ()  # what probes told of it
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a fact, or ``default`` where it is not known."""
