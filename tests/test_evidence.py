@@ -99,8 +99,8 @@ def test_the_later_of_two_files_of_one_probe_counts_alone() -> None:
     assert newest((new, old, other)) == (new, other)
 
 
-def test_log_odds_add_up_and_one_probe_alone_proves_little_against_a_small_prior() -> None:
+def test_log_odds_add_up_and_one_probe_alone_is_trusted_to_one_in_a_thousand() -> None:
     assert posterior(0.5, [1.0, -1.0]) == pytest.approx(0.5)
-    assert posterior(0.02, [1000.0]) < 0.7
-    assert posterior(0.02, [1000.0, 1000.0]) > 0.97
+    assert posterior(0.01, [1000.0]) == pytest.approx(0.91, abs=0.01)
+    assert posterior(0.01, [1000.0, 1000.0]) == pytest.approx(0.99)
     assert posterior(0.5, [-1000.0]) == pytest.approx(0.01)

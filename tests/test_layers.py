@@ -30,6 +30,7 @@ ROWS = {
     4: ("report", "watch", "integrations"),
     3: (
         "diagnose",
+        "heard",
         "reading",
         "logs",
         "captures",

@@ -13,6 +13,7 @@ from .contradictions import Contradiction, contradictions
 from .derive import derive
 from .estimate import Estimate
 from .forecast import Outlook
+from .heard import heard
 from .hypotheses import SMALL, Finding, Hypothesis
 from .hypotheses.metric_unit import as_measured
 from .plugins import discover
@@ -80,7 +81,8 @@ def diagnose(run: Run, hypotheses: Iterable[Hypothesis] | None = None) -> Diagno
         tested, state = [*others, *([of_unit] if of_unit else [])], state_of(run)
         known = outlook_of(run, state)
         found = budget(run, state, known, open_causes(tested, causes))
-        findings = sorted((priced(f, causes[f.cause], known, found) for f in tested), key=rank)
+        weighed = (priced(f, causes[f.cause], known, found) for f in tested)
+        findings = sorted((heard(f, causes[f.cause], run, known) for f in weighed), key=rank)
         return Diagnosis(
             run, state, tuple(findings), tuple(contradictions(run)), known, found, as_planned(known)
         )

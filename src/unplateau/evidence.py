@@ -28,8 +28,8 @@ LIMIT = 4 << 20  # bytes; a file of evidence has some thousand
 FILES = 200  # files that are read of one folder
 WORDS = 400  # characters of a fact
 LEAST = 0.01  # no probe, as no log, shows 0 or 1
-#: of one probe: the tails of its normal distributions are not known beyond one in a hundred
-MOST = log(99)
+#: of one probe: what its normal distributions say of their tails is not believed beyond one in a thousand
+MOST = log(999)
 
 
 @dataclass(frozen=True, slots=True)

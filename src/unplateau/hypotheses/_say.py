@@ -19,6 +19,7 @@ from . import Evidence, Finding, Plan, Remedy
 __all__ = [
     "LIKELY",
     "SURE",
+    "UNLIKELY",
     "Trend",
     "against",
     "anew",
@@ -39,6 +40,7 @@ __all__ = [
 LEAST = 0.01
 EVEN = 0.3  # nats above ln(vocabulary)
 SURE, LIKELY = 0.9, 0.7  # probabilities given by evidence of two kinds, and of one kind
+UNLIKELY = 0.1  # up to here a cause is refuted
 
 
 def pro(fact: str, source: str) -> Evidence:
@@ -65,7 +67,7 @@ def finding(
     >>> finding("capacity", 0.5, []).verdict, finding("capacity", 0.05, []).verdict
     ('undecided', 'refuted')
     """
-    verdict = "supported" if probability >= LIKELY else "refuted" if probability <= 0.1 else "undecided"
+    verdict = "supported" if probability >= LIKELY else "refuted" if probability <= UNLIKELY else "undecided"
     return Finding(
         cause,
         verdict,  # type: ignore[arg-type]
