@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import UsageError, printable
 from ..plugins import discover
-from .settings import Settings
+from .settings import INSPECTED, Settings
+from .words import called, one_of
 
 #: names -> the least that each may be
 LEAST: Mapping[str, int] = {
@@ -24,28 +25,40 @@ POSITIONS = ("", "learned", "rope", "alibi", "none")
 FORMS = ("linear", "1-sqrt", "cosine")
 OPTIMIZERS = ("adamw", "muon")
 NANOGPT = "gpt2", "adamw"
+DEFAULT = "default"  # an origin: the user said nothing
 NOT_PLANNED = "recorded"  # a schedule that is read from a log
 
 
-def check(settings: Settings, origin: Mapping[str, str]) -> None:
-    """Raise ``UsageError`` for the first thing that is wrong, with the place it came from.
+def check(settings: Settings, origin: Mapping[str, str], words: Mapping[str, str] | None = None) -> None:
+    """Raise ``UsageError`` for the first thing that is wrong, in the user's own ``words`` for the settings.
 
     >>> check(Settings(n_embd=100, n_head=3), {"n_head": "config.py:2"})
     Traceback (most recent call last):
-    unplateau.errors.UsageError: n_head 3 (config.py:2) does not divide n_embd 100: give heads of equal width
+    unplateau.errors.UsageError: config.py:2: n_head is 3; expected a divisor of n_embd, which is 100
+    >>> check(Settings(peak_lr=-1.0), {"peak_lr": "--learning_rate"})
+    Traceback (most recent call last):
+    unplateau.errors.UsageError: --learning_rate is -1; expected 0 or more
     """
-    for name, complaint in (*_ranges(settings), *_names(settings), *_together(settings)):
-        value, where = getattr(settings, name), origin.get(name, "")
-        raise UsageError(f"{name} {value}{f' ({where})' if where else ''} {complaint}")
+    words = words or {}
+    for name, expected in (*_ranges(settings), *_names(settings), *_together(settings, words)):
+        where = origin.get(name, "")
+        place = called(words.get(name, name), "" if where == DEFAULT else where)
+        raise UsageError(f"{place} is {_shown(getattr(settings, name))}; expected {expected}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return repr(printable(value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _ranges(s: Settings) -> Iterator[tuple[str, str]]:
     for name, least in LEAST.items():
         if getattr(s, name) < least:
-            yield name, f"is too small: expected {least} or more"
+            yield name, f"{least} or more"
     for name in SHARES:
         if not 0 <= getattr(s, name) < 1:
-            yield name, "is no share: expected at least 0, and less than 1"
+            yield name, "at least 0 and below 1"
 
 
 def _names(s: Settings) -> Iterator[tuple[str, str]]:
@@ -57,16 +70,17 @@ def _names(s: Settings) -> Iterator[tuple[str, str]]:
     }
     for name, options in known.items():
         if getattr(s, name) not in options:
-            yield name, f"is not known; expected one of {', '.join(o or 'nothing' for o in options)}"
+            yield name, one_of([option or "nothing" for option in options])
 
 
-def _together(s: Settings) -> Iterator[tuple[str, str]]:
+def _together(s: Settings, words: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if s.n_embd % s.n_head:
-        yield "n_head", f"does not divide n_embd {s.n_embd}: give heads of equal width"
+        yield "n_head", f"a divisor of n_embd, which is {s.n_embd}"
     if s.n_kv_head and s.n_head % s.n_kv_head:
-        yield "n_kv_head", f"does not divide n_head {s.n_head}: each key serves as many queries"
+        yield "n_kv_head", f"a divisor of n_head, which is {s.n_head}"
     end = s.decay_end or s.max_steps
     if s.schedule == "wsd" and s.decay_start >= end > 0:
-        yield "decay_start", f"is not before the end of the decay at step {end:,}: give an earlier step"
+        name = "decay_end" if s.decay_end else "max_steps"
+        yield "decay_start", f"a step before the decay ends, at {words.get(name, name)} {end:,}"
     if s.nanogpt_ckpt and (s.architecture, s.optimizer) != NANOGPT:
-        yield "nanogpt_ckpt", f"writes what nanoGPT resumes: {' with '.join(NANOGPT)} alone"
+        yield "nanogpt_ckpt", f"False, or {' with '.join(NANOGPT)}: nanoGPT resumes nothing else"

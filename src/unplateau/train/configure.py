@@ -22,7 +22,7 @@ from .branch import inherited
 from .check import check
 from .datasets import found_at
 from .settings import DEFAULTS, TYPES, Resolved, Settings
-from .words import ALIASES, DECAY, IDLE, setting_of, typed
+from .words import ALIASES, DECAY, IDLE, called, setting_of, typed
 
 SCRATCH = DEFAULTS["init_from"]
 CONFIG = "config.json"  # in a run's folder
@@ -50,6 +50,7 @@ class Told:
 
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)  # setting -> what the user called it
     notes: list[str] = field(default_factory=list)
     unread: dict[str, str] = field(default_factory=dict)  # setting -> where code sets it
 
@@ -57,11 +58,14 @@ class Told:
         """One key of the user's; raises ``UsageError`` where it is none, or told in two words."""
         name = setting_of(key, where)
         if name in IDLE:
-            self.notes.append(f"{where}: {name} asks for nothing here: {IDLE[name]}")
+            self.notes.append(f"{called(name, where)} has no effect: {IDLE[name]}")
             return
+        word = key.replace("-", "_")
         if self.places.get(name, where) != where:  # one flag twice: the later holds
-            raise UsageError(f"{where}: {name} was set at {self.places[name]} already; keep one of the two")
-        self.values[name], self.places[name] = typed(name, value, where), where
+            first = called(self.words[name], self.places[name])
+            raise UsageError(f"{called(word, where)} and {first} are the same setting; keep one of the two")
+        self.values[name], self.places[name] = typed(name, value, where, word), where
+        self.words[name] = word
 
     def over(self, other: Told) -> Told:
         """Both, where this one holds."""
@@ -69,6 +73,7 @@ class Told:
         return Told(
             {**other.values, **self.values},
             {**other.places, **self.places},
+            {**other.words, **self.words},
             [*other.notes, *self.notes],
             {**unread, **self.unread},
         )
@@ -94,7 +99,8 @@ def resolve(config: Path | None, overrides: Sequence[str] = ()) -> Resolved:
         told = told.over(_taken(values, where))
     preset = told.values.pop("preset", preset)
     if preset not in PRESETS:
-        raise UsageError(f"preset wants {' or '.join(PRESETS)}; found {printable(preset)!r}")
+        place = called("preset", told.places.get("preset", ""))
+        raise UsageError(f"{place} is {printable(preset)!r}; expected {' or '.join(PRESETS)}")
     told = told.over(Told(dict(PRESETS[preset]), dict.fromkeys(PRESETS[preset], f"preset {preset}")))
     for name, where in told.unread.items():
         _by_code(name, where, told)
@@ -119,7 +125,7 @@ def _taken(values: Mapping[str, Any], where: str) -> Told:
 
 def _by_code(name: str, where: str, told: Told) -> None:
     if name in ("run_name", "out_dir", "wandb_project"):
-        told.notes.append(f"{where}: {name} is set by code, which is never run; it stays as it was")
+        told.notes.append(f"{where}: {name} is set by code, which is never run; it keeps its default")
         return
     raise UsageError(f"{where} sets {name} by code, which is never run: give --{name}=VALUE")
 
@@ -137,7 +143,7 @@ def _completed(told: Told) -> Resolved:
         values["warmup_steps"] = min(DEFAULTS["warmup_steps"], steps // WARMUP_SHARE)
     origin = {name: places.get(name, "default") for name in DEFAULTS}
     settings = Settings(**values)
-    check(settings, origin)
+    check(settings, origin, told.words)
     return Resolved(settings, origin, tuple(told.notes))
 
 
@@ -148,9 +154,10 @@ def read_words(words: Sequence[str]) -> Told:
     """``--key=value``, ``--key value``, or ``--key`` alone where it is True or False."""
     told, waiting = Told(), list(words)
     while waiting:
-        flag, equals, value = waiting.pop(0).partition("=")
+        word = waiting.pop(0)
+        flag, equals, value = word.partition("=")
         if not flag.startswith("--"):
-            raise UsageError(f"found {printable(flag)!r} where --key=value was expected")
+            raise UsageError(f"found {printable(word)!r}; expected --key=value")
         name = setting_of(flag[2:], flag)
         if equals:
             told.take(flag[2:], value, flag)

@@ -5,7 +5,7 @@ Our own names and nanoGPT's are both taken, in files and in ``--key=value`` alik
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from math import isfinite
 from typing import Any, get_args
@@ -35,17 +35,34 @@ def setting_of(key: str, where: str) -> str:
 
     >>> setting_of("learning_rate", "config.py:3"), setting_of("batch-size", "--batch-size")
     ('peak_lr', 'batch_size')
+    >>> setting_of("n_layers", "config.py:2")
+    Traceback (most recent call last):
+    unplateau.errors.UsageError: config.py:2: there is no setting n_layers; did you mean n_layer?
     """
     plain = key.replace("-", "_")
     if plain in KNOWN:
         return ALIASES.get(plain, plain)
     near = get_close_matches(plain, KNOWN, n=1, cutoff=NEAR)
-    hint = f"did you mean {near[0]}?" if near else "unplateau train --help names the page with all of them"
-    raise UsageError(f"{printable(where)}: no setting is called {printable(key)!r}; {hint}")
+    flag, place = ("--", "") if where.startswith("--") else ("", f"{printable(where)}: ")
+    hint = f"did you mean {flag}{near[0]}?" if near else "docs/train.md lists them all"
+    raise UsageError(f"{place}there is no setting {flag}{printable(key)}; {hint}")
 
 
-def typed(name: str, value: Any, where: str) -> Any:
+def called(word: str, where: str) -> str:
+    """A setting as its user called it: the flag, or his word for it and its place in a file.
+
+    >>> called("max_iters", "--max_iters"), called("max_iters", "config.py:3"), called("n_head", "")
+    ('--max_iters', 'config.py:3: max_iters', 'n_head')
+    """
+    if where.startswith("--"):
+        return printable(where)
+    return f"{printable(where)}: {word}" if where else word
+
+
+def typed(name: str, value: Any, where: str, word: str = "") -> Any:
     """``value`` as the setting ``name`` is typed; raises ``UsageError`` where it can't be that.
+
+    ``word`` is what the user called it, where that is not ``name``.
 
     >>> typed("batch_size", "12", ""), typed("max_steps", "1e4", ""), typed("bias", "False", "")
     (12, 10000, False)
@@ -61,7 +78,8 @@ def typed(name: str, value: Any, where: str) -> Any:
     elif not isinstance(value, list | dict):
         found = _word(name, value)
     if found is None:
-        raise UsageError(f"{printable(where)}: {name} wants {wanted(name)}; found {printable(str(value))!r}")
+        said = f"{called(printable(word or name), where)} is {printable(str(value))!r}"
+        raise UsageError(f"{said}; expected {wanted(name)}")
     return found
 
 
@@ -89,10 +107,19 @@ def _word(name: str, value: Any) -> str | None:
 def wanted(name: str) -> str:
     """What a setting takes, in words.
 
-    >>> wanted("sampling"), wanted("n_layer")
-    ('permutation or nanogpt', 'a whole number')
+    >>> wanted("parallel"), wanted("n_layer")
+    ('ddp or fsdp', 'a whole number')
     """
     kinds = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
     kind = TYPES.get(name, bool if name == DECAY else str)
     options = [str(option) for option in get_args(kind)]
-    return " or ".join([", ".join(options[:-1]), options[-1]]) if options else kinds.get(kind, "a value")
+    return one_of(options) if options else kinds.get(kind, "a value")
+
+
+def one_of(options: Sequence[str]) -> str:
+    """Options in words.
+
+    >>> one_of(["linear", "cosine", "wsd"])
+    'linear, cosine or wsd'
+    """
+    return " or ".join([", ".join(options[:-1]), options[-1]])
