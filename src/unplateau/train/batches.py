@@ -77,11 +77,14 @@ def batches_of(settings: Settings, corpora: Sequence[tuple[Corpus, float]]) -> B
     """The batches that ``settings`` ask for, of data sets and their weights."""
     streams = [corpus.train for corpus, _ in corpora]
     if len(streams) > 1:
-        if settings.sampling == "nanogpt":
-            raise UsageError("nanoGPT's sampling reads one data set: set sampling=permutation for a mixture")
+        if settings.sampling != "permutation":
+            name = "nanoGPT's sampling" if settings.sampling == "nanogpt" else "sampling=one"
+            raise UsageError(f"{name} reads one data set: set sampling=permutation for a mixture")
         return Mixture(streams, [weight for _, weight in corpora], settings)
     if settings.sampling == "nanogpt":
         return NanoGPT(streams[0], settings)
+    if settings.sampling == "one":
+        return One(streams[0], settings)
     return Permutation(streams[0], settings)
 
 
@@ -122,6 +125,21 @@ class Permutation:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Nothing to go back to: the number of the step says it all."""
+
+
+class One(Permutation):
+    """The first batch of ``Permutation``, whatever the micro-batch."""
+
+    def at(self, micro: int) -> Batch:
+        del micro
+        return super().at(0)
+
+    def epoch(self, micro: int) -> float:
+        """Passes over that batch."""
+        return float(micro)
+
+    def unique(self, micro: int) -> int:
+        return super().unique(min(micro, 1))
 
 
 class Mixture:

@@ -82,5 +82,7 @@ def _together(s: Settings, words: Mapping[str, str]) -> Iterator[tuple[str, str]
     if s.schedule == "wsd" and s.decay_start >= end > 0:
         name = "decay_end" if s.decay_end else "max_steps"
         yield "decay_start", f"a step before the decay ends, at {words.get(name, name)} {end:,}"
+    if {*s.inspect.replace(" ", "").split(",")} - {*INSPECTED, ""}:
+        yield "inspect", f"some of {', '.join(INSPECTED)}"
     if s.nanogpt_ckpt and (s.architecture, s.optimizer) != NANOGPT:
         yield "nanogpt_ckpt", f"False, or {' with '.join(NANOGPT)}: nanoGPT resumes nothing else"

@@ -24,6 +24,7 @@ from .data import Corpus, open_data
 from .distributed import Devices, Nobody, agreed, joined
 from .evaluate import Evaluates, Evaluations
 from .folder import RunFolder
+from .inspection import inspect
 from .kernels import in_words, with_kernels
 from .machine import config_facts, device_of, environment, memory, on, peak_flops
 from .pace import Pace
@@ -89,10 +90,14 @@ def train(resolved: Resolved, stream: TextIO | None = None, after: After | None 
         if resolved.settings.init_from != "resume" and start.kind != "scratch":
             loop.saved = None  # what it starts from may go
         try:
-            return loop.run()
+            result = loop.run()
+            if resolved.settings.inspect and not result.stopped:
+                inspect(session, corpora, folder)
         except Exception:
             saver.leave()
             raise
+        else:
+            return result
         finally:
             voice.close()
             for tracker in trackers:

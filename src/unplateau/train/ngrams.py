@@ -23,8 +23,10 @@ BUCKETS = 4  # of the table, for each token: few collisions
 F64 = NDArray[np.float64]
 
 
-def losses(tokens_N: I64, vocab_size: int) -> F64:
+def losses(tokens_N: I64, vocab_size: int, read: int | None = None) -> F64:
     """The loss of each order at each token, nats (LONGEST + 1, n); linear in n: 20 ms an order for a million.
+
+    With ``read``, only that many tokens from the start are counted: losses of those after them are of a text not seen.
 
     >>> uneven = losses(np.array([1, 2] * 500), 3)
     >>> uneven[1:, 10:].mean().round(1) < uneven[0].mean().round(1)
@@ -39,7 +41,8 @@ def losses(tokens_N: I64, vocab_size: int) -> F64:
         if order:
             before = np.concatenate([np.zeros(min(order, len(text)), np.uint64), text[:-order]])
             context = mixed(context * np.uint64(GOLDEN) + before + np.uint64(order))
-        followed, seen = _others(context * np.uint64(GOLDEN) + text, size), _others(context, size)
+        followed = _others(context * np.uint64(GOLDEN) + text, size, read)
+        seen = _others(context, size, read)
         weight = LATER if order else FIRST
         # a collision can make a word more frequent than what it follows
         guess = (np.minimum(followed, seen) + weight * guess) / (seen + weight)
@@ -47,8 +50,9 @@ def losses(tokens_N: I64, vocab_size: int) -> F64:
     return out
 
 
-def _others(key_N: U64, size: int) -> F64:
-    """How often each key stands in the text besides here."""
+def _others(key_N: U64, size: int, read: int | None) -> F64:
+    """How often each key stands in the text besides here; or in its first ``read`` tokens, besides here."""
     bucket = (mixed(key_N) & np.uint64(size - 1)).astype(np.int64)
-    counts: F64 = np.bincount(bucket, minlength=size)[bucket].astype(np.float64)
-    return counts - 1
+    counts: F64 = np.bincount(bucket[:read], minlength=size)[bucket].astype(np.float64)
+    counts[:read] -= 1
+    return counts

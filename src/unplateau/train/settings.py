@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+#: what ``inspect`` may name
+INSPECTED = ("windows", "context", "targets", "tensors", "all")
+
 
 def setting(default: Any, meaning: str, unit: str = "", group: str = "") -> Any:
     """A field of ``Settings``: its default, what it means, and its unit."""
@@ -47,9 +50,10 @@ class Settings:
     # --- batches
     batch_size: int = setting(16, "of one micro-batch on one device", "sequences", "batches")
     gradient_accumulation_steps: int = setting(1, "micro-batches of a step, all devices together")
-    sampling: Literal["permutation", "nanogpt"] = setting(
+    sampling: Literal["permutation", "nanogpt", "one"] = setting(
         "permutation",
-        "permutation: each window once a pass; nanogpt: drawn with replacement, as train.py does",
+        "permutation: each window once a pass; nanogpt: drawn with replacement, as train.py does; "
+        "one: the first batch again and again, which a sound trainer learns by heart",
     )
     seed: int = setting(1337, "of the weights, the order of the data, and dropout")
     # --- steps and schedule
@@ -103,6 +107,13 @@ class Settings:
     trackio: bool = setting(False, "log to trackio, if it is installed")
     wandb_project: str = setting("unplateau", "the project at Weights & Biases")
     run_name: str = setting("", "what trackers call the run")
+    # --- probing
+    inspect: str = setting(
+        "",
+        "what to look at closely at the end, into evaluations/inspect.json: some of windows, context, targets, tensors, "
+        "or all",
+        group="probing",
+    )
 
     @property
     def tokens_per_step(self) -> int:
