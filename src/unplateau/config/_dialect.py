@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, prod
 from typing import Any
 
 from ..errors import printable
@@ -115,13 +115,15 @@ class Dialect:
     """A trainer's own words.
 
     ``from_own``: its key -> VOCABULARY's name; ``complete`` adds what the table alone can't say: the
-    trainer's defaults, ratios turned into steps; ``write`` turns canonical values into own ones.
+    trainer's defaults, ratios turned into steps; ``write`` turns canonical values into own ones; ``spell`` gives the own
+    settings of those that are more than a key and a value, by VOCABULARY's name.
     """
 
     name: str
     from_own: Mapping[str, str]
     complete: Callable[[Facts, Settings], Facts] = as_told
     write: Mapping[str, Callable[[Any], Any]] | None = None
+    spell: Callable[[Mapping[str, Any], Facts, Settings], dict[str, dict[str, Any]]] | None = None
     signs: tuple[str, ...] = ()  # keys that no other trainer has, and that carry no fact
 
     def knows(self, settings: Settings) -> int:
@@ -248,6 +250,18 @@ def claimed_params(text: str) -> float | None:
     """
     match = re.match(r"~? ?(\d{1,5}(?:\.\d{1,3})?) ?([KMB])\b", text, re.IGNORECASE)
     return float(match[1]) * SIZES[match[2].upper()] if match else None
+
+
+def total(wanted: Mapping[str, Any], facts: Facts, *, tokens: bool = False) -> int | None:
+    """Sequences (or tokens) of one step as ``wanted`` has it, else as it is; None where that is not known."""
+    names = ("batch_size", "gradient_accumulation_steps", *(("block_size",) if tokens else ()))
+    parts = [wanted.get(name, facts[name].value if name in facts else None) for name in names]
+    return prod(int(part) for part in parts) if all(parts) else None
+
+
+def value_of(name: str, wanted: Mapping[str, Any], facts: Facts) -> Any:
+    """A setting as ``wanted`` has it, else as it is."""
+    return wanted.get(name, facts[name].value if name in facts else None)
 
 
 def first(facts: Mapping[str, Fact], names: Iterable[str]) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..run import Fact
-from ._dialect import Dialect, Facts, Settings, as_kind, told
+from ._dialect import Dialect, Facts, Settings, as_kind, told, value_of
 
 FROM_OWN = {
     # a model's config.json, of GPT-2's and of Llama's kind
@@ -187,6 +188,36 @@ def _devices(facts: Facts) -> Facts:
     return {**facts, "gradient_accumulation_steps": Fact(product, "", f"{accumulation.source} x world size")}
 
 
+def spell(wanted: Mapping[str, Any], facts: Facts, settings: Settings) -> dict[str, dict[str, Any]]:
+    """Precisions as switches, micro-batches of one device, a floor that only some schedules have, positions."""
+    out: dict[str, dict[str, Any]] = {}
+    if "dtype" in wanted and ({"bf16", "fp16", *TRAINING} & set(settings.found) or not settings.found):
+        switches = {
+            key: wanted["dtype"] == dtype for key, dtype in (("bf16", "bfloat16"), ("fp16", "float16"))
+        }
+        out["dtype"] = {key: on for key, on in switches.items() if on or key in settings.found}
+    count, devices = wanted.get("gradient_accumulation_steps"), value_of("world_size", wanted, facts) or 1
+    if count is not None and count % devices == 0:
+        out["gradient_accumulation_steps"] = {"gradient_accumulation_steps": count // devices}
+    if "floor_lr" in wanted:
+        out["floor_lr"] = _spelled_floor(wanted, facts, settings)
+    if "block_size" in wanted and "n_positions" in settings.found:
+        out["block_size"] = {"n_positions": wanted["block_size"]}
+    start, steps = wanted.get("decay_start"), value_of("max_steps", wanted, facts)
+    if start is not None and steps:
+        out["decay_start"] = {"lr_scheduler_kwargs.num_decay_steps": steps - start}
+    return out
+
+
+def _spelled_floor(wanted: Mapping[str, Any], facts: Facts, settings: Settings) -> dict[str, Any]:
+    floor, peak = wanted["floor_lr"], value_of("peak_lr", wanted, facts)
+    own: dict[str, Any] = {"lr_scheduler_kwargs.min_lr": floor}
+    if "lr_scheduler_kwargs.min_lr_rate" in settings.found and peak:
+        own = {"lr_scheduler_kwargs.min_lr_rate": floor / peak}
+    kind = str(settings.value("lr_scheduler_type") or "")
+    return own | ({"lr_scheduler_type": WRITTEN["cosine"]} if kind.endswith("cosine") and floor else {})
+
+
 def write_schedule(value: Any) -> Any:
     """Transformers' name for a schedule with a floor or a warmup of its own."""
     return WRITTEN.get(str(value), value)
@@ -197,6 +228,7 @@ DIALECT = Dialect(
     FROM_OWN,
     complete,
     {"schedule": write_schedule},
+    spell,
     signs=(
         "model_type",
         "per_device_train_batch_size",

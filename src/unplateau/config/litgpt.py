@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..run import Fact
-from ._dialect import Dialect, Facts, Settings, as_kind, told
+from ._dialect import Dialect, Facts, Settings, as_kind, told, total, value_of
 
 MODEL = {
     "n_layer": "n_layer",
@@ -101,6 +102,24 @@ def _architecture(facts: Facts, settings: Settings) -> Facts:
     return facts
 
 
+def spell(wanted: Mapping[str, Any], facts: Facts, settings: Settings) -> dict[str, dict[str, Any]]:
+    """A batch over all devices, a run in tokens, and both betas in one list."""
+    out: dict[str, dict[str, Any]] = {}
+    rows = total(wanted, facts)
+    if rows and {"batch_size", "gradient_accumulation_steps"} & set(wanted):
+        out["gradient_accumulation_steps"] = {"train.global_batch_size": rows}
+        if "batch_size" in wanted:
+            own = {"train.micro_batch_size": wanted["batch_size"], "train.global_batch_size": rows}
+            out["batch_size"] = own
+    block = value_of("block_size", wanted, facts)
+    if "max_steps" in wanted and "train.max_steps" not in settings.found and rows and block:
+        out["max_steps"] = {"train.max_tokens": wanted["max_steps"] * rows * block}
+    betas = [value_of(name, wanted, facts) for name in ("beta1", "beta2")]
+    if {"beta1", "beta2"} & set(wanted) and None not in betas:
+        out |= {name: {"optimizer.init_args.betas": betas} for name in ("beta1", "beta2")}
+    return out
+
+
 def own_dtype(value: Any) -> Any:
     """LitGPT's word for a precision."""
     return {"bfloat16": "bf16-mixed", "float16": "16-mixed", "float32": "32-true"}.get(str(value), value)
@@ -111,5 +130,6 @@ DIALECT = Dialect(
     FROM_OWN,
     complete,
     {"dtype": own_dtype},
+    spell,
     signs=("train.global_batch_size", "train.micro_batch_size", "train.lr_warmup_steps", "model_name"),
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from ..run import Fact
-from ._dialect import Dialect, Facts, Settings, as_kind, told
+from ._dialect import Dialect, Facts, Settings, as_kind, told, total, value_of
 
 FROM_OWN = {
     "-b": "batch_size",
@@ -107,4 +108,24 @@ def _model(facts: Facts, settings: Settings) -> Facts:
     return {**facts, **{name: Fact(value, "", source) for name, value in fixed.items()}}
 
 
-DIALECT = Dialect("llmc", FROM_OWN, complete)
+def spell(wanted: Mapping[str, Any], facts: Facts, settings: Settings) -> dict[str, dict[str, Any]]:
+    """A batch in tokens, a floor as a share of the peak, a shape by its depth."""
+    del settings
+    out: dict[str, dict[str, Any]] = {}
+    tokens = total(wanted, facts, tokens=True)
+    if tokens and "gradient_accumulation_steps" in wanted:
+        out["gradient_accumulation_steps"] = {"-d": tokens}
+    for name, key in (("batch_size", "-b"), ("block_size", "-t")):
+        if tokens and name in wanted:
+            out[name] = {key: wanted[name], "-d": tokens}
+    peak, floor = (value_of(name, wanted, facts) for name in ("peak_lr", "floor_lr"))
+    if peak and floor is not None and {"peak_lr", "floor_lr"} & set(wanted):
+        out["floor_lr"] = {"-q": floor / peak}
+        out["peak_lr"] = {"-l": peak} | ({"-q": floor / peak} if floor else {})
+    depth, width, heads = (value_of(name, wanted, facts) for name in ("n_layer", "n_embd", "n_head"))
+    if depth in WIDTHS and WIDTHS[depth] == width and HEADS[width] == heads:
+        out |= {name: {"-e": f"d{depth}"} for name in ("n_layer", "n_embd", "n_head") if name in wanted}
+    return out
+
+
+DIALECT = Dialect("llmc", FROM_OWN, complete, spell=spell)

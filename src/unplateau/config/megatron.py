@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..run import Fact
-from ._dialect import Dialect, Facts, Settings, as_kind, told
+from ._dialect import Dialect, Facts, Settings, as_kind, told, total, value_of
 
 FROM_OWN = {
     "num_layers": "n_layer",
@@ -120,9 +123,39 @@ def _architecture(facts: Facts, settings: Settings) -> Facts:
     return facts
 
 
+def spell(wanted: Mapping[str, Any], facts: Facts, settings: Settings) -> dict[str, dict[str, Any]]:
+    """A batch over all devices, precisions as switches, the start of a decay as its length, a warm-up that is a share."""
+    out: dict[str, dict[str, Any]] = {}
+    rows = total(wanted, facts)
+    if rows and {"batch_size", "gradient_accumulation_steps"} & set(wanted):
+        out["gradient_accumulation_steps"] = {"global_batch_size": rows}
+        if "batch_size" in wanted:
+            out["batch_size"] = {"micro_batch_size": wanted["batch_size"], "global_batch_size": rows}
+    if "dtype" in wanted:
+        switches = {
+            key: wanted["dtype"] == dtype for key, dtype in (("bf16", "bfloat16"), ("fp16", "float16"))
+        }
+        out["dtype"] = {key: on for key, on in switches.items() if on or key in settings.found}
+    start = wanted.get("decay_start")
+    end = value_of("decay_end", wanted, facts) or value_of("max_steps", wanted, facts)
+    if start is not None and end:
+        out["decay_start"] = {"lr_wsd_decay_iters": end - start}
+    if "warmup_steps" in wanted and "lr_warmup_fraction" in settings.found and end:
+        share = (wanted["warmup_steps"] + 0.5) / end  # it takes the whole part of the product
+        out["warmup_steps"] = {"lr_warmup_fraction": share}
+    return out
+
+
+def write_schedule(value: Any) -> Any:
+    """Megatron-LM's name for a schedule."""
+    return {told: word for word, told in SCHEDULES.items()}.get(str(value), value)
+
+
 DIALECT = Dialect(
     "megatron",
     FROM_OWN,
     complete,
+    {"schedule": write_schedule},
+    spell,
     signs=("train_iters", "clip_grad", "num_layers", "lr_decay_style", "seq_length"),
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..run import Fact
-from ._dialect import Dialect, Facts, Settings, as_kind, told
+from ._dialect import Dialect, Facts, Settings, as_kind, told, value_of
 
 FROM_OWN = {
     "max_seq_len": "block_size",
@@ -80,9 +83,35 @@ def _schedule(facts: Facts, settings: Settings) -> Facts:
     return facts
 
 
+def spell(wanted: Mapping[str, Any], facts: Facts, settings: Settings) -> dict[str, dict[str, Any]]:
+    """A shape by its depth, and the learning rate by shares of the peak and of the steps."""
+    out: dict[str, dict[str, Any]] = {}
+    depth, width, steps = (value_of(name, wanted, facts) for name in ("n_layer", "n_embd", "max_steps"))
+    if "depth" in settings.found and depth and width:
+        aspect = as_kind("n_layer", settings.value("aspect_ratio")) or ASPECT
+        own = (
+            {"depth": depth} if depth * aspect == width else {"depth": depth, "aspect_ratio": width // depth}
+        )
+        out |= {name: own for name in ("n_layer", "n_embd", "n_head") if name in wanted}
+    peak, floor = (value_of(name, wanted, facts) for name in ("peak_lr", "floor_lr"))
+    if peak and floor is not None and "final_lr_frac" in settings.found:
+        share = {"final_lr_frac": floor / peak}
+        out |= {"floor_lr": share, "peak_lr": {"matrix_lr": peak, **share}}
+    if steps:
+        warm, start = (value_of(name, wanted, facts) for name in ("warmup_steps", "decay_start"))
+        shares = (
+            {"warmup_ratio": warm / steps} if warm is not None and "warmup_ratio" in settings.found else {}
+        )
+        shares |= {"warmdown_ratio": (steps - start) / steps} if start is not None else {}
+        out |= {name: shares for name in ("warmup_steps", "decay_start") if shares}
+        out["max_steps"] = {"num_iterations": steps, **shares}
+    return {name: own for name, own in out.items() if name in wanted}
+
+
 DIALECT = Dialect(
     "nanochat",
     FROM_OWN,
     complete,
+    spell=spell,
     signs=("depth", "device_batch_size", "embedding_lr", "matrix_lr", "target_param_data_ratio"),
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..run import Fact
-from ._dialect import Dialect, Facts, Settings, as_kind, told
+from ._dialect import Dialect, Facts, Settings, as_kind, told, total, value_of
 
 FROM_OWN = {
     "training.local_batch_size": "batch_size",
@@ -86,6 +89,45 @@ def _schedule(facts: Facts, settings: Settings) -> Facts:
     }
 
 
+def spell(wanted: Mapping[str, Any], facts: Facts, settings: Settings) -> dict[str, dict[str, Any]]:
+    """A batch over all devices, a floor as a share of the peak, a decay as a share of the steps."""
+    out: dict[str, dict[str, Any]] = {}
+    rows = total(wanted, facts)
+    if rows and {"batch_size", "gradient_accumulation_steps"} & set(wanted):
+        out["gradient_accumulation_steps"] = {"training.global_batch_size": rows}
+        if "batch_size" in wanted:
+            key = "training.local_batch_size"
+            key = "training.batch_size" if "training.batch_size" in settings.found else key
+            out["batch_size"] = {key: wanted["batch_size"], "training.global_batch_size": rows}
+    peak, floor = (value_of(name, wanted, facts) for name in ("peak_lr", "floor_lr"))
+    if peak and floor is not None and {"peak_lr", "floor_lr"} & set(wanted):
+        old = "lr_scheduler.lr_min" in settings.found
+        share = {"lr_scheduler.lr_min" if old else "lr_scheduler.min_lr_factor": floor / peak}
+        out["floor_lr"] = share
+        out["peak_lr"] = {"optimizer.lr": peak} | (share if floor else {})
+    return out | _spelled_schedule(wanted, facts)
+
+
+def _spelled_schedule(wanted: Mapping[str, Any], facts: Facts) -> dict[str, dict[str, Any]]:
+    names = ("schedule", "decay_start", "decay_form", "max_steps")
+    kind, start, form, steps = (value_of(name, wanted, facts) for name in names)
+    if not set(names) & set(wanted) or not kind:
+        return {}
+    own: dict[str, Any] = {}
+    if kind == "wsd" and start is not None and steps:
+        words = {told: word for word, told in FORMS.items()}
+        own = {"lr_scheduler.decay_ratio": (steps - start) / steps}
+        own |= {"lr_scheduler.decay_type": words.get(form, "linear")} if form else {}
+    elif kind in ("linear", "cosine") and "schedule" in wanted:
+        own = {"lr_scheduler.decay_type": kind}
+    out = {name: own for name in names[:3] if name in wanted and own}
+    return out | ({"max_steps": {"training.steps": steps, **own}} if "max_steps" in wanted else {})
+
+
 DIALECT = Dialect(
-    "torchtitan", FROM_OWN, complete, signs=("training.seq_len", "job.dump_folder", "model.flavor")
+    "torchtitan",
+    FROM_OWN,
+    complete,
+    spell=spell,
+    signs=("training.seq_len", "job.dump_folder", "model.flavor"),
 )

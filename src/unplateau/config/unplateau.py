@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..facts import VOCABULARY
-from ._dialect import Dialect, Facts, Settings
+from ._dialect import Dialect, Facts, Settings, total
 
 FROM_OWN = {name: name for name in VOCABULARY if not name.startswith("config_")}
 TO_OWN = dict(FROM_OWN)
@@ -12,7 +15,7 @@ APART = (
     *("schema", "sampling", "positions", "document_mask", "ema", "eval_only"),
     *("checkpoint_interval", "keep_every", "nanogpt_ckpt", "on_nan", "log_style"),
     *("tensorboard", "wandb", "wandb_project", "trackio", "parallel"),
-    *("attention", "matmul"),
+    *("attention", "matmul", "inspect"),
 )
 ORIGIN = "origin."  # the start of the keys that say where each setting came from
 
@@ -24,9 +27,19 @@ def complete(facts: Facts, settings: Settings) -> Facts:
     return facts
 
 
+def spell(wanted: Mapping[str, Any], facts: Facts, settings: Settings) -> dict[str, dict[str, Any]]:
+    """What a run's own file repeats of the batch follows it."""
+    tokens = total(wanted, facts, tokens=True)
+    if not tokens or "tokens_per_step" not in settings.found:
+        return {}
+    parts = [name for name in ("batch_size", "gradient_accumulation_steps", "block_size") if name in wanted]
+    return {name: {name: wanted[name], "tokens_per_step": tokens} for name in parts}
+
+
 DIALECT = Dialect(
     "unplateau",
     FROM_OWN,
     complete,
+    spell=spell,
     signs=("peak_lr", "floor_lr", "warmup_steps", "decay_end", "tokens_per_step"),
 )

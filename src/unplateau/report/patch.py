@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..config import in_own_words
+from ..config.spelling import SCHEDULE, sayable
 from ..run import Run
 
-SCHEDULE = "schedule"
-KNOWN = ("cosine", "linear", "wsd", "inverse_sqrt", "constant")  # the first that a trainer's word is read as
 #: settings of the learning rate: a trainer without a word for one can't do it
 TRAINERS = (
     SCHEDULE,
@@ -34,7 +33,7 @@ def own_patch(run: Run, patch: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple
     out: dict[str, tuple[Any, Any]] = {}
     for name, (old, new) in patch.items():
         # one at a time: several canonical settings may share a key
-        told = {} if name == SCHEDULE and not _sayable(dialect, new) else in_own_words(dialect, {name: new})
+        told = {} if name == SCHEDULE and not sayable(dialect, new) else in_own_words(dialect, {name: new})
         told = told or {name: new}
         was = in_own_words(dialect, {name: old}) if old is not None else {}
         out |= {key: (was.get(key, old), value) for key, value in told.items()}
@@ -54,13 +53,7 @@ def unsayable(run: Run, patch: Mapping[str, tuple[Any, Any]]) -> str:
     unsaid = [
         f"{name} = {new}" if name == SCHEDULE else name
         for name, (_, new) in patch.items()
-        if (name == SCHEDULE and not _sayable(dialect, new))
+        if (name == SCHEDULE and not sayable(dialect, new))
         or (name in TRAINERS and not in_own_words(dialect, {name: new}))
     ]
     return f"{dialect} has no setting for {', '.join(unsaid)}: its code must be changed" if unsaid else ""
-
-
-def _sayable(dialect: str, schedule: Any) -> bool:
-    """True where the trainer's own word for ``schedule`` means that one, and not the first of several."""
-    own = in_own_words(dialect, {SCHEDULE: schedule})
-    return not own or next(s for s in KNOWN if in_own_words(dialect, {SCHEDULE: s}) == own) == schedule
