@@ -1,19 +1,23 @@
 """What probes told, in files and in the diagnosis.
 
 Mutations that went red here: a damaged file raised instead of giving a warning; two files of one probe both counted;
-log-odds of one probe not capped.
+log-odds of one probe not capped; arms of probes read as runs; evidence of a later step used; evidence of a folder of logs
+given to each of them; one folder of evidence given to several runs.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from unplateau.errors import UnplateauError
+from unplateau.cli import main
+from unplateau.errors import UnplateauError, UnreadableError, UsageError
 from unplateau.estimate import Estimate
 from unplateau.evidence import LIMIT, ArmRun, Evidence, Told, newest, posterior, read, write
+from unplateau.reading import read_runs
 
 EST = Estimate(0.05, 0.04, 0.06, "nats/token")
 TOLD = Told("lr-not-annealed", "0.050 nats below", 3.0, "cooldown", "evidence/cooldown.json", EST, EST)
@@ -104,3 +108,108 @@ def test_log_odds_add_up_and_one_probe_alone_is_trusted_to_one_in_a_thousand() -
     assert posterior(0.01, [1000.0]) == pytest.approx(0.91, abs=0.01)
     assert posterior(0.01, [1000.0, 1000.0]) == pytest.approx(0.99)
     assert posterior(0.5, [-1000.0]) == pytest.approx(0.01)
+
+
+LOG = "".join(
+    f"step {s}: train loss {5 - s / 1e3:.4f}, val loss {5 - s / 1e3:.4f}\n" for s in range(0, 1100, 100)
+)
+
+
+def log_in(folder: Path, name: str = "train.log") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(LOG)
+    return folder
+
+
+@pytest.mark.parametrize("root", ["out-probes", "out/train-probes"])
+def test_evidence_beside_a_foreign_run_is_found_by_its_folder(tmp_path: Path, root: str) -> None:
+    log_in(tmp_path / "out")
+    write(tmp_path / root / "evidence", FOUND)
+
+    (run,) = read_runs(tmp_path / "out")
+
+    assert [one.cause for one in run.probed] == ["lr-not-annealed"]
+
+
+def test_evidence_of_a_log_among_others_is_its_own_alone(tmp_path: Path) -> None:
+    for name in ("a.log", "b.log"):
+        log_in(tmp_path / "logs", name)
+    write(tmp_path / "logs" / "a-probes" / "evidence", FOUND)
+    write(tmp_path / "logs-probes" / "evidence", FOUND)
+
+    assert len(read_runs(tmp_path / "logs" / "a.log")[0].probed) == 1
+    assert read_runs(tmp_path / "logs" / "b.log")[0].probed == ()
+
+
+def test_evidence_in_a_run_folder_of_ours_is_read_and_its_arms_are_no_runs(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "mine"
+    arm = run / "evidence" / "cooldown" / "annealed"
+    for folder in (run, arm):
+        folder.mkdir(parents=True)
+        rows = [{"step": s, "val_loss": 5 - s / 1e3} for s in range(0, 1100, 100)]
+        (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write(run / "evidence", FOUND)
+
+    (of_folder,) = read_runs(run)
+    (of_log,) = read_runs(run / "log.jsonl")
+    (of_parent,) = read_runs(tmp_path)
+
+    assert [len(r.probed) for r in (of_folder, of_log, of_parent)] == [1, 1, 1]
+
+
+def test_arms_beside_a_foreign_run_are_no_runs_of_their_own(tmp_path: Path) -> None:
+    log_in(tmp_path / "out")
+    place = write(tmp_path / "out-probes" / "evidence", FOUND)
+    log_in(place.parent / "cooldown" / "annealed")
+    (place.parent / "cooldown" / "annealed" / "train.log").write_text(LOG.replace("4.", "3."))
+
+    assert [run.name for run in read_runs(tmp_path)] == ["train.log"]
+
+
+def test_evidence_that_the_user_names_is_read_and_a_folder_without_any_is_one_line(tmp_path: Path) -> None:
+    log_in(tmp_path / "out")
+    write(tmp_path / "elsewhere" / "evidence", FOUND)
+    (tmp_path / "empty").mkdir()
+
+    for folder in ("elsewhere", "elsewhere/evidence"):
+        (run,) = read_runs(tmp_path / "out", evidence=[tmp_path / folder])
+        assert len(run.probed) == 1
+    with pytest.raises(UnreadableError, match=r"empty holds no evidence; expected the folder that unplateau"):
+        read_runs(tmp_path / "out", evidence=[tmp_path / "empty"])
+    with pytest.raises(UnreadableError, match="there is no nowhere"):
+        read_runs(tmp_path / "out", evidence=[tmp_path / "nowhere"])
+
+
+def test_evidence_of_a_later_step_than_the_log_is_not_of_this_log(tmp_path: Path) -> None:
+    log_in(tmp_path / "out")
+    write(tmp_path / "out-probes" / "evidence", replace(FOUND, checkpoint=(2000, "")))
+
+    (run,) = read_runs(tmp_path / "out")
+
+    assert run.probed == ()
+    assert run.warnings[-1] == "evidence/cooldown.json is of step 2,000, the log ends at 1,000: not used"
+
+
+def test_one_word_for_several_runs_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        log_in(tmp_path / "runs" / name)
+    (tmp_path / "runs" / "b" / "train.log").write_text(LOG.replace("4.", "3."))
+    write(tmp_path / "evidence", FOUND)
+
+    with pytest.raises(UsageError, match="--evidence is of one run, and here are 2"):
+        read_runs(tmp_path / "runs", evidence=[tmp_path])
+
+
+def test_the_command_line_takes_evidence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log_in(tmp_path / "out")
+    write(tmp_path / "elsewhere", FOUND)
+
+    assert main(["diagnose", str(tmp_path / "out"), "--evidence", str(tmp_path / "elsewhere"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["findings"]
+    facts = [e for f in found if f["cause"] == "lr-not-annealed" for e in f["evidence"]]
+
+    assert {
+        "fact": "probe cooldown: 0.050 nats below",
+        "points": "for",
+        "source": "evidence/cooldown.json",
+    } in facts

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import exp, isfinite, log
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from . import __version__
 from .durable import write_durably
 from .errors import UnplateauError, UnreadableError, printable, why
 from .estimate import Estimate
+from .places import OWN
 
 SCHEMA = "unplateau.evidence/1"
 FOLDER = "evidence"
+BESIDE = "-probes"  # the end of the name of the folder beside a run that is not ours
 LIMIT = 4 << 20  # bytes; a file of evidence has some thousand
 FILES = 200  # files that are read of one folder
 WORDS = 400  # characters of a fact
@@ -68,6 +71,23 @@ class Evidence:
     told: tuple[Told, ...]
     outcome: str
     checkpoint: tuple[int, str] | None = None
+
+
+def root_of(run: Path) -> Path:
+    """Where what we learn of ``run`` (a folder or a log) is kept: in its own folder where that is ours, else beside it.
+
+    A folder is ours where it holds our log. Nothing is ever written into another trainer's.
+
+    >>> root_of(Path("/runs/out-fineweb")).as_posix(), root_of(Path("/runs/night.log")).as_posix()
+    ('/runs/out-fineweb-probes', '/runs/night-probes')
+    """
+    run = run.absolute()
+    if run.name == OWN and run.is_file():
+        return run.parent
+    if (run / OWN).is_file():
+        return run
+    run = Path(normpath(run))
+    return run.with_name((run.name if run.is_dir() or not run.suffix else run.stem) + BESIDE)
 
 
 def write(folder: Path, found: Evidence) -> Path:
@@ -172,6 +192,26 @@ def read(folder: Path, warnings: list[str] | None = None) -> tuple[Told, ...]:
     if len(files) > FILES and warnings is not None:
         warnings.append(f"{len(files) - FILES:,} files of evidence beyond the first {FILES} are left out")
     return tuple(found)
+
+
+def given(folder: Path, warnings: list[str]) -> tuple[Told, ...]:
+    """What ``folder`` tells that the user named: a folder of evidence, or one that holds such a folder.
+
+    Raises ``UnreadableError`` where it tells nothing.
+    """
+    before = len(warnings)
+    told = (*read(folder / FOLDER, warnings), *read(folder, warnings))
+    if told:
+        return told
+    name = printable(folder.name or str(folder))
+    why_not = (
+        warnings[-1]
+        if warnings[before:]
+        else f"{name} holds no evidence"
+        if folder.is_dir()
+        else f"there is no {name}"
+    )
+    raise UnreadableError(f"{why_not}; expected the folder that unplateau probe wrote: it says where")
 
 
 def _read(path: Path) -> list[Told]:

@@ -103,7 +103,7 @@ def combined(estimates: Sequence[Estimate]) -> Estimate | None:
 
 def remedy_of(run: Run, cause: Hypothesis, known: Outlook | None) -> Remedy | None:
     """The run without ``cause``, as a change of the user's config; None where that can't say it."""
-    other = cause.without(run)
+    other = None if run.missing(cause.needs) else cause.without(run)
     if other is None:
         return None
     dialect = str(run.get("config_dialect", ""))

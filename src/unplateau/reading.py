@@ -7,16 +7,16 @@ a manifest; and what any of them tells before what is assumed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import log
 from pathlib import Path
 
 from .captures import nothing, read_all
 from .derive import derive
-from .errors import UnplateauError, UnreadableError, printable, why
+from .errors import UnplateauError, UnreadableError, UsageError, printable, why
 from .implausible import plausible
-from .places import Place, look
+from .places import OWN, Place, look
 from .readers import Options
 from .readers._parts import with_sums
 from .run import Fact, Run
@@ -51,11 +51,12 @@ def read_runs(
     data: Path | None = None,
     unique_tokens: int | None = None,
     options: Options | None = None,
+    evidence: Sequence[Path] = (),
 ) -> list[Run]:
     """The runs at ``path`` (a file, ``-`` for standard input, or a folder), with all that is known of them.
 
-    ``config``: the trainer's configuration; ``data``: a manifest, or nanoGPT's data folder.
-    Raises ``UnreadableError``, in one line, where no loss can be read.
+    ``config``: the trainer's configuration; ``data``: a manifest, or nanoGPT's data folder; ``evidence``: folders
+    of what probes told, besides those that lie in the run's folder or beside it. Raises ``UnreadableError``, in one line, where no loss can be read.
     """
     places = look(Path(path))
     found = read_all(places, options or Options())
@@ -64,7 +65,39 @@ def read_runs(
     option: dict[str, Fact] = {}
     if unique_tokens is not None:
         option["unique_tokens"] = Fact(unique_tokens, "tokens", "--unique-tokens")
-    return [complete(run, place, config=config, data=data, option=option) for place, run in found]
+    runs = [complete(run, place, config=config, data=data, option=option) for place, run in found]
+    if evidence and len(runs) > 1:
+        named = printable(", ".join(run.name for run in runs), 200)
+        raise UsageError(
+            f"--evidence is of one run, and here are {len(runs)}: {named}; give one of them alone"
+        )
+    return [probed(run, place, evidence) for run, (place, _) in zip(runs, found, strict=True)]
+
+
+def probed(run: Run, place: Place, folders: Sequence[Path] = ()) -> Run:
+    """``run`` with the evidence in ``folders``, and with what lies in its own folder or beside it."""
+    from .evidence import FOLDER, given, read
+
+    warnings: list[str] = []
+    told = [one for folder in folders for one in given(folder, warnings)]
+    told += [one for root in _roots(place) for one in read(root / FOLDER, warnings)]
+    last = run.get("steps_done")
+    late = [one for one in told if one.step is not None and last is not None and one.step > last]
+    warnings += dict.fromkeys(
+        f"{one.source} is of step {one.step:,}, the log ends at {last:,}: not used" for one in late
+    )
+    kept = tuple(one for one in told if one not in late)
+    return replace(run, probed=kept, warnings=(*run.warnings, *warnings)) if kept or warnings else run
+
+
+def _roots(place: Place) -> list[Path]:
+    """Where evidence of the run at ``place`` may lie; not beside a folder that may hold the logs of others."""
+    from .evidence import root_of
+
+    if str(place.path) == "-":
+        return []
+    alone = place.path.is_dir() or place.checkpoints or place.path.name == OWN
+    return list(dict.fromkeys(root_of(path) for path in (*place.logs, *(place.folders if alone else ()))))
 
 
 def complete(run: Run, place: Place, *, config: Path | None, data: Path | None, option: Facts) -> Run:

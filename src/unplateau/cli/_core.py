@@ -84,6 +84,12 @@ def log_options(verb: F) -> F:
             help="Tokens in the train set, once each (also 1e9, 1.5B).",
         ),
         click.option(
+            "--evidence",
+            multiple=True,
+            metavar="DIR",
+            help="What probes told of the run, where it is not in its folder or beside it. Repeatable.",
+        ),
+        click.option(
             "--map",
             "columns",
             multiple=True,
@@ -104,6 +110,7 @@ def runs_of(
     config: str | None = None,
     data: str | None = None,
     unique_tokens: int | None = None,
+    evidence: Sequence[str] = (),
     columns: Sequence[str] = (),
     unit: str | None = None,
 ) -> list[Run]:
@@ -117,6 +124,7 @@ def runs_of(
         data=Path(data) if data else None,
         unique_tokens=unique_tokens,
         options=options,
+        evidence=[Path(folder) for folder in evidence],
     )
 
 
