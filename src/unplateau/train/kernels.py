@@ -102,7 +102,7 @@ def _chosen(settings: Settings, device: torch.device) -> tuple[dict[str, str], s
     worth = saved > float(cost) and can_compile(device)
     attention, matmul = timed.pair
     found = {"attention": attention, "matmul": matmul, "compile": "on" if worth else "off"}
-    return found, f"timed on this machine ({_name(device)})"
+    return found, f"timed on this machine: {_name(device)}"
 
 
 def _threads(device: torch.device) -> int:
@@ -179,15 +179,15 @@ def in_words(settings: Settings, origin: Mapping[str, str]) -> str:
     """One line for people.
 
     >>> in_words(Settings(attention="explicit", matmul="medium", compile="off"), {"attention": "--attention"})
-    'kernels: explicit attention (--attention), medium products, not compiled'
+    'kernels: explicit attention (--attention); medium products, not compiled'
     """
     words = {
         "attention": f"{settings.attention} attention",
         "matmul": f"{settings.matmul} products",
         "compile": "compiled" if settings.compile == "on" else "not compiled",
     }
-    places = {name: origin.get(name, "") for name in words}
-    if len(set(places.values())) == 1 and places["attention"]:
-        return f"kernels: {', '.join(words.values())} ({places['attention']})"
-    told = [f"{words[n]} ({p})" if p else words[n] for n, p in places.items()]
-    return f"kernels: {', '.join(told)}"
+    places: dict[str, list[str]] = {}  # what came from the same place is told together
+    for name, word in words.items():
+        places.setdefault(origin.get(name, ""), []).append(word)
+    told = [", ".join(of) + (f" ({place})" if place else "") for place, of in places.items()]
+    return f"kernels: {'; '.join(told)}"
