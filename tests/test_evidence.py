@@ -1,7 +1,7 @@
 """What probes told, in files and in the diagnosis.
 
 Mutations that went red here: a damaged file raised instead of giving a warning; two files of one probe both counted;
-log-odds of one probe not capped; arms of probes read as runs; evidence of a later step used; evidence of a folder of logs
+log-odds of one probe not capped; evidence of a later step used; evidence of a folder of logs
 given to each of them; one folder of evidence given to several runs.
 """
 

@@ -19,8 +19,8 @@ NOT_LOGS = re.compile(
     r"(?:readme|licen[cs]e|requirements|constraints|vocab|merges|notice|changelog|cmakelists|input|meta)\b",
     re.IGNORECASE,
 )
-#: folders that hold programs, or the arms of probes, not runs of their own
-NOT_RUNS = re.compile(r"[._].*|node_modules|site-packages|venv|evidence")
+#: folders that hold programs, not runs
+NOT_RUNS = re.compile(r"[._].*|node_modules|site-packages|venv")
 OWN = "log.jsonl"  # of a run's folder of ours
 WHOLE = {"trainer_state.json": 0, OWN: 0}  # names that are logs whatever their suffix
 CONFIGS = ("config.py", "config.json", "training_args.json")  # trusted beside a single log
