@@ -1,4 +1,7 @@
-"""The loss that is told: that of the split, the same each time, for less than nanoGPT's; and nanoGPT's own, to the bit."""
+"""The loss that is told: that of the split, the same each time, for less than nanoGPT's; and nanoGPT's own, to the bit.
+
+A correction of the wrong sign (``mean - slope @ shift`` in ``survey``) turns the reader's recomputation red.
+"""
 
 from contextlib import nullcontext
 from functools import partial
@@ -8,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from small_runs import write_text
 from test_train_batches import get_batch
 from test_train_data import write
 from unplateau.train import evaluate
@@ -111,8 +115,40 @@ def test_the_losses_of_all_windows_are_kept(corpus, tmp_path):
     found.save(tmp_path, 20)
 
     with np.load(tmp_path / "evaluations" / "00000020.npz", allow_pickle=False) as kept:
-        assert sorted(kept) == ["fresh", "seen", "train", "val"]
+        assert {"fresh", "seen", "train", "val"} == {n for n in kept if "_" not in n}
         assert kept["val"].mean() == pytest.approx(found.splits["val"].loss, abs=1e-5)
+
+
+def recomputed(folder, step, split):
+    """What docs/train.md says of the loss that is told, from the files of a run's folder alone."""
+    with (
+        np.load(folder / "evaluations" / "windows.npz", allow_pickle=False) as windows,
+        np.load(folder / "evaluations" / f"{step:08d}.npz", allow_pickle=False) as kept,
+    ):
+        losses, mean = kept[split].astype(float), kept[split].astype(float).mean()
+        if f"{split}.control" not in windows:
+            return mean
+        control = windows[f"{split}.control"]
+        slope, *_ = np.linalg.lstsq(control - control.mean(0), losses - mean, rcond=None)
+        return mean + slope @ windows[f"{split}.shift"]
+
+
+def test_a_reader_can_recompute_the_loss_that_is_told(tmp_path):
+    data, run = tmp_path / "data", tmp_path / "run"
+    data.mkdir()
+    folder = write_text(data, train=40_000, val=1_600)
+    evaluator = evaluator_of(told(eval_tokens=800), [(open_corpus(folder), 1.0)], run)
+    found = evaluator(model_of(told(), seed=3))
+    found.save(run, 20)
+    row = found.row()
+
+    assert recomputed(run, 20, "train") == pytest.approx(row["train_loss"], abs=1e-6)
+    assert recomputed(run, 20, "val") == pytest.approx(row["val_loss"], abs=1e-6)
+    with np.load(run / "evaluations" / "00000020.npz", allow_pickle=False) as kept:
+        assert kept["mean_train"] == pytest.approx(kept["train"].mean(), abs=1e-6)
+        assert abs(kept["mean_train"] - kept["loss_train"]) > 1e-5  # it was corrected
+        assert (kept["loss_train"], kept["error_train"]) == (row["train_loss"], row["train_loss_error"])
+        assert kept["text_error_val"] == row["val_text_error"] > 0
 
 
 def test_a_mixture_is_evaluated_by_source_and_by_weight(corpus):

@@ -135,10 +135,12 @@ def test_a_small_split_is_read_whole(tmp_path):
     assert parts[0].in_words() == "val: all of its 1,000 tokens, in windows of 8"
 
 
-def test_no_more_is_read_than_nanogpts_eval_iters_say(tmp_path):
-    parts = planned(write(tmp_path), eval_iters=9)  # of 2 windows, of 2 splits
+def test_of_each_split_as_many_batches_are_read_as_nanogpts_eval_iters_say(tmp_path):
+    folder = write(tmp_path, splits=("train", "val", "seen", "fresh"))
+    read = {p.split: p.sample.count for p in planned(folder, eval_iters=9)}  # batches of 2 windows
 
-    assert [(p.split, p.sample.count) for p in parts] == [("val", 24), ("train", 12)]
+    assert read == {"val": 18, "train": 18, "seen": 18, "fresh": 18}
+    assert all(p.sample.whole for p in planned(folder, eval_iters=1000))
 
 
 def test_tokens_that_are_asked_for_are_read(tmp_path):
@@ -169,10 +171,22 @@ def test_a_plan_for_other_data_is_made_anew(tmp_path):
 
     assert [p.split for p in planned(write(data), run)] == ["val", "train"]
     assert [p.sample.tokens for p in planned(data, run, eval_tokens=80)] == [80, 80]
+    assert [p.sample.count for p in planned(data, run, eval_iters=6)] == [12, 12]
+    assert [p.sample.count for p in planned(data, run, eval_iters=7)] == [14, 14]
     shard = data / "train-00000.bin"
     shard.write_bytes(b"\1" + shard.read_bytes()[1:])
     assert [p.sample.whole for p in planned(data, run)] == [True, True]
     assert json.loads((run / FOLDER / PLAN).read_text())["parts"][0]["data"] == open_corpus(data).fingerprint
+
+
+def test_the_windows_that_are_kept_are_those_of_the_plan_that_holds(tmp_path):
+    data, run = tmp_path / "data", tmp_path / "run"
+    data.mkdir()
+    write(data)
+    for iters in (6, 7):
+        parts = planned(data, run, eval_iters=iters)
+        with np.load(run / FOLDER / "windows.npz", allow_pickle=False) as kept:
+            assert kept["val.starts"].tolist() == parts[0].sample.starts.tolist()
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"parts": [{}]}', '{"parts": 3}', '{"parts": [4]}'])

@@ -1,18 +1,23 @@
 """How much of each split is evaluated, chosen once a run and kept in its folder. No torch.
 
-As much as a standard error of .002 wants by the spread of a cheap model's losses (``survey``), within the tokens that
-nanoGPT's default estimate reads, 200 batches of each of two splits, and those that are trained on between two
-evaluations: they then take a quarter of a run at most, as a pass forward is a third of a step. The plan is known before the first step: a network
-that has learned nothing loses the same everywhere, so its own spread would promise too much.
+``eval_tokens`` or ``eval_iters`` say it, of each split alike. Else it is as much as a standard error of .002 wants by the
+spread of a cheap model's losses (``survey``), within the tokens that nanoGPT's default estimate reads, 200 batches of
+each of two splits, and those that are trained on between two evaluations: they then take a quarter of a run at most, as
+a pass forward is a third of a step. The plan is known before the first step: a network that has learned nothing loses
+the same everywhere, so its own spread would promise too much.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..durable import sync, told, write_durably
 from ..errors import UnreadableError, why
@@ -22,7 +27,7 @@ from .survey import Sample, Survey
 
 ITERS = 200  # batches; of each split in nanoGPT's default
 SHARES = {"val": 4, "train": 2, "seen": 1, "fresh": 1}  # of the tokens that an evaluation may read
-FOLDER, PLAN = "evaluations", "plan.json"
+FOLDER, PLAN, WINDOWS = "evaluations", "plan.json", "windows.npz"
 SCHEMA = "unplateau.evaluations/1"
 LIMIT = 1 << 20  # bytes of a plan
 
@@ -55,16 +60,21 @@ class Part:
 def parts_of(settings: Settings, corpora: Corpora, folder: Path | None = None) -> tuple[Part, ...]:
     """What a run evaluates: as ``evaluations/plan.json`` of its ``folder`` has it, or else chosen now and written there.
 
-    A plan for other data, another ``block_size`` or ``eval_tokens`` is made anew. Raises ``UnreadableError`` for a damaged one.
+    A plan for other data, another ``block_size``, ``eval_tokens`` or ``eval_iters`` is made anew. Beside it,
+    ``windows.npz`` has what a reader needs to recompute the losses that are told (``arrays_of``). Raises
+    ``UnreadableError`` for a damaged plan.
     """
     surveys = _surveys(settings, corpora)
-    counts = None if folder is None else _kept(folder, _identities(settings, surveys, corpora))
-    if counts is None:
-        counts = _counts(settings, surveys)
-        if folder is not None:
-            _keep(folder, _identities(settings, surveys, corpora), counts)
+    identities = _identities(settings, surveys, corpora)
+    kept = None if folder is None else _kept(folder, identities)
+    counts = kept or _counts(settings, surveys)
     pairs = zip(surveys.items(), counts, strict=True)
-    return tuple(Part(split, i, weight, survey.sample(n)) for ((split, i), (weight, survey)), n in pairs)
+    parts = tuple(Part(split, i, weight, survey.sample(n)) for ((split, i), (weight, survey)), n in pairs)
+    if folder is not None:
+        write_arrays(place_of(folder) / WINDOWS, arrays_of(parts))
+        if kept is None:
+            _keep(folder, identities, counts)
+    return parts
 
 
 def _surveys(settings: Settings, corpora: Corpora) -> Surveys:
@@ -79,12 +89,11 @@ def _surveys(settings: Settings, corpora: Corpora) -> Surveys:
 
 def _counts(settings: Settings, surveys: Surveys) -> list[int]:
     """Windows to read of each."""
-    if settings.eval_tokens:
-        wanted = settings.eval_tokens // settings.block_size
-        return [min(s.windows, max(1, round(w * wanted))) for w, s in surveys.values()]
-    total = 2 * settings.eval_iters * settings.batch_size or min(
-        2 * ITERS * settings.batch_size, _between(settings)
-    )
+    if settings.eval_tokens or settings.eval_iters:
+        asked = settings.eval_tokens // settings.block_size
+        asked = asked if settings.eval_tokens else settings.eval_iters * settings.batch_size
+        return [min(s.windows, max(1, round(w * asked))) for w, s in surveys.values()]
+    total = min(2 * ITERS * settings.batch_size, _between(settings))
     shares = [SHARES[split] * weight for (split, _), (weight, _) in surveys.items()]
     return dealt(total, [survey.needed() for _, survey in surveys.values()], shares)
 
@@ -118,6 +127,29 @@ def place_of(run: Path) -> Path:
     return run / FOLDER
 
 
+def arrays_of(parts: Sequence[Part]) -> dict[str, NDArray[Any]]:
+    """Of each part: the first token of each window, and where the estimate is corrected, by what.
+
+    ``SPLIT.starts`` (windows,); ``SPLIT.control`` (windows, orders), the cheap model's losses; ``SPLIT.shift`` (orders,),
+    its mean over all windows that it read less that over these. ``SPLIT`` is ``val``, or ``val.0`` in a mixture.
+    """
+    single = len({part.source for part in parts}) == 1
+    out: dict[str, NDArray[Any]] = {}
+    for part in parts:
+        name = part.split if single else part.key.replace("/", ".")
+        out[f"{name}.starts"] = part.sample.starts
+        if (fit := part.sample.fit) is not None:
+            out[f"{name}.control"], out[f"{name}.shift"] = fit
+    return out
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Durably, as numpy's ``.npz``."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **cast("dict[str, Any]", arrays))
+    write_durably(path, buffer.getvalue())
+
+
 def _keep(folder: Path, identities: Rows, counts: Sequence[int]) -> None:
     rows = [one | {"windows": n} for one, n in zip(identities, counts, strict=True)]
     data = json.dumps({"schema": SCHEMA, "parts": rows}, indent=1).encode() + b"\n"
@@ -141,7 +173,11 @@ def _kept(folder: Path, identities: Rows) -> list[int] | None:
 
 
 def _identities(settings: Settings, surveys: Surveys, corpora: Corpora) -> Rows:
-    """What the windows of each part are of; with the same of all, they are the same."""
+    """What the windows of each part are of; with the same of all, they are the same.
+
+    ``eval_iters`` stands there without the size of a batch: a branch with other batches keeps its parent's windows.
+    """
+    asked = {"eval_iters": settings.eval_iters} if settings.eval_iters else {}
     return [
         {
             "split": split,
@@ -150,6 +186,7 @@ def _identities(settings: Settings, surveys: Surveys, corpora: Corpora) -> Rows:
             "of": survey.windows,
             "data": corpora[source][0].fingerprint,
             "eval_tokens": settings.eval_tokens,
+            **asked,
         }
         for (split, source), (_, survey) in surveys.items()
     ]

@@ -1,12 +1,11 @@
 """The loss on fixed windows of each split, with its standard error; or nanoGPT's own estimate, to the bit.
 
-Evaluations of a run read the same windows (``survey``), so what differs between two of them is the weights alone. They
-read no more tokens than nanoGPT's default estimate does: 200 batches of each of two splits.
+Evaluations of a run read the same windows (``survey``), so what differs between two of them is the weights alone. Where
+no number of them is asked for, they read no more tokens than nanoGPT's default estimate: 200 batches of each of two splits.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -19,9 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..durable import write_durably
 from .batches import Batch, batch_at, drawn
-from .chosen import SHARES, Corpora, parts_of, place_of
+from .chosen import SHARES, Corpora, parts_of, place_of, write_arrays
 from .data import Corpus, Stream
 from .settings import Settings
 from .survey import F64, Sample
@@ -39,12 +37,13 @@ class Evaluation:
     """The mean loss of a split, nats per token, from ``tokens`` of its ``of``.
 
     ``error``: standard error as an estimate of the whole split's, 0 where all was read; ``text_error``: of other text
-    of the kind, by whole documents, None where that can't be told.
+    of the kind, by whole documents, None where that can't be told. ``mean``: of the windows alone, uncorrected.
     """
 
     loss: float
     error: float
     text_error: float | None
+    mean: float
     tokens: int
     of: int
 
@@ -60,17 +59,27 @@ class Evaluations:
     losses: Mapping[str, F64]
 
     def row(self) -> dict[str, float]:
-        """For the log: ``val_loss``, ``val_loss_error``, ...; the splits of a mixture without its sources."""
-        found = {f"{name}_loss": one.loss for name, one in self.splits.items() if "/" not in name}
-        errors = {f"{name}_loss_error": one.error for name, one in self.splits.items() if "/" not in name}
-        return found | errors
+        """For the log: ``val_loss``, ``val_loss_error``, ``val_text_error``, ...; no sources of a mixture."""
+        splits = {name: one for name, one in self.splits.items() if "/" not in name}
+        found = {f"{name}_loss": one.loss for name, one in splits.items()}
+        errors = {f"{name}_loss_error": one.error for name, one in splits.items()}
+        of_text = {
+            f"{n}_text_error": one.text_error for n, one in splits.items() if one.text_error is not None
+        }
+        return found | errors | of_text
 
     def save(self, folder: Path, step: int) -> None:
-        """The losses of all windows into ``evaluations/STEP.npz`` of a run's folder, durably."""
-        buffer = io.BytesIO()
-        named: dict[str, Any] = {k.replace("/", "."): v.astype(np.float32) for k, v in self.losses.items()}
-        np.savez(buffer, **named)
-        write_durably(place_of(folder) / f"{step:08d}.npz", buffer.getvalue())
+        """Into ``evaluations/STEP.npz`` of a run's folder, durably: the losses of all windows, by split or ``SPLIT.SOURCE``.
+
+        Beside them what is told of each: ``loss_SPLIT`` (of the whole split, as estimated), ``error_SPLIT``,
+        ``text_error_SPLIT`` and ``mean_SPLIT`` (of the windows alone).
+        """
+        arrays: dict[str, Any] = {k.replace("/", "."): v.astype(np.float32) for k, v in self.losses.items()}
+        for key, one in self.splits.items():
+            name = key.replace("/", ".")
+            numbers = {"loss": one.loss, "error": one.error, "text_error": one.text_error, "mean": one.mean}
+            arrays |= {f"{n}_{name}": np.float64(v) for n, v in numbers.items() if v is not None}
+        write_arrays(place_of(folder) / f"{step:08d}.npz", arrays)
 
 
 class Evaluates(Protocol):
@@ -166,13 +175,14 @@ class NanoGPTEstimate:
         spread = float(losses.double().std()) if len(losses) > 1 else float("nan")
         tokens = len(losses) * self._settings.batch_size * self._settings.block_size
         error = spread / len(losses) ** 0.5
-        return Evaluation(float(losses.mean()), error, None, tokens, len(self._streams[name]))
+        mean = float(losses.mean())
+        return Evaluation(mean, error, None, mean, tokens, len(self._streams[name]))
 
     def change(self, before: Evaluations, after: Evaluations) -> dict[str, Evaluation]:
         """Of two independent draws."""
         pairs = {name: (before.splits[name], one) for name, one in after.splits.items()}
         return {
-            name: Evaluation(b.loss - a.loss, hypot(a.error, b.error), None, b.tokens, b.of)
+            name: Evaluation(b.loss - a.loss, hypot(a.error, b.error), None, b.mean - a.mean, b.tokens, b.of)
             for name, (a, b) in pairs.items()
         }
 
@@ -225,7 +235,7 @@ def _means(model: Model, batch: Batch, context: Context) -> F64:
 def _evaluated(sample: Sample, losses: F64) -> Evaluation:
     found = sample.estimate(losses)
     of = sample.survey.windows * sample.survey.length
-    return Evaluation(found.loss, found.error, found.text_error, sample.tokens, of)
+    return Evaluation(found.loss, found.error, found.text_error, found.mean, sample.tokens, of)
 
 
 def _mixed(parts: Sequence[tuple[float, Evaluation]]) -> Evaluation:
@@ -237,6 +247,7 @@ def _mixed(parts: Sequence[tuple[float, Evaluation]]) -> Evaluation:
         sum(share * one.loss for share, one in shares),
         hypot(*(share * one.error for share, one in shares)),
         hypot(*text) if len(text) == len(parts) else None,
+        sum(share * one.mean for share, one in shares),
         sum(one.tokens for _, one in parts),
         sum(one.of for _, one in parts),
     )

@@ -33,11 +33,15 @@ F64 = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Estimated:
-    """A mean loss, nats; ``error`` and ``text_error`` are standard errors (see above; None where it can't be told)."""
+    """A split's mean loss as estimated, nats; ``mean`` is that of the windows alone.
+
+    ``error`` and ``text_error`` are standard errors (see above; None where it can't be told).
+    """
 
     loss: float
     error: float
     text_error: float | None
+    mean: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +121,16 @@ class Sample:
         return self.starts * PIECES // len(self.survey.stream)
 
     @cached_property
-    def _fit(self) -> tuple[F64, F64] | None:
-        """Centred regressors of the sample (count, orders), and what is added of each to reach the searched mean."""
+    def fit(self) -> tuple[F64, F64] | None:
+        """The cheap model's losses on the sample (count, orders), and its mean over the searched windows less that.
+
+        None where nothing is corrected: all is read, or the windows are too few, or most of the searched ones.
+        """
         if self.whole or self.count < FEW or 2 * self.count > self.survey.searched:
             return None
         order = np.argsort(self.survey.starts(0, self.count))
         mine = self.survey.control[: self.count][order]
-        return mine - mine.mean(0), self.survey.control.mean(0) - mine.mean(0)
+        return mine, self.survey.control.mean(0) - mine.mean(0)
 
     def estimate(self, losses_M: F64) -> Estimated:
         """What the windows' mean losses (count,) say of the split.
@@ -132,20 +139,21 @@ class Sample:
         """
         mean, all_of = float(losses_M.mean()), self.survey.windows
         if not np.isfinite(mean):
-            return Estimated(mean, float("nan"), None)
+            return Estimated(mean, float("nan"), None, mean)
         text_error = self._by_groups(losses_M - mean)
         if self.whole:
-            return Estimated(mean, 0.0, text_error)
+            return Estimated(mean, 0.0, text_error, mean)
         spread = float(losses_M.var(ddof=1)) if self.count > 1 else float("nan")
-        if self._fit is None:
-            return Estimated(mean, _error(spread, self.count, all_of), text_error)
-        centred, shift = self._fit
+        if self.fit is None:
+            return Estimated(mean, _error(spread, self.count, all_of), text_error, mean)
+        control, shift = self.fit
+        centred = control - control.mean(0)
         slope, *_ = np.linalg.lstsq(centred, losses_M - mean, rcond=None)
         left = losses_M - mean - centred @ slope
         rest = float(left @ left) / (self.count - 1 - len(slope))
         searched = self.survey.searched
         error = np.hypot(_error(rest, self.count, searched), _error(spread, searched, all_of))
-        return Estimated(mean + float(slope @ shift), float(error), text_error)
+        return Estimated(mean + float(slope @ shift), float(error), text_error, mean)
 
     def _by_groups(self, from_mean_M: F64) -> float | None:
         """Standard error of the mean where what goes together is drawn together (Cochran 1977, section 6: a ratio)."""
