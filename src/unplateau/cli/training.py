@@ -102,7 +102,7 @@ def run(resolved: Resolved, *, dry_run: bool, as_json: bool) -> int:
     if as_json and leads:
         say(dumped({"schema": "unplateau.training/1", **result.as_dict()}))
     elif leads and s.log_style == "rich" and not result.stopped:
-        say(end_text(result))
+        say(end_text(result, columns(stream)))
     return INTERRUPTED if result.stopped else DONE
 
 
@@ -132,9 +132,16 @@ def show_time(resolved: Resolved, told: Plan, data: list[tuple[Corpus, float]], 
 def told_in_words(told: Plan, resolved: Resolved) -> str:
     """What will be, and what was taken otherwise than it was written."""
     from ..report.train import plan_text
+    from ..train.terminal import folded
 
-    notes = "".join(f"note: {note}\n" for note in resolved.notes)
+    wide = columns(sys.stdout)
+    notes = "".join(folded(f"note: {note}", wide) + "\n" for note in resolved.notes)
     return notes + plan_text(told, **look())
+
+
+def columns(stream: Any) -> int | None:
+    """Of a line on ``stream``; None where it is no terminal, and nothing is folded."""
+    return look()["width"] if stream.isatty() else None
 
 
 def dumped(told: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..run import Schedule
 from ..train.pace import spoken
 from ..train.preflight import Plan
+from ..train.terminal import folded, with_error
 from ..units import count
 from .lines import Line, render
 
@@ -88,14 +89,21 @@ def time_text(found: Rehearsal) -> str:
     return render([Line(f"{'time':10} {text}", indent=2, hang=13)])
 
 
-def end_text(result: Result) -> str:
-    """How a run ended, and what to ask next.
+def end_text(result: Result, width: int | None = None) -> str:
+    """How a run ended, each loss with its standard error, and what to ask next.
 
     >>> from pathlib import Path
     >>> from ..train.loop import Result
-    >>> print(end_text(Result(Path("out"), 2_000, {"val_loss": 1.6, "train_loss": 1.5}, 83.0)), end="")
-    2,000 steps in 1 min 23 s: val 1.6000, train 1.5000. Next: unplateau diagnose out
+    >>> losses = {"val_loss": 1.6, "val_loss_error": 0.0019, "train_loss": 1.5}
+    >>> print(end_text(Result(Path("out"), 2_000, losses, 83.0)), end="")
+    2,000 steps in 1 min 23 s: val 1.6000 ±0.0019, train 1.5000
+    Next: unplateau diagnose out
     """
-    losses = ", ".join(f"{name.removesuffix('_loss')} {loss:.4f}" for name, loss in result.losses.items())
+    told = {
+        name.removesuffix("_loss"): loss for name, loss in result.losses.items() if name.endswith("_loss")
+    }
+    losses = ", ".join(
+        f"{name} {with_error(loss, result.losses.get(f'{name}_loss_error'))}" for name, loss in told.items()
+    )
     ended = f"{result.step:,} steps in {spoken(result.seconds)}{': ' if losses else ''}{losses}"
-    return f"{ended}. Next: unplateau diagnose {result.folder}\n"
+    return f"{folded(ended, width)}\nNext: unplateau diagnose {result.folder}\n"

@@ -301,12 +301,13 @@ class Loop:
         losses = {f"{name}_loss": one.loss for name, one in found.splits.items()}
         if losses.get("val_loss", inf) < self.session.best:
             self.session.best, self._best_at = losses["val_loss"], step
-        row = {**found.row(), "lr": self.session.schedule(step), **self._place(step)}
+        told = found.row()
+        row = {**told, "lr": self.session.schedule(step), **self._place(step)}
         if self.devices.world.leads:
             found.save(self.folder.path, step)
         self._tell(step, row)
         self.folder.log.sync()
-        self.session.evaluated, self.session.losses = step, losses
+        self.session.evaluated, self.session.losses = step, {**told, **losses}
         left = self.pace.left(step)
         self.voice.evaluated({"step": step, **row}, left)
         if self.after is not None and self.devices.world.leads and (said := self.after(step, left)):

@@ -6,12 +6,20 @@ The same rows are in ``log.jsonl``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from shutil import get_terminal_size
 from typing import Any, Protocol
 
 from ..devices import A100_BF16
 from ..units import count
 from .pace import spoken
+
+WIDTH = 80  # columns of a terminal; wider text is harder to read
+BAR = 12  # columns of the bar beside the line that moves
+SPLITS = ("val", "train", "seen", "fresh")
+LEAST = 1e-4  # nats; a smaller error is told as this, the last digit of a loss
 
 Say = Callable[[str], None]
 Row = Mapping[str, Any]
@@ -46,6 +54,17 @@ class Silent:
         pass
 
 
+def folded(text: str, width: int | None) -> str:
+    r"""Text for people in rows of ``width``, a word never cut; as it is where that is None.
+
+    >>> folded("kernels: sdpa attention, not compiled", 26)
+    'kernels: sdpa attention,\n  not compiled'
+    """
+    if width is None:
+        return text
+    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
 class NanoGPT(Silent):
     """train.py's own lines; its mfu is of an A100's bfloat16 peak, whatever the card, and its time that of one step.
 
@@ -56,11 +75,11 @@ class NanoGPT(Silent):
     iter 250: loss 2.0512, time 41.90ms, mfu 0.02%
     """
 
-    def __init__(self, say: Say, flops_per_step: float = 0.0) -> None:
-        self._say, self._flops = say, flops_per_step
+    def __init__(self, say: Say, flops_per_step: float = 0.0, width: int | None = None) -> None:
+        self._say, self._flops, self._width = say, flops_per_step, width
 
     def note(self, text: str) -> None:
-        self._say(text)
+        self._say(folded(text, self._width))
 
     def warn(self, text: str) -> None:
         self.note(f"warning: {text}")
@@ -84,7 +103,7 @@ class Plain(Silent):
     >>> voice = Plain(print, steps=2_000)
     >>> row = {"step": 250, "train_loss": 2.0481, "val_loss": 2.1, "val_loss_error": 0.0019, "tokens_per_second": 18_300.0}
     >>> voice.evaluated(row, 72.0)
-    step 250 of 2,000  val 2.1000 ± 0.0019  train 2.0481  18.3k tokens/s  1 min 12 s left
+    step 250 of 2,000  val 2.1000 ±0.0019  train 2.0481  1 min 12 s left  18.3k tokens/s
     """
 
     def __init__(self, say: Say, steps: int) -> None:
@@ -97,64 +116,92 @@ class Plain(Silent):
         self.note(f"warning: {text}")
 
     def evaluated(self, row: Row, left: float | None) -> None:
-        self._say(line(row, self.steps, left))
+        self._say("  ".join(told(row, self.steps, left)))
 
 
-def line(row: Row, steps: int, left: float | None) -> str:
-    """An evaluation, or a step, in one line."""
-    told = [f"step {row['step']:,} of {steps:,}"]
-    for name in ("val", "train", "seen", "fresh"):
-        if (loss := row.get(f"{name}_loss")) is not None:
-            error = row.get(f"{name}_loss_error") if name == "val" else None
-            told.append(f"{name} {loss:.4f}" + (f" ± {error:.4f}" if error else ""))
+def told(row: Row, steps: int, left: float | None) -> list[str]:
+    """An evaluation, or a step, in short pieces; what is asked for first stands first."""
+    pieces = [f"step {row['step']:,} of {steps:,}"]
+    losses = [(name, row.get(f"{name}_loss"), row.get(f"{name}_loss_error")) for name in SPLITS]
+    pieces += [f"{name} {with_error(loss, error)}" for name, loss, error in losses if loss is not None]
     if (loss := row.get("batch_loss")) is not None:
-        told.append(f"loss {loss:.4f}")
-    if (speed := row.get("tokens_per_second")) is not None:
-        told.append(f"{count(speed)} tokens/s")
+        pieces.append(f"loss {loss:.4f}")
     if left is not None and row["step"] < steps:
-        told.append(f"{spoken(left)} left")
-    return "  ".join(told)
+        pieces.append(f"{spoken(left)} left")
+    if (speed := row.get("tokens_per_second")) is not None:
+        pieces.append(f"{count(speed)} tokens/s")
+    return pieces
+
+
+def with_error(loss: float, error: float | None) -> str:
+    """A loss with its standard error, where it has one: nothing is estimated of a split that is read whole.
+
+    >>> with_error(2.1, 0.0019), with_error(2.1, 0.0), with_error(2.1, None), with_error(2.1, 2e-6)
+    ('2.1000 ±0.0019', '2.1000', '2.1000', '2.1000 ±0.0001')
+    """
+    known = error is not None and isfinite(error) and error > 0
+    return f"{loss:.4f}" + (f" ±{max(error, LEAST):.4f}" if known and error is not None else "")
+
+
+def in_rows(pieces: Sequence[str], width: int) -> str:
+    r"""Pieces in as many rows as they need; those below the first stand under its second piece.
+
+    >>> in_rows(["step 250 of 2,000", "val 2.1000 ±0.0019", "train 2.0481 ±0.0025"], 40)
+    'step 250 of 2,000  val 2.1000 ±0.0019\n                   train 2.0481 ±0.0025'
+    """
+    rows, hang = [pieces[0]], " " * len(pieces[0])
+    for piece in pieces[1:]:
+        if len(rows[-1]) + 2 + len(piece) > width:
+            rows.append(hang)
+        rows[-1] += f"  {piece}"
+    return "\n".join(rows)
 
 
 class Moving(Plain):
     """A terminal: evaluations stay as lines, steps are one line that moves below them (rich)."""
 
-    def __init__(self, say: Say, steps: int, console: Any) -> None:
+    def __init__(self, say: Say, steps: int, console: Any, width: int = WIDTH) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
 
         super().__init__(say, steps)
+        self._width = width
         self._progress = Progress(
-            BarColumn(24), TextColumn("{task.description}"), console=console, transient=True
+            BarColumn(BAR), TextColumn("{task.description}"), console=console, transient=True
         )
         self._task = self._progress.add_task("", total=steps)
         self._progress.start()
 
     def note(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False)
+        self._print(folded(text, self._width))
+
+    def _print(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def stepped(self, row: Row, left: float | None) -> None:
-        self._progress.update(self._task, completed=row["step"], description=line(row, self.steps, left))
+        one = in_rows(told(row, self.steps, left), self._width - BAR - 1).partition("\n")[0]
+        self._progress.update(self._task, completed=row["step"], description=one)
 
     def evaluated(self, row: Row, left: float | None) -> None:
-        self.note(line(row, self.steps, left))
+        self._print(in_rows(told(row, self.steps, left), self._width))
 
     def close(self) -> None:
         self._progress.stop()
 
 
 def voice_of(style: str, steps: int, stream: Any, flops_per_step: float = 0.0) -> Voice:
-    """Who tells people, on ``stream``: rich's moving line only where it is a terminal."""
+    """Who tells people, on ``stream``: rich's moving line, and lines of 80 columns, only where it is a terminal."""
 
     def say(text: str) -> None:
         stream.write(text + "\n")
         stream.flush()
 
+    width = min(WIDTH, get_terminal_size().columns) if stream.isatty() else None
     if style == "none":
         return Silent()
     if style == "nanogpt":
-        return NanoGPT(say, flops_per_step)
-    if not stream.isatty():
+        return NanoGPT(say, flops_per_step, width)
+    if width is None:
         return Plain(say, steps)
     from rich.console import Console
 
-    return Moving(say, steps, Console(file=stream))
+    return Moving(say, steps, Console(file=stream), width)
