@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -153,3 +154,40 @@ def sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def append_durably(path: Path, line: bytes) -> None:
+    r"""Add ``line`` to a file of lines, made where it is missing; it outlives the machine. One writer at a time.
+
+    What a crash left of a line before stays, on a line of its own. Raises ``UnplateauError`` where that can't be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "lines"
+    ...     _ = path.write_bytes(b"whole\nto")
+    ...     append_durably(path, b"next")
+    ...     path.read_bytes()
+    b'whole\nto\nnext\n'
+    """
+    with told(path):
+        new = not path.exists()
+        with path.open("a+b", buffering=0) as file:
+            _alone(file.fileno())
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            torn = file.read(1) not in (b"", b"\n")
+            data = (b"\n" if torn else b"") + line + b"\n"
+            if file.write(data) < len(data):
+                file.truncate(size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file.fileno())
+        if new:
+            sync(path.parent)
+
+
+def _alone(handle: int) -> None:
+    """Wait until no other process holds the file; the lock ends with the file."""
+    if os.name == "posix":
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX)

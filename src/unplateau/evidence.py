@@ -125,7 +125,7 @@ def _document(found: Evidence) -> dict[str, Any]:
 
 def _arm(arm: ArmRun) -> dict[str, Any]:
     patch = {key: list(change) for key, change in arm.patch.items()}
-    return {"name": arm.name, "patch": patch, "steps": arm.steps, "run": arm.run, "loss": _est(arm.loss)}
+    return {"name": arm.name, "patch": patch, "steps": arm.steps, "run": arm.run, "loss": arm.loss}
 
 
 def _said(told: Told) -> dict[str, Any]:
@@ -133,23 +133,9 @@ def _said(told: Told) -> dict[str, Any]:
         "cause": told.cause,
         "fact": told.fact,
         "log_odds": told.log_odds,
-        "contrast": _est(told.contrast),
-        "effect": _est(told.effect),
+        "contrast": told.contrast,
+        "effect": told.effect,
     }
-
-
-def _est(estimate: Estimate | None) -> dict[str, Any] | None:
-    return None if estimate is None else estimate.as_dict()
-
-
-class _Est(msgspec.Struct):
-    value: float
-    low: float
-    high: float
-    unit: str
-
-    def estimate(self) -> Estimate:
-        return Estimate(self.value, self.low, self.high, printable(self.unit, 20))
 
 
 class _Checkpoint(msgspec.Struct):
@@ -161,8 +147,8 @@ class _Said(msgspec.Struct):
     cause: str
     fact: str
     log_odds: float
-    contrast: _Est | None = None
-    effect: _Est | None = None
+    contrast: Estimate | None = None
+    effect: Estimate | None = None
 
 
 class _File(msgspec.Struct):
@@ -244,8 +230,8 @@ def _told(said: _Said, held: _File, name: str) -> Told:
         log_odds=said.log_odds,
         probe=printable(held.probe, 60),
         source=name,
-        effect=said.effect.estimate() if said.effect else None,
-        contrast=said.contrast.estimate() if said.contrast else None,
+        effect=said.effect,
+        contrast=said.contrast,
         step=held.checkpoint.step if held.checkpoint else None,
         date=held.date,
     )
