@@ -13,6 +13,7 @@ FAMILIES = {
     "hypotheses": ("unplateau.hypotheses", "HYPOTHESIS"),
     "schedules": ("unplateau.schedules", "SCHEDULE"),
     "laws": ("unplateau.laws", "LAW"),
+    "probes": ("unplateau.probes", "PROBE"),
     "models": ("unplateau.train.models", "MODEL"),
 }
 
