@@ -1,22 +1,25 @@
 """Which kernels a run takes, what is kept of their timing, and a step that can't be compiled.
 
 Each was seen red: ``FP32_LIKE`` at 1, ``WORTH`` at 0, ``_kept`` empty, random numbers that timing leaves moved,
-and a ``Compiled`` that lets the compiler's error out.
+and a ``Compiled`` that lets the compiler's error out; ``CLEAR`` at 1, bfloat16 for nanoGPT's preset on a CPU, a number
+format that a run which goes on does not keep, one gain of compiling for both formats, ``BEHIND`` without end.
 """
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
 import torch
 
-from unplateau.train import compiled, kernels, stopwatch, timings
+from unplateau.train import compiled, kernels, machine, stopwatch, timings
 from unplateau.train.attention import explicit, sdpa
 from unplateau.train.compiled import Compiled, compile_step
-from unplateau.train.kernels import Timed, candidates, in_words, key, use, with_kernels
+from unplateau.train.kernels import PLAIN, Timed, candidates, in_words, key, use, with_kernels
 from unplateau.train.losses import objective_of
 from unplateau.train.models import model_of
 from unplateau.train.settings import Resolved, Settings
+from unplateau.train.stopwatch import Kernel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -25,8 +28,9 @@ TINY = Settings(
 )
 LONG = replace(TINY, max_steps=10_000_000)
 
-#: 1e10 FLOP/s whatever the kernels
-TOLD = {f"{a} {p}": 1.0 for a in ("sdpa", "explicit") for p in ("highest", "medium")} | {"flops": 1e10}
+#: 1e10 FLOP/s in float32 whatever the kernels
+ALL = [Kernel(a, p, "float32") for a in ("sdpa", "explicit") for p in ("highest", "medium")]
+TOLD = {" ".join(kernel): 1.0 for kernel in ALL} | {"flops": 1e10}
 
 
 @pytest.fixture(autouse=True)
@@ -37,17 +41,20 @@ def _own_cache(tmp_path, monkeypatch):
     torch.set_float32_matmul_precision(precision)
 
 
-def chosen(settings, before=None):
-    return with_kernels(Resolved(settings, {}), CPU, before)
+def chosen(settings, before=None, origin=None):
+    return with_kernels(machine.on(Resolved(settings, origin or {}), CPU), CPU, before)
+
+
+def half(seconds):
+    """Timings in which bfloat16 takes ``seconds`` where float32 takes 1."""
+    return TOLD | {f"{attention} highest bfloat16": seconds for attention in kernels.ATTENTION}
 
 
 def test_a_short_run_takes_what_pytorch_does_and_times_nothing():
     found = chosen(TINY)
 
-    assert (found.settings.attention, found.settings.matmul, found.settings.compile) == (
-        *kernels.PLAIN,
-        "off",
-    )
+    s = found.settings
+    assert (s.attention, s.matmul, s.dtype, s.compile) == (*PLAIN, "off")
     assert found.origin["attention"] == "too short a run to time kernels for"
     assert not timings.place().exists()
 
@@ -55,7 +62,7 @@ def test_a_short_run_takes_what_pytorch_does_and_times_nothing():
 def test_a_long_run_is_timed_and_the_next_one_takes_the_same_untimed(monkeypatch):
     monkeypatch.setattr(stopwatch, "BUDGET", 0.05)
     first = chosen(LONG)
-    monkeypatch.setattr(kernels, "of_pairs", None)  # not called again
+    monkeypatch.setattr(kernels, "of_kernels", None)  # not called again
     second = chosen(LONG)
 
     assert first.settings.attention in kernels.ATTENTION
@@ -77,14 +84,15 @@ def test_what_the_user_said_is_kept():
 
 
 def test_a_run_that_goes_on_keeps_its_kernels():
-    found = chosen(LONG, {"attention": "explicit", "matmul": "medium", "compile": False})
+    had = {"device": "cpu", "dtype": "float32"}
+    found = chosen(LONG, had | {"attention": "explicit", "matmul": "medium", "compile": False})
 
     assert (found.settings.attention, found.settings.matmul, found.settings.compile) == (
         "explicit",
         "medium",
         "off",
     )
-    assert set(found.origin.values()) == {"as the run had it"}
+    assert {found.origin[name] for name in ("attention", "matmul", "compile")} == {"as the run had it"}
 
 
 def test_a_run_of_before_there_was_a_choice_is_chosen_for():
@@ -94,14 +102,14 @@ def test_a_run_of_before_there_was_a_choice_is_chosen_for():
 def test_products_that_are_not_like_float32_are_not_among_what_is_timed(monkeypatch):
     monkeypatch.setattr(kernels, "relative_error", lambda *_: 2e-3)
 
-    assert {precision for _, precision in candidates(TINY, CPU)} == {"highest"}
+    assert {kernel.matmul for kernel in candidates(TINY, CPU)} == {"highest"}
 
 
 def test_the_error_of_a_product_tells_float32_from_bfloat16():
     a = torch.randn(64, 64)
-    half = (a.bfloat16() @ a.bfloat16() - a.double() @ a.double()).norm() / (a.double() @ a.double()).norm()
+    error = (a.bfloat16() @ a.bfloat16() - a.double() @ a.double()).norm() / (a.double() @ a.double()).norm()
 
-    assert 0 < stopwatch.relative_error("highest", 64) < kernels.FP32_LIKE < float(half)
+    assert 0 < stopwatch.relative_error("highest", 64) < kernels.FP32_LIKE < float(error)
 
 
 def test_timing_leaves_random_numbers_and_precision_as_they_were(monkeypatch):
@@ -109,9 +117,7 @@ def test_timing_leaves_random_numbers_and_precision_as_they_were(monkeypatch):
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    found = stopwatch.of_pairs(
-        {("explicit", "medium"): (explicit, "medium"), ("sdpa", "highest"): (sdpa, "highest")}, TINY, CPU
-    )
+    found = stopwatch.of_kernels({Kernel("explicit", "medium", "bfloat16"): explicit, PLAIN: sdpa}, TINY, CPU)
 
     assert all(seconds > 0 for seconds in found.seconds.values())
     assert torch.equal(torch.rand(3), expected)
@@ -154,28 +160,104 @@ def test_a_folder_that_can_not_be_written_keeps_nothing(tmp_path, monkeypatch):
 
 
 def test_the_quickest_is_taken_and_the_plain_one_where_that_is_as_good():
-    seconds = {("sdpa", "highest"): 1.0, ("explicit", "medium"): 0.9, ("explicit", "highest"): 1.1}
+    medium = Kernel("explicit", "medium", "float32")
+    seconds = {PLAIN: 1.0, medium: 0.9, Kernel("explicit", "highest", "float32"): 1.1}
 
-    assert Timed(seconds, 1.0).pair == ("explicit", "medium")
-    assert Timed(seconds | {("explicit", "medium"): 0.99}, 1.0).pair == ("sdpa", "highest")
+    assert Timed(seconds, 1.0).kernel == medium
+    assert Timed(seconds | {medium: 0.99}, 1.0).kernel == PLAIN
+
+
+def test_what_lags_far_behind_is_timed_once_and_the_rest_again():
+    taken = []
+
+    def takes(seconds, name):
+        def go():
+            taken.append(name)
+            until = time.process_time() + seconds
+            while time.process_time() < until:
+                pass
+
+        return go
+
+    passes = {"quick": takes(0.01, "quick"), "like": takes(0.011, "like"), "slow": takes(0.05, "slow")}
+    stopwatch.interleaved(passes, lambda _: None, CPU)
+
+    assert taken.count("slow") == 1
+    assert taken.count("quick") > 1
+    assert taken.count("like") > 1
+
+
+@pytest.fixture
+def _bfloat16(monkeypatch):
+    monkeypatch.setattr(machine, "multiplies_in_bfloat16", lambda _: True)
+    monkeypatch.setattr(kernels, "can_compile", lambda _: False)
+
+
+@pytest.mark.usefixtures("_bfloat16")
+@pytest.mark.parametrize(("seconds", "expected"), [(0.6, "bfloat16"), (0.95, "float32")])
+def test_a_cpu_multiplies_in_bfloat16_where_that_is_clearly_quicker(seconds, expected):
+    timings.write(key("kernels", LONG, CPU), half(seconds))
+    found = chosen(LONG)
+
+    assert found.settings.dtype == expected
+    assert found.origin["dtype"].startswith("auto on cpu: timed on this machine")
+    assert in_words(found.settings, found.origin).startswith(f"kernels: {expected}, sdpa attention, ")
+
+
+@pytest.mark.usefixtures("_bfloat16")
+def test_nanogpt_s_preset_and_a_short_run_stay_in_float32_on_a_cpu():
+    for settings in (LONG, TINY):
+        timings.write(key("kernels", settings, CPU), half(0.1))
+    found = chosen(LONG, origin={"schedule": "preset nanogpt"})
+
+    assert (found.settings.dtype, found.origin["dtype"]) == ("float32", "auto on cpu: as train.py has it")
+    assert chosen(TINY).settings.dtype == "float32"
+    assert chosen(replace(LONG, dtype="bfloat16")).origin.get("dtype") is None
+
+
+@pytest.mark.usefixtures("_bfloat16")
+def test_a_run_that_goes_on_keeps_its_number_format_on_a_like_device():
+    timings.write(key("kernels", LONG, CPU), half(0.1))
+    had = {"attention": "sdpa", "matmul": "highest", "compile": False, "dtype": "float32"}
+
+    assert chosen(LONG, had | {"device": "cpu"}).settings.dtype == "float32"
+    assert chosen(LONG, had | {"device": "cuda:0"}).settings.dtype == "bfloat16"
+
+
+def test_a_cpu_without_bfloat16_is_not_asked_for_it(monkeypatch):
+    monkeypatch.setattr(machine, "multiplies_in_bfloat16", lambda _: False)
+    timings.write(key("kernels", replace(LONG, dtype="float32"), CPU), TOLD)
+
+    assert chosen(LONG).origin["dtype"] == "auto on cpu"
+    assert chosen(LONG).settings.dtype == "float32"
 
 
 def test_compiling_is_worth_it_in_a_long_run_alone_and_with_a_compiler(monkeypatch):
-    seconds = 300.0
+    seconds = 600.0
     steps = int(seconds * 1e10 / (kernels._flops(replace(TINY, max_steps=1000)) / 1000))
     for name, steps_now, expected in (("short", steps // 10, "off"), ("long", steps, "on")):
-        settings = replace(TINY, max_steps=steps_now)
+        settings = replace(TINY, max_steps=steps_now, dtype="float32")
         timings.write(key("kernels", settings, CPU), TOLD)
         monkeypatch.setattr(kernels, "WORTH", 0.0)
         monkeypatch.setattr(kernels, "can_compile", lambda _: True)
         assert chosen(settings).settings.compile == expected, name
     monkeypatch.setattr(kernels, "can_compile", lambda _: False)
-    assert chosen(replace(TINY, max_steps=steps)).settings.compile == "off"
+    assert chosen(replace(TINY, max_steps=steps, dtype="float32")).settings.compile == "off"
+
+
+def test_bfloat16_gains_more_by_compiling(monkeypatch):
+    steps = int(250.0 * 1e10 / (kernels._flops(replace(TINY, max_steps=1000)) / 1000))
+    monkeypatch.setattr(kernels, "WORTH", 0.0)
+    monkeypatch.setattr(kernels, "can_compile", lambda _: True)
+    for dtype, expected in (("float32", "off"), ("bfloat16", "on")):
+        settings = replace(TINY, max_steps=steps, dtype=dtype)
+        timings.write(key("kernels", settings, CPU), half(1.0))
+        assert chosen(settings).settings.compile == expected
 
 
 def test_where_compiling_was_measured_to_be_quick_a_shorter_run_is_compiled(monkeypatch):
-    steps = int(60.0 * 1e10 / (kernels._flops(replace(TINY, max_steps=1000)) / 1000))
-    settings = replace(TINY, max_steps=steps)
+    steps = int(200.0 * 1e10 / (kernels._flops(replace(TINY, max_steps=1000)) / 1000))
+    settings = replace(TINY, max_steps=steps, dtype="float32")
     monkeypatch.setattr(kernels, "WORTH", 0.0)
     monkeypatch.setattr(kernels, "can_compile", lambda _: True)
     timings.write(key("kernels", settings, CPU), TOLD)
@@ -199,7 +281,7 @@ def test_one_line_tells_the_choice():
 
     assert (
         in_words(found.settings, found.origin)
-        == "kernels: sdpa attention, highest products, not compiled (too short a run to time kernels for)"
+        == "kernels: float32, sdpa attention, highest products, not compiled (too short a run to time kernels for)"
     )
 
 

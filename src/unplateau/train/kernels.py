@@ -1,8 +1,9 @@
 """Which kernels a run computes with: timed at its start, kept for this machine, and told in one line.
 
-Three things are chosen where the settings leave them ``auto``: how attention is reckoned, which library multiplies
-float32 matrices (``medium`` sends them to oneDNN on a CPU, to TF32 and below on a card), and whether the step is
-compiled. A short run takes PyTorch's defaults untimed. A run that goes on keeps what it had.
+Four things are chosen where the settings leave them ``auto``: how attention is reckoned, which library multiplies
+float32 matrices (``medium`` sends them to oneDNN on a CPU, to TF32 and below on a card), on a CPU that has both whether
+matrices are multiplied in float32 or bfloat16, and whether the step is compiled. A short run takes PyTorch's defaults
+untimed. A run that goes on keeps what it had.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -20,70 +21,88 @@ import torch
 
 from . import timings
 from .attention import Attend, explicit, sdpa
+from .machine import AUTO as AUTO_ON
 from .models import model_kind
 from .settings import Resolved, Settings
-from .stopwatch import Pair, of_pairs, relative_error
+from .stopwatch import Kernel, of_kernels, relative_error
 
 ATTENTION: Mapping[str, Attend] = {"sdpa": sdpa, "explicit": explicit}
-PLAIN: Pair = ("sdpa", "highest")  # what PyTorch does unasked
+PLAIN = Kernel("sdpa", "highest", "float32")  # what PyTorch does unasked
 CPUINFO, CPU_LINES = Path("/proc/cpuinfo"), 9  # of the first processor: its name and model
 TF32 = "high"  # on a card: nanoGPT allows it too
 FP32_LIKE = 2e-6  # relative error of a product; float32 gives 2e-7 to 4e-7, bfloat16 2e-3
-KEEP = 0.97  # what another pair has to take of the plain one's time, that noise alone does not choose it
+KEEP = 0.97  # what another one has to take of the plain one's time, that noise alone does not choose it
+#: what bfloat16 has to take of float32's time to be taken unasked: measured .5 to .7 on a chip that has its products
+CLEAR = 0.85
 #: FLOP/s that a run of this code does at least: a core, measured 4e10; a card, a hundredth of an H200
 LEAST_RATE = {"cpu": 4e10, "cuda": 1e13}
 WORTH = 20.0  # seconds of a run that are worth the timing
-#: of a step's time, what compiling saves, and the seconds that it takes where nobody measured them here
-GAIN = {"cpu": 0.1, "cuda": 0.3}
+#: of a step's time, what compiling saves: README's shape on two idle cores gave 2 to 10 % in float32 and 20 to 25 % in
+#: bfloat16 (docs/LOG.md); and the seconds that it takes where nobody measured them here
+GAIN = {"cpu": 0.2, "cpu float32": 0.05, "cuda": 0.3}
 COLD = {"cpu": 26.0, "cuda": 60.0}
-AUTO = ("attention", "matmul", "compile")
+AUTO = ("attention", "matmul", "dtype", "compile")
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """``seconds`` of one block's passes by pair, on one core or a card; ``flops`` of them; ``threads`` of the run."""
+    """``seconds`` of one block's passes by kernel, on one core or a card; ``flops`` of them; ``threads`` of the run."""
 
-    seconds: Mapping[Pair, float]
+    seconds: Mapping[Kernel, float]
     flops: float
     threads: int = 1
 
     @property
-    def pair(self) -> Pair:
-        """The quickest; the plain one (the first) where that is as good.
+    def kernel(self) -> Kernel:
+        """The quickest; float32 where no other number format is clearly quicker, the plain one where it is as good.
 
-        >>> Timed({("sdpa", "highest"): 1.0, ("sdpa", "medium"): 0.98}, 1.0).pair
-        ('sdpa', 'highest')
+        >>> found = Timed({PLAIN: 1.0, Kernel("sdpa", "medium", "float32"): 0.98}, 1.0).kernel
+        >>> found == PLAIN
+        True
         """
-        plain, best = next(iter(self.seconds)), min(self.seconds, key=self.seconds.__getitem__)
+        formats = dict.fromkeys(kernel.dtype for kernel in self.seconds)
+        first, *others = (self._best([k for k in self.seconds if k.dtype == dtype]) for dtype in formats)
+        clear = [k for k in others if self.seconds[k] < CLEAR * self.seconds[first]]
+        return min(clear, key=self.seconds.__getitem__, default=first)
+
+    def _best(self, kernels: Sequence[Kernel]) -> Kernel:
+        """Of one number format; the first is the plain one."""
+        plain, best = kernels[0], min(kernels, key=self.seconds.__getitem__)
         return best if self.seconds[best] < KEEP * self.seconds[plain] else plain
 
     @property
     def rate(self) -> float:
         """FLOP/s of the quickest, all threads together."""
-        return self.threads * self.flops / self.seconds[self.pair]
+        return self.threads * self.flops / self.seconds[self.kernel]
 
 
 def with_kernels(
     resolved: Resolved, device: torch.device, before: Mapping[str, Any] | None = None
 ) -> Resolved:
-    """``resolved`` with nothing left ``auto`` of attention, products and compiling.
+    """``resolved`` with nothing left ``auto`` of attention, products, number format and compiling.
 
     ``before``: the settings of a run that goes on; its kernels are kept, so that its numbers are.
     """
     open_ones = [name for name in AUTO if getattr(resolved.settings, name) == "auto"]
     if not open_ones:
         return resolved
-    found, where = _kept(before or {}), "as the run had it"
+    found = _kept(before or {}, device)
+    places = dict.fromkeys(found, "as the run had it")
     if not set(open_ones) <= found.keys():
-        found, where = _chosen(resolved.settings, device)
+        chosen, where = _chosen(resolved.settings, device)
+        found, places = {**chosen, **found}, {**dict.fromkeys(chosen, where), **places}
     values: dict[str, Any] = {name: found[name] for name in open_ones}
-    origin = {**resolved.origin, **dict.fromkeys(values, where)}
+    origin = {**resolved.origin, **{name: places[name] for name in values}}
+    if "dtype" in values:
+        origin["dtype"] = f"{AUTO_ON.format(device.type)}: {places['dtype']}"
     return replace(resolved, settings=replace(resolved.settings, **values), origin=origin)
 
 
-def _kept(before: Mapping[str, Any]) -> dict[str, str]:
-    """Of a ``config.json``: what it says of kernels, as settings have it."""
-    found = {name: before[name] for name in ("attention", "matmul") if isinstance(before.get(name), str)}
+def _kept(before: Mapping[str, Any], device: torch.device) -> dict[str, str]:
+    """Of a ``config.json``: what it says of kernels, as settings have it; the number format on a like device alone."""
+    like = str(before.get("device", "")).startswith(device.type)
+    names = ("attention", "matmul", "dtype") if like else ("attention", "matmul")
+    found = {name: before[name] for name in names if isinstance(before.get(name), str)}
     if isinstance(before.get("compile"), bool):
         found["compile"] = "on" if before["compile"] else "off"
     return found
@@ -91,18 +110,19 @@ def _kept(before: Mapping[str, Any]) -> dict[str, str]:
 
 def _chosen(settings: Settings, device: torch.device) -> tuple[dict[str, str], str]:
     """A value for each of ``AUTO``, and where they come from."""
-    plain = dict(zip(AUTO, (*PLAIN, "off"), strict=True))
+    plain: dict[str, str] = {**PLAIN._asdict(), "compile": "off"}
     if device.type not in LEAST_RATE or settings.parallel == "fsdp":
         return plain, f"PyTorch's own on {device.type}"
     if _flops(settings) / (LEAST_RATE[device.type] * _threads(device)) < WORTH:
         return plain, "too short a run to time kernels for"
     timed = _timed(settings, device)
-    saved = GAIN[device.type] * _flops(settings) / timed.rate
-    cost = timings.read(key("compile", settings, device)).get("seconds", COLD[device.type])
-    worth = saved > float(cost) and can_compile(device)
-    attention, matmul = timed.pair
-    found = {"attention": attention, "matmul": matmul, "compile": "on" if worth else "off"}
-    return found, f"timed on this machine: {_name(device)}"
+    found = timed.kernel
+    gain = GAIN.get(f"{device.type} {found.dtype}", GAIN[device.type])
+    name = key("compile", replace(settings, dtype=found.dtype), device)
+    cost = float(timings.read(name).get("seconds", COLD[device.type]))
+    worth = gain * _flops(settings) / timed.rate > cost and can_compile(device)
+    where = f"timed on this machine: {_name(device)}"
+    return {**found._asdict(), "compile": "on" if worth else "off"}, where
 
 
 def _threads(device: torch.device) -> int:
@@ -122,28 +142,39 @@ def can_compile(device: torch.device) -> bool:
 
 
 def _timed(settings: Settings, device: torch.device) -> Timed:
-    """Each pair's time, as this machine was found to take it, or timed now."""
-    name, pairs = key("kernels", settings, device), candidates(settings, device)
+    """Each one's time, as this machine was found to take it, or timed now."""
+    name, kernels = key("kernels", settings, device), candidates(settings, device)
     kept = timings.read(name)
     try:
-        seconds = {pair: float(kept[" ".join(pair)]) for pair in pairs}
+        seconds = {kernel: float(kept[" ".join(kernel)]) for kernel in kernels}
         if min(seconds.values()) > 0 and float(kept["flops"]) > 0:
             return Timed(seconds, float(kept["flops"]), _threads(device))
     except (KeyError, TypeError, ValueError):
         pass
-    found = of_pairs({pair: (ATTENTION[pair[0]], pair[1]) for pair in pairs}, settings, device)
-    timings.write(name, {" ".join(pair): s for pair, s in found.seconds.items()} | {"flops": found.flops})
+    found = of_kernels({kernel: ATTENTION[kernel.attention] for kernel in kernels}, settings, device)
+    told = {" ".join(kernel): seconds for kernel, seconds in found.seconds.items()}
+    timings.write(name, told | {"flops": found.flops})
     return Timed(found.seconds, found.flops, _threads(device))
 
 
-def candidates(settings: Settings, device: torch.device) -> list[Pair]:
-    """What is worth timing, the plain one first."""
+def candidates(settings: Settings, device: torch.device) -> list[Kernel]:
+    """What is worth timing: float32 first, and of each number format the plain one."""
     if device.type == "cuda":
-        return [("sdpa", TF32)]
-    precisions = ["highest", "medium"]
-    if relative_error("medium", settings.n_embd) >= FP32_LIKE:
-        precisions.remove("medium")
-    return [(a, p) for a in ATTENTION for p in precisions]
+        return [Kernel("sdpa", TF32, settings.dtype)]
+    formats = ["float32", "bfloat16"] if settings.dtype == "auto" else [settings.dtype]
+    return [
+        Kernel(attention, matmul, dtype)
+        for dtype in formats
+        for attention in ATTENTION
+        for matmul in _matmuls(dtype, settings.n_embd)
+    ]
+
+
+def _matmuls(dtype: str, width: int) -> list[str]:
+    """Precisions of float32 products that are like float32; where there are no such products, PyTorch's own."""
+    if dtype == "float32" and relative_error("medium", width) < FP32_LIKE:
+        return ["highest", "medium"]
+    return ["highest"]
 
 
 def key(what: str, settings: Settings, device: torch.device) -> str:
@@ -178,16 +209,23 @@ def use(settings: Settings) -> Attend:
 def in_words(settings: Settings, origin: Mapping[str, str]) -> str:
     """One line for people.
 
-    >>> in_words(Settings(attention="explicit", matmul="medium", compile="off"), {"attention": "--attention"})
-    'kernels: explicit attention (--attention); medium products, not compiled'
+    >>> in_words(Settings(dtype="float32", attention="explicit", matmul="medium", compile="off"), {"attention": "--attention"})
+    'kernels: float32, medium products, not compiled; explicit attention (--attention)'
     """
     words = {
+        "dtype": settings.dtype,
         "attention": f"{settings.attention} attention",
         "matmul": f"{settings.matmul} products",
         "compile": "compiled" if settings.compile == "on" else "not compiled",
     }
     places: dict[str, list[str]] = {}  # what came from the same place is told together
     for name, word in words.items():
-        places.setdefault(origin.get(name, ""), []).append(word)
+        places.setdefault(_place(name, origin), []).append(word)
     told = [", ".join(of) + (f" ({place})" if place else "") for place, of in places.items()]
     return f"kernels: {'; '.join(told)}"
+
+
+def _place(name: str, origin: Mapping[str, str]) -> str:
+    """Where a value came from; of ``auto on cpu: as train.py has it`` the end, for the line tells the value itself."""
+    place = origin.get(name, "")
+    return place.partition(": ")[2] if place.startswith(AUTO_ON.format("")) and ": " in place else place

@@ -14,6 +14,7 @@ from .batches import Batches, batches_of
 from .data import Corpus
 from .distributed import ALONE, Devices
 from .kernels import use
+from .machine import hold_memory
 from .models import model_kind, model_of
 from .optimizers import optimizer_of
 from .randomness import seed
@@ -66,6 +67,7 @@ def begin(
     devices: Devices = ALONE,
 ) -> Session:
     """A run at its first step, or where ``start`` left it. Random numbers are drawn in the order of train.py: weights, then batches."""
+    hold_memory(device)
     seed(settings.seed + devices.world.rank)  # other dropout in each process, as train.py has it
     model = model_of(settings, use(settings)).to(device)
     network = devices.spread(model, settings.parallel)

@@ -6,42 +6,58 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from math import inf
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 from .attention import Attend
+from .machine import hold_memory
 from .models import model_kind
 from .precision import Precision
 from .settings import Settings
 
-BUDGET = 1.5  # seconds of all timing together; a block that takes longer is timed twice
-LEAST, MOST = 2, 20  # rounds; the first one warms up
+BUDGET = 1.0  # seconds of all timing, after a first round that warms up
+LEAST, MOST = 2, 20  # rounds
+BEHIND = 1.5  # of the quickest one's time: what took longer in the first round is not timed again
 TOKENS = 4096  # of the batch that is timed, at most; one window at least
 VOCABULARY = 256  # of the block's model: tables are no part of what is chosen between
 ROWS = 256  # of the product whose error is measured
 
-Pair = tuple[str, str]
 Key = TypeVar("Key")
+
+
+class Kernel(NamedTuple):
+    """How a block is reckoned: a name of ``ATTENTION``, PyTorch's word for float32 products, and a number format."""
+
+    attention: str
+    matmul: str
+    dtype: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """``seconds`` of one forward and backward pass by kernels; ``flops`` of it."""
 
-    seconds: Mapping[Pair, float]
+    seconds: Mapping[Kernel, float]
     flops: float
 
 
-def of_pairs(pairs: Mapping[Pair, tuple[Attend, str]], settings: Settings, device: torch.device) -> Found:
-    """Time each attention with its precision of products; the random numbers are left as they were."""
+def of_kernels(kernels: Mapping[Kernel, Attend], settings: Settings, device: torch.device) -> Found:
+    """Time each with its attention; the random numbers are left as they were."""
+    hold_memory(device)
     one = replace(settings, n_layer=1, vocab_size=VOCABULARY)
     rows = min(one.batch_size, max(1, TOKENS // one.block_size))
     with torch.random.fork_rng(devices=[]), one_thread():
-        passes = {pair: _passing(one, rows, attend, device) for pair, (attend, _) in pairs.items()}
+        passes = {
+            kernel: _passing(replace(one, dtype=kernel.dtype), rows, attend, device)
+            for kernel, attend in kernels.items()
+        }
         before = torch.get_float32_matmul_precision()
         try:
-            seconds = interleaved(passes, lambda pair: torch.set_float32_matmul_precision(pair[1]), device)
+            seconds = interleaved(
+                passes, lambda kernel: torch.set_float32_matmul_precision(kernel.matmul), device
+            )
         finally:
             torch.set_float32_matmul_precision(before)
     shape = model_kind(one.architecture).shape(one)
@@ -82,19 +98,27 @@ def interleaved(
 ) -> dict[Key, float]:
     """The least seconds of each, taken by turns; on a CPU its own, so that other work there does not count."""
     least: dict[Key, float] = {}
-    clock = time.process_time if device.type == "cpu" else time.perf_counter
     begun, rounds = time.perf_counter(), 0
     while rounds < LEAST or (rounds < MOST and time.perf_counter() - begun < BUDGET):
-        for key, go in passes.items():
+        limit = BEHIND * min(least.values(), default=inf)
+        for key in [key for key in passes if least.get(key, 0.0) <= limit]:
             prepare(key)
-            started = clock()
-            go()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            took = clock() - started
+            took = _seconds(passes[key], device)
             least[key] = min(took, least.get(key, took))
         rounds += 1
+        if rounds == 1:
+            begun = time.perf_counter()
     return least
+
+
+def _seconds(go: Callable[[], None], device: torch.device) -> float:
+    """Of this process on a CPU, of the wall elsewhere."""
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    started = clock()
+    go()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return clock() - started
 
 
 def relative_error(precision: str, width: int) -> float:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw as adamw_step
 
 from ..distributed import as_held, in_shards, whole
+from ..machine import multiplies_in_bfloat16
 from ..models import fused
 from ..settings import Settings
 from .adamw import EPSILON, is_fused, parted
@@ -47,9 +48,7 @@ def orthogonal(x_KRC: Tensor) -> Tensor:
 
 def number_format(device: torch.device) -> torch.dtype:
     """What the iteration is reckoned in: bfloat16 (which suffices: Jordan 2024) where the device multiplies in it."""
-    if device.type == "cpu":
-        return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32  # noqa: SLF001
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return torch.bfloat16 if device.type == "cuda" or multiplies_in_bfloat16(device) else torch.float32
 
 
 class Muon(torch.optim.Optimizer):
