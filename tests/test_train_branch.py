@@ -70,7 +70,9 @@ def test_with_a_change_it_reads_the_same_batches_and_nothing_else_differs(parent
 
 
 def test_it_is_saved_at_once_and_says_whence_it_came_when_it_goes_on(parent, tmp_path):
-    branch(parent / "checkpoints/best", tmp_path / "out", ["--max_steps=41", "--checkpoint_interval=100"])
+    rates = ["--peak_lr=0.01", "--floor_lr=0.001"]  # the parent's has come down to 0
+    more = ["--max_steps=41", "--checkpoint_interval=100"]
+    branch(parent / "checkpoints/best", tmp_path / "out", [*more, *rates])
     first = steps(tmp_path / "out/checkpoints")
 
     train(resolve(tmp_path / "out", ["--max_steps=43"]))
@@ -110,7 +112,7 @@ def test_nanogpt_s_own_file_is_written_beside_on_request(parent, tmp_path):
         assert torch.equal(ckpt.weights[name], weight)
         assert torch.equal(ckpt.moments[name]["exp_avg"], state.tensors["optimizer"][f"{name}.exp_avg"])
     assert ckpt.config["max_iters"] == 40
-    with pytest.raises(UsageError, match="writes what nanoGPT resumes: gpt2 with adamw alone"):
+    with pytest.raises(UsageError, match="expected False, or gpt2 with adamw"):
         resolve(None, ["--nanogpt_ckpt=True"])
 
 

@@ -1,5 +1,6 @@
 """Settings: what people write, and what becomes of it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,28 @@ class TestOwn:
             config(tmp_path, told.replace("ORIGIN", origin), "config.json")
             found = resolve(tmp_path).settings
             assert (found.device, found.dtype, found.compile) == (device, "bfloat16", "on")
+
+    @pytest.mark.parametrize(
+        ("origin", "words", "end"),
+        [
+            ("max_steps", ["--max_iters=400"], 0),
+            ("max_steps", ["--max_iters=200"], 300),
+            ("max_steps", ["--max_iters=400", "--lr_decay_iters=350"], 350),
+            ("--lr_decay_iters", ["--max_iters=400"], 300),
+            ("max_steps", [], 300),
+        ],
+    )
+    def test_a_decay_whose_end_nobody_set_ends_with_a_run_that_is_made_longer(
+        self, tmp_path, origin, words, end
+    ):
+        told = {"schema": "x", "max_steps": 300, "decay_end": 300, "origin": {"decay_end": origin}}
+        config(tmp_path, json.dumps(told), "config.json")
+
+        found = resolve(tmp_path, words)
+
+        assert found.settings.decay_end == end
+        told = "the schedule ends with the run, now at step 400 (it was 300)"
+        assert list(found.notes) == ([] if end else [told])
 
     def test_words_and_files_on_a_command_line_are_told_apart(self):
         words = ["a.py", "--log-style", "nanogpt", "--tensorboard", "b.toml", "--lr_decay_iters=3"]

@@ -1,7 +1,7 @@
 """Learning rates of runs. Seen red once each: a schedule that rises again where it was made longer; a peak that is
-held though another was given."""
+held though another was given; a run made longer that rose when it was resumed once more; one that stayed at 0."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import pytest
@@ -49,8 +49,39 @@ def test_in_the_warmup_a_longer_schedule_is_just_that():
 
 
 def test_a_run_that_has_ended_at_zero_is_not_made_longer():
-    with pytest.raises(UsageError, match="ended at 0 before step 100"):
+    with pytest.raises(UsageError, match="has come down to 0 by step 100"):
         going_on(asdict(settings()), settings(decay_end=200), 100)
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine", "wsd", "inverse_sqrt", "constant"])
+@pytest.mark.parametrize("floor", [0.0, 0.001])
+@pytest.mark.parametrize("at", [40, 80, 99, 100])
+def test_a_run_that_is_made_longer_twice_never_rises_again(kind, floor, at):
+    told = {"schedule": kind, "floor_lr": floor, "decay_end": 0}
+    plans = [settings(**told, max_steps=n) for n in (100, 200, 300)]
+    plans = [replace(one, **ends(one)) for one in plans]
+    lr, rates, was = schedule_of(plans[0]), [], None
+    if not lr(at):
+        with pytest.raises(UsageError, match="come down to 0"):
+            going_on(asdict(plans[0]), plans[1], at, lr(at))
+        return
+    for step in range(300):
+        if step in (at, at + 7, at + 60, at + 90):  # made longer, resumed, made longer again, resumed
+            was, now = plans[(step > at) + (step > at + 60)], plans[1 + (step >= at + 60)]
+            lr = going_on(asdict(was), now, step, lr(step))
+        rates.append(lr(step))
+
+    assert all(later <= earlier for earlier, later in pairwise(rates[10:]))
+    assert lr(300) == pytest.approx(schedule_of(plans[2])(300))
+
+
+def test_a_hold_at_zero_that_was_planned_goes_on_and_an_evaluation_asks_for_no_rate():
+    held = settings(max_steps=200)
+
+    assert going_on(asdict(held), held, 150, 0.0)(150) == 0
+    assert going_on(asdict(settings()), settings(max_steps=200, eval_only=True), 100, 0.0)(100) == 0
+    with pytest.raises(UsageError, match="more steps would learn nothing"):
+        going_on(asdict(settings()), held, 100, 0.0)
 
 
 def test_wsd_holds_its_floor_after_its_end_and_decays_in_its_last_fifth():

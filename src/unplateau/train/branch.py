@@ -6,6 +6,7 @@ from, so what differs between two branches is what was changed. The parent is on
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from .start import Start, start_of
 if TYPE_CHECKING:
     from .loop import Result
 
+CONFIG = "config.json"  # in a run's folder
+LIMIT = 1 << 20  # bytes of it that are read
 #: settings that are not the parent's: where a run is, what it is called, what it runs on
 OWN = ("out_dir", "init_from", "run_name", "device")
 #: and of nanoGPT's: these are by what there is
@@ -39,8 +42,8 @@ def branch(
     return train(resolve(None, words), stream)
 
 
-def inherited(word: str) -> tuple[Mapping[str, Any], str, str]:
-    """The settings that ``init_from=word`` brings along, the place they stand, and the preset they are of.
+def inherited(word: str) -> tuple[Mapping[str, Any], str, str, Mapping[str, str]]:
+    """The settings that ``init_from=word`` brings along, the place they stand, the preset they are of, and their origins.
 
     None of them where ``word`` is no checkpoint. Raises ``UsageError`` or ``UnreadableError`` as ``start_of`` does.
     """
@@ -49,11 +52,25 @@ def inherited(word: str) -> tuple[Mapping[str, Any], str, str]:
         place = found_at(start.path)
         told = plain_of(place).get("settings")
         found = told if isinstance(told, dict) else {}
-        return _known(found, OWN), f"checkpoints/{place.name}", "modern"
+        return _known(found, OWN), f"checkpoints/{place.name}", "modern", _origins(place)
     if start.kind == "nanogpt":
         facts = {name: fact.value for name, fact in read_checkpoint(start.path).items()}
-        return _known(facts, MACHINE), start.path.name, "nanogpt"
-    return {}, "", "modern"
+        return _known(facts, MACHINE), start.path.name, "nanogpt", {}
+    return {}, "", "modern", {}
+
+
+def _origins(place: Path) -> Mapping[str, str]:
+    """Where the settings of a checkpoint's run came from, as its config.json has it; nothing where there is none."""
+    try:
+        with (place.parent.parent / CONFIG).open("rb") as file:
+            found = json.loads(file.read(LIMIT))["origin"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return (
+        {name: where for name, where in found.items() if isinstance(where, str)}
+        if isinstance(found, dict)
+        else {}
+    )
 
 
 def _known(found: Mapping[str, Any], without: Sequence[str]) -> dict[str, Any]:

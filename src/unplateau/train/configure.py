@@ -30,6 +30,8 @@ ORIGIN = "origin"  # the key in it that says where each setting came from
 #: in a run's config.json, and no setting: what follows from the settings, for whoever reads it
 FOLLOWS = ("schema", ORIGIN, "tokens_per_step", "world_size", "gpu", "gpu_memory")
 GOES_ON = ("out_dir", "init_from")  # what a run's folder as the config means: that run goes on
+ENDS = ("decay_end", "decay_start")  # what follows from the length of a run, where nobody set it
+BY_LENGTH = "max_steps"  # the origin of those, as ``settle`` tells it
 MACHINE = ("this machine", "auto on ")  # the start of the origins of what ``machine.on`` chose
 WARMUP_SHARE = 10  # the default's warmup is this part of the run at most, 1/10
 
@@ -95,8 +97,10 @@ def resolve(config: Path | None, overrides: Sequence[str] = ()) -> Resolved:
         from_file, preset = read_file(config)
         told = told.over(from_file)
     elif told.values.get("init_from", SCRATCH) not in (SCRATCH, "resume"):
-        values, where, preset = inherited(told.values["init_from"])
-        told = told.over(_taken(values, where))
+        values, where, preset, origins = inherited(told.values["init_from"])
+        parent = _taken(values, where)
+        parent.places |= {name: BY_LENGTH for name in ENDS if origins.get(name) == BY_LENGTH}
+        told = told.over(parent)
     preset = told.values.pop("preset", preset)
     if preset not in PRESETS:
         place = called("preset", told.places.get("preset", ""))
@@ -138,6 +142,7 @@ def _completed(told: Told) -> Resolved:
         changes: Mapping[str, Any] = {"schedule": "cosine"} if decays else CONSTANT
         values |= changes
         places |= dict.fromkeys(changes, where)
+    _lengthen(told)
     if "warmup_steps" not in values:
         steps = values.get("max_steps", DEFAULTS["max_steps"])
         values["warmup_steps"] = min(DEFAULTS["warmup_steps"], steps // WARMUP_SHARE)
@@ -145,6 +150,17 @@ def _completed(told: Told) -> Resolved:
     settings = Settings(**values)
     check(settings, origin, told.words)
     return Resolved(settings, origin, tuple(told.notes))
+
+
+def _lengthen(told: Told) -> None:
+    """A decay whose end nobody set by hand ends with the run, also where that is made longer."""
+    end, steps = told.values.get("decay_end", 0), told.values.get("max_steps", 0)
+    if told.places.get("decay_end") != BY_LENGTH or steps <= end:
+        return
+    for name in ENDS:
+        if told.places.get(name) == BY_LENGTH:
+            del told.values[name], told.places[name]
+    told.notes.append(f"the schedule ends with the run, now at step {steps:,} (it was {end:,})")
 
 
 # --- the command line
@@ -215,6 +231,8 @@ def read_file(path: Path) -> tuple[Told, str]:
         if key in helpers or (saved and _not_told(key, parsed)):
             continue
         told.take(key, setting.value, setting.source)
+        if saved and key in ENDS and parsed.value(f"{ORIGIN}.{key}") == BY_LENGTH:
+            told.places[key] = BY_LENGTH
     told.unread = dict(_set_by_code(parsed, helpers))
     return told, "nanogpt" if _nanogpts(parsed, kind) else "modern"
 

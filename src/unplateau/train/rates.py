@@ -60,11 +60,12 @@ def schedule_of(settings: Settings) -> Schedule:
 SAME = ("schedule", "peak_lr", "warmup_steps")
 
 
-def going_on(was: Mapping[str, Any], now: Settings, step: int) -> Schedule:
+def going_on(was: Mapping[str, Any], now: Settings, step: int, lr: float | None = None) -> Schedule:
     """The schedule of a run that goes on after ``step`` steps with settings ``now``; they ``was`` others before.
 
-    One that is only made longer does not rise again: it stays where it was until the longer one has come down to it.
-    Raises ``UsageError`` where that is 0, since nothing would be learned.
+    ``lr``: the rate at ``step`` as it was saved; None is what ``was`` makes of it. A schedule that is only made longer
+    does not rise again: it stays where it was until the longer one has come down to it. Raises ``UsageError`` where
+    that is 0, since nothing would be learned.
 
     >>> was = Settings(schedule="linear", peak_lr=1.0, warmup_steps=0, decay_end=1_000)
     >>> longer = Settings(schedule="linear", peak_lr=1.0, warmup_steps=0, decay_end=2_000)
@@ -73,14 +74,14 @@ def going_on(was: Mapping[str, Any], now: Settings, step: int) -> Schedule:
     [0.2, 0.2, 0.2, 0.2, 0.1]
     """
     after = schedule_of(now)
-    if any(was.get(name) != getattr(now, name) for name in SAME):
+    if step < now.warmup_steps or any(was.get(name) != getattr(now, name) for name in SAME):
         return after
     before = schedule_of(Settings(**{name: was[name] for name in asdict(now) if name in was}))
-    if after(step) <= before(step):
-        return after
-    if not before(step):
+    here = before(step) if lr is None else lr
+    longer = now.max_steps > max(step, was.get("max_steps", step))
+    if not here and not now.eval_only and (longer or after(step) > 0):
         raise UsageError(
-            f"the learning rate has ended at 0 before step {step:,}: more steps would learn nothing. Go on from an "
-            "earlier checkpoint (--init_from=RUN/checkpoints/STEP), or give another --peak_lr"
+            f"the learning rate has come down to 0 by step {step:,}: more steps would learn nothing. Go on from an "
+            "earlier checkpoint (--init_from=RUN/checkpoints/STEP --out_dir=NEW), or give another --peak_lr"
         )
-    return Branched(before, Capped(after, before(step)), step)
+    return after if after(step) <= here else Branched(before, Capped(after, here), step - 1)

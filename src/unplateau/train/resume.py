@@ -90,7 +90,7 @@ def restore(session: Session, state: State) -> None:
     if was.get("optimizer") == session.settings.optimizer:
         _fill(session, state.tensors.get("optimizer", {}))
     session.step, session.best = state.step, _number(told.get("best"))
-    session.schedule = going_on(was, session.settings, state.step)
+    session.schedule = going_on(was, session.settings, state.step, told.get("lr"))
     session.evaluated = int(told.get("evaluated", -1))
     session.losses = {name: _number(loss) for name, loss in told.get("losses", {}).items()}
     own = _told_of(told, session)
