@@ -11,17 +11,51 @@ on them, ``fit`` prints the constants of the probes and writes ``looking.csv``. 
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import shutil
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from looking_parts.cases import CASES, Case, build
 
+from unplateau.errors import UnreadableError
+from unplateau.probes import (
+    Normal,
+    Prediction,
+    Reading,
+    Trial,
+    context,
+    fresh_seen,
+    gradients,
+    more_windows,
+    one_batch,
+    targets,
+)
+from unplateau.probes._looked import ARM
+from unplateau.probes._paired import sd_of
+
 HERE = Path(__file__).parent
+TABLE = HERE / "looking.csv"
 LIMIT_S = 1800
+KINDS = ("plain", "full")
+TOKENS = 32_768  # of each split
+ANY = Normal(0.0, 1.0)  # what is read depends on no prediction
+MADE = tuple(Prediction(cause, ANY, ANY, "") for cause in (*one_batch.CAUSES, "eval-noise"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One reading of one case; ``data``: as nanoGPT has them (plain), or with fresh text (full)."""
+
+    case: Case
+    probe: str
+    data: str
+    reading: Reading
 
 
 def done(case: Case, out: Path) -> bool:
@@ -40,6 +74,70 @@ def train(case: Case, out: Path) -> None:
     print(f"{case.name}: {time.monotonic() - began:.0f} s", flush=True)
 
 
+def look(case: Case, out: Path) -> None:
+    """One arm that looks at all, on the data as nanoGPT has them and with fresh text beside."""
+    for kind in KINDS:
+        place = out / "runs" / case.name / kind
+        if "one-batch" in case.name or (place / "evaluations/inspect.json").exists():
+            continue
+        shutil.rmtree(place, ignore_errors=True)
+        words = [
+            f"--init_from={out / 'runs' / case.name / 'run/checkpoints/last'}",
+            f"--out_dir={place}",
+            f"--dataset={out / 'data' / case.data.name / kind}",
+            *("--eval_only", "--sampling=permutation", "--eval_iters=0", f"--eval_tokens={TOKENS}"),
+            *(f"--inspect={'all' if kind == 'plain' else 'windows'}", "--log_style=none"),
+        ]
+        subprocess.run(
+            [sys.executable, "-m", "unplateau", "train", *words],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            timeout=LIMIT_S,
+            check=True,
+        )
+        print(f"{case.name}: looked at, {kind}", flush=True)
+
+
+def rows_of(case: Case, out: Path) -> list[Row]:
+    """What each probe read of a case."""
+    folder, trial = out / "runs" / case.name, Trial("", "", (), (*MADE, more_windows.FAIR), 0, 0.0)
+    if "one-batch" in case.name:
+        found = one_batch.read(trial, {one_batch.ARM: folder / "run"})[:1]
+        return [Row(case, one_batch.NAME, "", one) for one in found]
+    probes = [fresh_seen, more_windows, context, gradients, targets]
+    rows = []
+    for kind in KINDS:
+        for probe in probes if kind == "plain" else probes[:2]:
+            try:
+                readings = probe.read(trial, {ARM: folder / kind})
+            except UnreadableError as error:
+                print(f"{case.name} {probe.NAME}: {error}", file=sys.stderr)
+                continue
+            rows += [Row(case, probe.NAME, kind, one) for one in readings]
+    return rows
+
+
+def fit(rows: list[Row]) -> None:
+    """Mean and sd of each contrast, with the cause and without it; and the table."""
+    with TABLE.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("case", "planted", "probe", "data", "cause", "contrast", "error", "unit"))
+        for row in rows:
+            told = row.reading
+            numbers = f"{told.contrast.value:.4g}", f"{sd_of(told.contrast):.2g}", told.contrast.unit
+            writer.writerow((row.case.name, row.case.cause, row.probe, row.data, told.cause, *numbers))
+    for probe, data, cause in sorted({(r.probe, r.data, r.reading.cause) for r in rows}):
+        mine = [r for r in rows if (r.probe, r.data, r.reading.cause) == (probe, data, cause)]
+        print(f"{probe} {data} {cause}")
+        for planted in sorted({r.case.cause for r in mine}):
+            values = [r.reading.contrast.value for r in mine if r.case.cause == planted]
+            errors = [sd_of(r.reading.contrast) for r in mine if r.case.cause == planted]
+            print(
+                f"  {planted or 'healthy':26} n {len(values):3} mean {np.mean(values):+.4f} sd {np.std(values):.4f} "
+                f"from {min(values):+.4f} to {max(values):+.4f} error {np.median(errors):.4f}"
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -53,6 +151,11 @@ def main() -> None:
     for case in cases if args.verb == "train" else ():
         if not done(case, out):
             train(case, out)
+    there = [case for case in cases if done(case, out)]
+    for case in there if args.verb == "look" else ():
+        look(case, out)
+    if args.verb == "fit":
+        fit([row for case in there for row in rows_of(case, out)])
 
 
 if __name__ == "__main__":

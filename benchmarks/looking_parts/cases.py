@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from unplateau.probes import one_batch
+
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 BLOCK = 2_000  # characters
 HELD = 0.05  # of a text, for val; as much for fresh
@@ -72,6 +74,9 @@ def words_of(case: Case, data: Path, out: Path) -> list[str]:
     return [f"--dataset={data}", f"--out_dir={out}", *first, *WORDS, *shape, *steps, *case.words]
 
 
+ONE = one_batch.WORDS_OF  # of the probe's own arm
+
+
 def _cases() -> list[Case]:
     found = []
     for text in ("sotu", "code"):
@@ -100,6 +105,11 @@ def _cases() -> list[Case]:
             add(f"frozen-{which}", "frozen-parameters", fault=f"frozen-{which}", steps=300)
         for fault in ("own", "two", "previous", "random", "leak"):
             add(f"targets-{fault}", "broken-targets", fault=f"targets-{fault}", steps=300)
+        for fault in ("", "frozen-all", "frozen-matrices", "targets-random", "weights-bfloat16"):
+            cause = {"": "", "f": "frozen-parameters", "t": "broken-targets", "w": "precision"}[fault[:1]]
+            add(f"one-batch-{fault or 'healthy'}", cause, fault=fault, words=ONE, steps=one_batch.STEPS)
+        for name, words in (("wide", ("--n_embd=96",)), ("low", ("--learning_rate=3e-4",))):
+            add(f"one-batch-{name}", "", words=(*ONE, *words), steps=one_batch.STEPS)
     half = len(found) // 2  # both texts in turn, so that a part of them is of use
     return [case for pair in zip(found[:half], found[half:], strict=True) for case in pair]
 

@@ -70,16 +70,16 @@ def _round(model) -> None:
 def _wrong(network, settings, which: str):
     """The objective on the wrong labels."""
 
-    def losses(token_BT: Tensor, target_BT: Tensor, document_BT: Tensor | None):
+    def losses(tokens: Tensor, targets: Tensor, documents: Tensor | None):
         if which == "own":
-            target_BT = token_BT
+            targets = tokens
         elif which == "two":  # shifted twice; the last of a window has none, and takes its own
-            target_BT = torch.cat([target_BT[:, 1:], target_BT[:, -1:]], 1)
+            targets = torch.cat([targets[:, 1:], targets[:, -1:]], 1)
         elif which == "previous":
-            target_BT = torch.cat([token_BT[:, :1], token_BT[:, :-1]], 1)
+            targets = torch.cat([tokens[:, :1], tokens[:, :-1]], 1)
         elif which == "random":
-            target_BT = target_BT.flatten()[torch.randperm(target_BT.numel())].view_as(target_BT)
-        found = loss_of(network(token_BT, document_BT), target_BT, settings)
+            targets = targets.flatten()[torch.randperm(targets.numel())].view_as(targets)
+        found = loss_of(network(tokens, documents), targets, settings)
         return found.objective, found.plain, found.z
 
     return losses

@@ -1,0 +1,66 @@
+"""Losses by position in the window: does more context still help at its end?
+
+The tokens of the last quarter of a window are predicted twice, from the whole window and from half a window less. They are
+the same tokens, so the difference has a small part of the noise of losses by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import UnreadableError
+from ..run import Run
+from . import Normal, Prediction, Probe, Reading, Site, Trial
+from ._looked import ARM, about, arm, block_of, cost, looked, number, tokens_for
+
+NAME, CAUSE = "context", "short-context"
+PASSES = 2.0  # of val's tokens
+SHORTEST = 4  # tokens of a window that has a half and a quarter
+NOISE = 0.1  # nats x sqrt(windows): of the gain, benchmarks/looking.py
+
+
+def design(run: Run, site: Site) -> Trial | None:
+    tokens, block = tokens_for(run, site, PASSES), block_of(run)
+    if not tokens or block < SHORTEST:
+        return None
+    question = "do tokens at the end of the window gain by the first half of it"
+    noise = NOISE * (block / tokens) ** 0.5
+    return Trial(NAME, question, (arm(site, "context", tokens),), PREDICTIONS, cost(tokens, PASSES), noise)
+
+
+PREDICTIONS = (
+    Prediction(
+        CAUSE,
+        Normal(0.15, 0.1),
+        Normal(0.0, 0.02),
+        "with it the last tokens of a window gain by its first half; without it they no longer do",
+    ),
+)
+
+
+def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
+    del trial
+    context = looked(folders[ARM], "context")
+    gain, error = number(context, "gain"), number(context, "error")
+    if not abs(gain) < float("inf") or not abs(error) < float("inf"):
+        raise UnreadableError("inspect.json tells no gain by context: val is shorter than two windows")
+    rows = context.get("positions") or []
+    ends = ""
+    if isinstance(rows, list) and rows:
+        first, last = rows[0], rows[-1]
+        ends = (
+            f"; by position the loss goes from {number(first, 'loss'):.3f} at the first token to "
+            f"{number(last, 'loss'):.3f} from token {number(last, 'from'):,.0f} on"
+        )
+    fact = f"half a window of context more brings the last tokens of a window {gain:+.3f} +- {error:.3f} nats{ends}"
+    return (Reading(CAUSE, about(gain, error, least=0.0), fact),)
+
+
+PROBE = Probe(
+    name=NAME,
+    tells=(CAUSE,),
+    question="does more context still help at the end of the window",
+    design=design,
+    read=read,
+)

@@ -1,0 +1,63 @@
+"""Seen text beside text never seen, without a step of training: what the model knows by heart.
+
+Val loss less the loss on windows of train, corrected for how hard either is by a cheap model that has read neither
+(``_fair``), so that an unfair val is no memorising. ``fresh`` of a prepared folder takes val's place: it was drawn as train was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..run import Run
+from . import Normal, Prediction, Probe, Reading, Site, Trial
+from ._fair import gap_of
+from ._looked import ARM, about, arm, cost, looked, tokens_for
+
+NAME, CAUSE = "fresh-seen", "repetition"
+PASSES = 3.0  # of a split's tokens: val, train and fresh, once each
+NOISE = 0.5  # nats x sqrt(windows): of the difference, benchmarks/looking.py
+
+
+def design(run: Run, site: Site) -> Trial | None:
+    tokens = tokens_for(run, site, PASSES)
+    if not tokens:
+        return None
+    windows = tokens // int(run.get("block_size"))
+    question = (
+        "does the model lose less on text that it was trained on than on as hard a text that it never saw"
+    )
+    noise = NOISE * (2 / windows) ** 0.5
+    return Trial(NAME, question, (arm(site, "windows", tokens),), PREDICTIONS, cost(tokens, PASSES), noise)
+
+
+PREDICTIONS = (
+    Prediction(
+        CAUSE,
+        Normal(0.35, 0.25),
+        Normal(0.01, 0.02),
+        "with it text of the training set is easier than as hard a text that was never seen; without it both are alike",
+    ),
+)
+
+
+def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
+    del trial
+    windows = looked(folders[ARM], "windows")
+    unseen = "fresh" if "fresh" in windows else "val"
+    gap = gap_of(windows, unseen, "train")
+    harder = f", {gap.harder:+.3f} of it because that text is harder" if abs(gap.harder) >= 0.0005 else ""
+    fact = (
+        f"{unseen}, never seen, costs {gap.raw:+.3f} nats more than seen text of train{harder}; "
+        f"{gap.rest:+.3f} +- {gap.rest_error:.3f} is left to what is known by heart ({gap.windows:,} windows)"
+    )
+    return (Reading(CAUSE, about(gap.rest, gap.rest_error, least=0.0), fact),)
+
+
+PROBE = Probe(
+    name=NAME,
+    tells=(CAUSE,),
+    question="is seen text known by heart",
+    design=design,
+    read=read,
+)

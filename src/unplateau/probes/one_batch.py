@@ -1,0 +1,74 @@
+"""One batch again and again, from scratch: what learns at all learns it by heart.
+
+It tests what the run shares with ``unplateau train``: its data, shape, settings and number format. Of a run of another
+trainer it says nothing about that trainer's own code, and no cause in there is told by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UnreadableError
+from ..estimate import Estimate
+from ..run import Run
+from . import Arm, Normal, Prediction, Probe, Reading, Site, Trial
+from ._looked import block_of
+from ._paired import Z, losses_of
+
+NAME, ARM = "one-batch", "one-batch"
+WORDS_OF = (
+    *("--sampling=one", "--gradient_accumulation_steps=1", "--schedule=constant", "--floor_lr=0"),
+    *("--warmup_steps=30", "--max_steps=300", "--decay_start=0", "--decay_end=0"),
+    *("--eval_interval=0", "--eval_iters=0", "--log_interval=1", "--checkpoint_interval=0"),
+    *("--dropout=0", "--label_smoothing=0"),
+)
+CAUSES = ("broken-targets", "frozen-parameters", "precision")
+STEPS, LAST = 300, 20  # of the arm, and those at its end that are judged
+UNIT = "share of the first loss"
+NOISE = 0.03
+OWN = "unplateau"  # the format of a run of our own trainer
+LOW = ("float16", "bfloat16")
+SO, NOT = Normal(0.75, 0.25), Normal(0.12, 0.12)
+WORDS = {
+    "broken-targets": "with it a batch can't be learnt by heart; without it its loss goes to nearly nothing",
+    "frozen-parameters": "with it the loss of one batch stays near where it began; without it it goes to nearly nothing",
+    "precision": "with it small updates are lost and the loss of one batch stands; without it it goes to nearly nothing",
+}
+
+
+def design(run: Run, site: Site) -> Trial | None:
+    size = run.get("batch_size")
+    tokens, causes = STEPS * int(size or 0) * block_of(run), _causes(run)
+    if not tokens or not causes or tokens > site.tokens or site.data is None:
+        return None
+    words = (*WORDS_OF, f"--eval_tokens={block_of(run)}")
+    arm = Arm(ARM, STEPS, {"sampling": (None, "one")}, 0, words)
+    question = "can one batch be learnt by heart"
+    predictions = tuple(Prediction(cause, SO, NOT, WORDS[cause]) for cause in causes)
+    return Trial(NAME, question, (arm,), predictions, tokens, NOISE, UNIT)
+
+
+def _causes(run: Run) -> tuple[str, ...]:
+    """What it can tell of a run: of another trainer's, what the number format does alone."""
+    if run.format == OWN:
+        return CAUSES
+    return CAUSES[2:] if run.get("dtype") in LOW else ()
+
+
+def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
+    batches = losses_of(folders[ARM]).batches
+    steps = sorted(batches)
+    if len(steps) < 2 * LAST:
+        raise UnreadableError(f"the arm {ARM} logged {len(steps)} losses; expected {2 * LAST} or more")
+    first = batches[steps[0]]
+    end = np.array([batches[step] for step in steps[-LAST:]])
+    share, error = float(end.mean() / first), float(end.std(ddof=1) / first)
+    fact = f"the loss of one batch goes from {first:.3f} to {end.mean():.3f} nats in {len(steps)} steps, {share:.0%} of it"
+    contrast = Estimate(share, share - Z * error, share + Z * error, UNIT)
+    return tuple(Reading(one.cause, contrast, fact) for one in trial.predictions)
+
+
+PROBE = Probe(name=NAME, tells=CAUSES, question="can one batch be learnt by heart", design=design, read=read)
