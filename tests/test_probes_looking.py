@@ -212,6 +212,26 @@ def test_a_mask_that_let_the_future_through(tmp_path, monkeypatch):
     assert probed(targets, run, site)["broken-targets"] > 0
 
 
+def test_an_architecture_that_sees_the_future_is_told_of(healthy, tmp_path):
+    row = {"loss": 2.0, "better": 1.5, "error": 0.01}
+    told = {"next": {**row, "better": 0.0, "error": 0.0}, "two": row, "future": 0.4}
+    write_look(tmp_path, targets=told)
+    trial = targets.PROBE.design(*healthy)
+
+    (found,) = targets.PROBE.read(trial, {ARM: tmp_path})
+
+    assert odds(trial, (found,))["broken-targets"] > 1
+    assert "what comes later changes the loss of an earlier token by up to 0.400 nats" in found.fact
+
+
+def test_losses_that_are_no_numbers_are_told_in_one_line(healthy, tmp_path):
+    none = {"loss": [None] * 20, "cheap": [[1.0, 1.0]] * 20}
+    write_look(tmp_path, windows={"train": none, "val": none})
+
+    with pytest.raises(UnreadableError, match="the losses of val are no numbers"):
+        fresh_seen.PROBE.read(fresh_seen.PROBE.design(*healthy), {ARM: tmp_path})
+
+
 def test_a_batch_that_can_t_be_learnt_by_heart(healthy, tmp_path, monkeypatch):
     monkeypatch.setattr(
         session, "optimizer_of", lambda _, model: torch.optim.AdamW(model.parameters(), lr=0.0, foreach=False)

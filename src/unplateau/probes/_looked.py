@@ -21,12 +21,13 @@ from ._paired import F64, UNIT, Z
 
 ARM = "look"
 FILE, SCHEMA = "evaluations/inspect.json", "unplateau.inspection/1"
-LIMIT = 256 << 20  # bytes
+LIMIT = 64 << 20  # bytes; of the most windows it is a tenth
 FORWARD = 3  # tokens evaluated cost as much as one trained on
 EVALUATED = 4  # splits, at most, that the trainer evaluates besides
 WINDOWS, TOKENS = 256, 65_536  # of a split: as many as are wanted, the more of the two
 LEAST = 64  # windows of a split; fewer tell nothing
 MOST = 1 << 20  # tokens of a split
+MOST_WINDOWS = 1 << 15  # of a split
 
 
 def block_of(run: Run) -> int:
@@ -44,7 +45,8 @@ def tokens_for(run: Run, site: Site, passes: float, wanted: int = 0) -> int:
     if not block or site.checkpoint is None:
         return 0
     most = FORWARD * site.tokens / (passes + EVALUATED)
-    tokens = int(min(wanted or max(TOKENS, WINDOWS * block), most, MOST)) // block * block
+    tokens = int(min(wanted or max(TOKENS, WINDOWS * block), most, MOST, MOST_WINDOWS * block))
+    tokens -= tokens % block
     return tokens if tokens >= LEAST * block else 0
 
 

@@ -23,7 +23,7 @@ NAME, CAUSE = "gradients", "frozen-parameters"
 UNIT = "share of parameters"
 ROUNDED = 1e-5  # of a tensor's norm: what rounding at every step adds up to; a step of Adam moves more (benchmarks/looking.py)
 FEW_STEPS = 10  # before them a warm-up may have moved nothing
-PASSES = 0.0
+MICROS, USUAL = 4, 16  # micro-batches that the gradient is of, and sequences in one where that is not known
 ERROR = 0.005  # of the share: a count has none, but a tensor of few weights matters little
 NAMED = 4
 
@@ -31,12 +31,11 @@ NAMED = 4
 def design(run: Run, site: Site) -> Trial | None:
     block = block_of(run)
     tokens = LEAST * block
-    if site.checkpoint is None or not block or site.step < FEW_STEPS or cost(tokens, PASSES) > site.tokens:
+    paid = cost(tokens, 0.0) + MICROS * int(run.get("batch_size") or USUAL) * block
+    if site.checkpoint is None or not block or site.step < FEW_STEPS or paid > site.tokens:
         return None
     question = "is there a weight that no gradient reaches, or that never moved"
-    return Trial(
-        NAME, question, (arm(site, "tensors", tokens),), PREDICTIONS, cost(tokens, PASSES), ERROR, UNIT
-    )
+    return Trial(NAME, question, (arm(site, "tensors", tokens),), PREDICTIONS, paid, ERROR, UNIT)
 
 
 PREDICTIONS = (

@@ -116,7 +116,8 @@ def _losses(session: Session, model: Model, batch: Batch, *, targets_BT: Tensor 
     with session.autocast():
         logits_BTV = model(batch.x, batch.document_BT).float()
     targets_BT = batch.y if targets_BT is None else targets_BT
-    return F.cross_entropy(logits_BTV.transpose(1, 2), targets_BT, reduction="none").double().cpu()
+    losses_N = F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), reduction="none")
+    return losses_N.view(targets_BT.shape).double().cpu()
 
 
 def _batches(session: Session, sample: Sample, start_N: Any | None = None) -> Iterator[Batch]:
