@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from looking_parts.cases import CASES, Case, build
@@ -42,7 +45,6 @@ from unplateau.probes._paired import sd_of
 HERE = Path(__file__).parent
 TABLE = HERE / "looking.csv"
 LIMIT_S = 1800
-KINDS = ("plain", "full")
 TOKENS = 32_768  # of each split
 ANY = Normal(0.0, 1.0)  # what is read depends on no prediction
 MADE = tuple(Prediction(cause, ANY, ANY, "") for cause in (*one_batch.CAUSES, "eval-noise"))
@@ -75,46 +77,53 @@ def train(case: Case, out: Path) -> None:
 
 
 def look(case: Case, out: Path) -> None:
-    """One arm that looks at all, on the data as nanoGPT has them and with fresh text beside."""
-    for kind in KINDS:
-        place = out / "runs" / case.name / kind
-        if "one-batch" in case.name or (place / "evaluations/inspect.json").exists():
-            continue
-        shutil.rmtree(place, ignore_errors=True)
-        words = [
-            f"--init_from={out / 'runs' / case.name / 'run/checkpoints/last'}",
-            f"--out_dir={place}",
-            f"--dataset={out / 'data' / case.data.name / kind}",
-            *("--eval_only", "--sampling=permutation", "--eval_iters=0", f"--eval_tokens={TOKENS}"),
-            *(f"--inspect={'all' if kind == 'plain' else 'windows'}", "--log_style=none"),
-        ]
-        subprocess.run(
-            [sys.executable, "-m", "unplateau", "train", *words],
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            timeout=LIMIT_S,
-            check=True,
-        )
-        print(f"{case.name}: looked at, {kind}", flush=True)
+    """One arm that looks at all, with fresh text beside; in this process, for starting one takes as long."""
+    from unplateau.train.configure import resolve
+    from unplateau.train.loop import train as arm
+
+    place = out / "runs" / case.name / "look"
+    if "one-batch" in case.name or (place / "evaluations/inspect.json").exists():
+        return
+    shutil.rmtree(place, ignore_errors=True)
+    words = [
+        f"--init_from={out / 'runs' / case.name / 'run/checkpoints/last'}",
+        f"--out_dir={place}",
+        f"--dataset={out / 'data' / case.data.name / 'full'}",
+        *("--eval_only", "--sampling=permutation", "--eval_iters=0", f"--eval_tokens={TOKENS}"),
+        *("--inspect=all", "--log_style=none"),
+    ]
+    arm(resolve(None, words))
+    print(f"{case.name}: looked at", flush=True)
 
 
 def rows_of(case: Case, out: Path) -> list[Row]:
-    """What each probe read of a case."""
+    """What each probe read of a case: on the data as nanoGPT has them, and with fresh text."""
     folder, trial = out / "runs" / case.name, Trial("", "", (), (*MADE, more_windows.FAIR), 0, 0.0)
     if "one-batch" in case.name:
         found = one_batch.read(trial, {one_batch.ARM: folder / "run"})[:1]
         return [Row(case, one_batch.NAME, "", one) for one in found]
-    probes = [fresh_seen, more_windows, context, gradients, targets]
-    rows = []
-    for kind in KINDS:
-        for probe in probes if kind == "plain" else probes[:2]:
-            try:
-                readings = probe.read(trial, {ARM: folder / kind})
-            except UnreadableError as error:
-                print(f"{case.name} {probe.NAME}: {error}", file=sys.stderr)
-                continue
-            rows += [Row(case, probe.NAME, kind, one) for one in readings]
-    return rows
+    if not (folder / "look").exists():
+        return []
+    with tempfile.TemporaryDirectory() as plain:
+        told = json.loads((folder / "look/evaluations/inspect.json").read_text())
+        told["windows"].pop("fresh", None)
+        (Path(plain) / "evaluations").mkdir()
+        (Path(plain) / "evaluations/inspect.json").write_text(json.dumps(told))
+        places = {"plain": Path(plain), "full": folder / "look"}
+        return [
+            Row(case, probe.NAME, kind, one)
+            for probe in (fresh_seen, more_windows, context, gradients, targets)
+            for kind in (("plain", "full") if probe in (fresh_seen, more_windows) else ("plain",))
+            for one in readings(case, probe, trial, places[kind])
+        ]
+
+
+def readings(case: Case, probe: ModuleType, trial: Trial, place: Path) -> tuple[Reading, ...]:
+    try:
+        return tuple(probe.read(trial, {ARM: place}))
+    except UnreadableError as error:
+        print(f"{case.name} {probe.NAME}: {error}", file=sys.stderr)
+        return ()
 
 
 def fit(rows: list[Row]) -> None:

@@ -193,6 +193,17 @@ def test_a_file_that_does_not_fit_itself_is_told_in_one_line(run, harm, words):
         read_ckpt(run[2])
 
 
+@pytest.mark.parametrize("harm", ["moments lost", "moments of another"])
+def test_moments_that_do_not_fit_are_left_out_where_the_model_is_only_looked_at(run, harm):
+    assert read_ckpt(run[2], going_on=False).moments
+    torch.save(damaged(torch.load(run[2], weights_only=True), harm), run[2])
+
+    found = read_ckpt(run[2], going_on=False)
+
+    assert found.moments == {}
+    assert found.weights
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"text", pickle.dumps([1, 2]), None])
 def test_what_is_no_checkpoint_is_told_in_one_line(tmp_path, content):
     if content is not None:

@@ -50,8 +50,11 @@ class Ckpt:
 # --- reading
 
 
-def read_ckpt(path: Path) -> Ckpt:
-    """Read ``ckpt.pt``; raises ``UnreadableError`` for what is none, is damaged, or would run code."""
+def read_ckpt(path: Path, *, going_on: bool = True) -> Ckpt:
+    """Read ``ckpt.pt``; raises ``UnreadableError`` for what is none, is damaged, or would run code.
+
+    Moments that don't fit the weights, as of a model with frozen ones, are refused where the run is ``going_on``, else left out.
+    """
     data = load_torch(path)
     model, args = data.get("model"), data.get("model_args")
     if not isinstance(model, dict) or not isinstance(args, dict):
@@ -70,7 +73,7 @@ def read_ckpt(path: Path) -> Ckpt:
         weights=weights,
         step=int(_number(data.get("iter_num"), 0)),
         best_val_loss=float(_number(data.get("best_val_loss"), inf)),
-        moments=_moments(optimizer, weights, path.name),
+        moments=_moments(optimizer, weights, path.name, strict=going_on),
         config=data["config"] if isinstance(data.get("config"), dict) else {},
         lr=float(_number(first.get("lr"), 0.0)),
         betas=(_number(beta1, 0.9), _number(beta2, 0.95)),
@@ -110,18 +113,27 @@ def _shape(args: Mapping[Any, Any], weights: Weights, name: str) -> Shape:
     return shape
 
 
-def _moments(optimizer: Any, weights: Weights, name: str) -> dict[str, dict[str, Tensor]]:
+def _moments(optimizer: Any, weights: Weights, name: str, *, strict: bool) -> dict[str, dict[str, Tensor]]:
     state = optimizer.get("state") if isinstance(optimizer, dict) else None
     if not isinstance(state, dict) or not state:
         return {}
     order = _order({key: weights[key].ndim for key in weights})
     moments = {key: state.get(number) for number, key in enumerate(order)}
+    if not strict and not all(_fit(found, weights[key]) for key, found in moments.items()):
+        return {}
     for key, found in moments.items():
         if not isinstance(found, dict) or any(not isinstance(found.get(m), Tensor) for m in MOMENTS):
             raise UnreadableError(f"{name}: Adam's moments of {theirs(key)} are missing")
         if found["exp_avg"].shape != weights[key].shape or found["exp_avg_sq"].shape != weights[key].shape:
             raise UnreadableError(f"{name}: Adam's moments of {theirs(key)} have another shape than it")
     return {key: {m: found[m] for m in MOMENTS} for key, found in moments.items() if found is not None}
+
+
+def _fit(found: Any, weight: Tensor) -> bool:
+    step, *moments = (found.get(name) if isinstance(found, dict) else None for name in MOMENTS)
+    return isinstance(step, Tensor) and all(
+        isinstance(m, Tensor) and m.shape == weight.shape for m in moments
+    )
 
 
 def _order(ndim: Mapping[str, int]) -> list[str]:

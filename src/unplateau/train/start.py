@@ -159,7 +159,7 @@ def fill(session: Session, start: Start) -> None:
     elif start.kind == "nanogpt":
         from .nanogpt_ckpt import read_ckpt, set_moments
 
-        ckpt = read_ckpt(start.path)
+        ckpt = read_ckpt(start.path, going_on=not session.settings.eval_only)
         whole = _load(session, ckpt.weights)
         if whole and session.settings.optimizer == "adamw":
             set_moments(session.model, session.optimizer, ckpt.moments)
