@@ -38,7 +38,7 @@ ROWS = {
         *FORECAST,
         "probe",
         "probes",
-        "fix",
+        *("fix", "fixed", "launch"),
         "verify",
         "compare",
         "simulate",

@@ -15,11 +15,13 @@ Sources: McCandlish et al. 2018 (arXiv 1812.06162: tokens needed = E_min (1 + B/
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..run import Run
 from ..units import count
-from . import Finding, Hypothesis
+from . import Finding, Hypothesis, Remedy
 from ._batch import ASKS, critical, tokens_per_step
-from ._say import against, finding, pro
+from ._say import against, anew, finding, pro
 
 NAME = "batch-too-large"
 SMALL = 65_536  # tokens per step; below Kaplan's guide at any loss under 5.4 nats
@@ -46,8 +48,24 @@ def test(run: Run) -> Finding:
     fact += f", {ratio:.1f} times Kaplan's rough guide of {count(limit)} at this loss"
     if ratio > NEAR:
         chance = 0.35 if ratio > FAR else 0.2
-        return finding(NAME, chance, [pro(fact, source)], stake=0.02, missing=ASKS)
+        return finding(NAME, chance, [pro(fact, source)], stake=0.02, missing=ASKS, remedy=_remedy(run))
     return finding(NAME, 0.05, [against(fact, source)])
+
+
+def _remedy(run: Run) -> Remedy | None:
+    """Half the accumulation and twice the steps, for the same tokens; the rate down by the root of two."""
+    now, peak = run.get("gradient_accumulation_steps"), run.get("peak_lr")
+    if not now or now % 2 or not peak or not run.get("max_steps"):
+        return None
+    patch: dict[str, tuple[Any, Any]] = {
+        "gradient_accumulation_steps": (now, now // 2),
+        "peak_lr": (peak, float(f"{peak / 2**0.5:.3g}")),
+    }
+    for name in ("max_steps", "decay_start", "decay_end", "warmup_steps"):
+        if run.get(name):
+            patch[name] = (run.get(name), 2 * int(run.get(name)))
+    advice = "take half the batch and twice the steps, for the same tokens"
+    return Remedy(patch, f"as many tokens, twice the updates: {anew(run)}", "a noisier gradient", advice)
 
 
 HYPOTHESIS = Hypothesis(

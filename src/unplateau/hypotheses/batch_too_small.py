@@ -80,6 +80,8 @@ def _noise(run: Run) -> float | None:
 def _remedy(run: Run) -> Remedy:
     now = run.get("gradient_accumulation_steps")
     patch = {"gradient_accumulation_steps": (now, int((now or 1) * TIMES))}
+    if not now and run.get("tokens_per_step"):  # a trainer that is told tokens, not micro-batches
+        patch = {"tokens_per_step": (run.get("tokens_per_step"), int(run.get("tokens_per_step") * TIMES))}
     larger = changed(run, {key: new for key, (_, new) in patch.items()})
     return Remedy(
         patch, f"{TIMES} times the time per step: {anew(run, larger)}", "fewer steps for the same tokens"

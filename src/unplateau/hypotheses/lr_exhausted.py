@@ -61,8 +61,10 @@ def test(run: Run) -> Finding:
     if lr.last <= DEAD * lr.value.max():
         evidence.append(pro(f"at step {end:,} it is {lr.last:.1e}: no update moves anything", "schedule"))
     stake = GAIN * float(np.log2(end / max(spent, 1)))
-    patch = {"decay_end": (run.get("decay_end"), run.get("max_steps") or end)}
     cured = without(run)
+    patch = {"decay_end": (run.get("decay_end"), run.get("max_steps") or end)}
+    if cured is not None and cured.get("decay_start") != run.get("decay_start"):
+        patch["decay_start"] = (run.get("decay_start"), cured.get("decay_start"))
     plan = None if cured is None else Plan(cured, end)
     cost = cost_said(run, plan or Plan(run, end)) + f", or a branch from a checkpoint before step {spent:,}"
     remedy = Remedy(patch, cost, "low", plan=plan)

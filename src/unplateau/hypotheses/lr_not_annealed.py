@@ -125,7 +125,11 @@ def _remedy(run: Run, step: int, left: int) -> Remedy:
     advice = f"cool down from the last checkpoint: the learning rate to 0 over {cooldown:,} step{'s' * (cooldown != 1)}"
     if run.has("step_unit"):
         advice = f"cool down from the last checkpoint: the learning rate to 0 over {COOLDOWN:.0%} of the run so far"
-    patch = _nanogpt(run, step, cooldown) if run.get("config_dialect") == "nanogpt" else {}
+    patch = (
+        WORDS[str(run.get("config_dialect"))](run, step, cooldown)
+        if run.get("config_dialect") in WORDS
+        else {}
+    )
     down = cooled(run, step, cooldown)
     cost = cost_said(run, down or Plan(run, step + cooldown, step))
     return Remedy(patch, cost, "low: a branch, the run itself can go on", advice, plan=down)
@@ -144,6 +148,18 @@ def _nanogpt(run: Run, step: int, cooldown: int) -> dict[str, tuple[Any, Any]]:
         "max_steps": (run.get("max_steps"), step + cooldown),
     }
     return {key: (old, new) for key, (old, new) in patch.items() if old != new}
+
+
+def _ours(run: Run, step: int, cooldown: int) -> dict[str, tuple[Any, Any]]:
+    """Our own trainer's wsd: the rate of now up to here, then straight to zero."""
+    lr = float(f"{_now(run)[1]:.3g}")
+    new = {"init_from": "resume", "schedule": "wsd", "peak_lr": lr, "floor_lr": 0.0, "decay_form": "linear"}
+    new |= {"decay_start": step, "decay_end": step + cooldown, "max_steps": step + cooldown}
+    return {key: (run.get(key), value) for key, value in new.items() if run.get(key) != value}
+
+
+#: dialect -> how its config says a cooldown that begins at a checkpoint
+WORDS = {"nanogpt": _nanogpt, "unplateau": _ours}
 
 
 def without(run: Run) -> Run | None:

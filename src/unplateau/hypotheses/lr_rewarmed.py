@@ -17,6 +17,7 @@ hiyouga/LlamaFactory issue 512; Haegele et al. 2024 (arXiv 2405.18392).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -157,7 +158,21 @@ def _remedy(run: Run, rise: Rise) -> Remedy:
     if cured is None or not end:
         return Remedy({}, "the steps since the rise", "none", advice)
     plan = Plan(cured, int(end), saved_at(run, rise.low_step))
-    return Remedy({}, f"the steps since the rise: {cost_said(run, plan)}", "none", advice, plan=plan)
+    patch = _held(run, rise, int(end)) if run.get("config_dialect") == "unplateau" else {}
+    return Remedy(patch, f"the steps since the rise: {cost_said(run, plan)}", "none", advice, plan=plan)
+
+
+def _held(run: Run, rise: Rise, end: int) -> dict[str, tuple[Any, Any]]:
+    """Our own trainer's words for it: from the checkpoint before the rise at the rate that it had there."""
+    rate = float(f"{rise.low:.3g}")
+    new = {
+        "init_from": "resume",
+        "schedule": "constant",
+        "peak_lr": rate,
+        "warmup_steps": 0,
+        "max_steps": end,
+    }
+    return {key: (run.get(key), value) for key, value in new.items() if run.get(key) != value}
 
 
 def without(run: Run) -> Run | None:

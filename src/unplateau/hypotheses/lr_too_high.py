@@ -49,8 +49,18 @@ def test(run: Run) -> Finding:
     probability = _probability(rates, held)
     old = rates.peak
     new = float(f"{min(old / 3, rates.high):.1g}")
-    remedy = Remedy({"peak_lr": (old, new)}, anew(run), "low: slower at first if the cause is another")
+    remedy = Remedy(
+        {"peak_lr": (old, new), **_floor(run, new / old)},
+        anew(run),
+        "low: slower at first if the cause is another",
+    )
     return finding(NAME, probability, evidence, stake=STAKE, remedy=remedy, missing=PROBE)
+
+
+def _floor(run: Run, share: float) -> dict[str, tuple[float, float]]:
+    """The floor, lowered as the peak is: else it would soon be as high."""
+    floor = run.get("floor_lr")
+    return {"floor_lr": (floor, float(f"{floor * share:.3g}"))} if floor and run.has("peak_lr") else {}
 
 
 def _probability(rates: Rates, held: Evidence | None) -> float:

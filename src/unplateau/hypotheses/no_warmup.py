@@ -15,6 +15,7 @@ Sources: Ma and Yarats 2019 (arXiv 1910.04209: 2/(1 - beta2) steps suffice); Goy
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -118,9 +119,17 @@ def _length(run: Run) -> int:
 def _remedy(run: Run) -> Remedy:
     steps = _length(run)
     patch = {"warmup_steps": (run.get("warmup_steps"), steps)}
+    if run.get("config_dialect") == "nanogpt" and run.get("schedule") == "constant":
+        patch |= _warmed_constant(run)
     return Remedy(
         patch, f"{anew(run)}; its first {steps:,} steps are slower", "none", "or lower the peak rate"
     )
+
+
+def _warmed_constant(run: Run) -> dict[str, tuple[Any, Any]]:
+    """nanoGPT's constant rate has no warm-up; its cosine down to a floor as high as the peak is one that has."""
+    new = {"schedule": "cosine", "floor_lr": run.get("peak_lr"), "decay_end": run.get("max_steps")}
+    return {key: (run.get(key), value) for key, value in new.items() if value is not None}
 
 
 def without(run: Run) -> Run | None:

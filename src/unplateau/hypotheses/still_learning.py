@@ -13,6 +13,8 @@ Sources: Kaplan et al. 2020 (arXiv 2001.08361); Hoffmann et al. 2022 (arXiv 2203
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..derive import changed
 from ..run import Run
 from ..units import tokens_each
@@ -88,13 +90,28 @@ def _remedy(run: Run) -> Remedy:
     if step and end and end > step and not stopped_learning(run):
         rest = Plan(run, int(end), saved_at(run, int(step)))
         return Remedy({}, cost_said(run, rest), "none", "keep going to the planned end", plan=rest)
-    plan = doubled(run) if step else None
+    plan, patch = doubled(run) if step else None, longer(run)
     cost = cost_said(run, plan) if plan else "a doubling of the steps"
     if stopped_learning(run):
         advice = "train longer, with a schedule that ends where the run does: this one has run out"
-        return Remedy({}, cost, "none", advice, plan=plan)
+        return Remedy(patch, cost, "none", advice, plan=plan)
     advice = "train longer, with a schedule that ends where the run does" if end else "keep going"
-    return Remedy({}, cost, "none", advice, plan=plan)
+    return Remedy(patch, cost, "none", advice, plan=plan)
+
+
+def longer(run: Run) -> dict[str, tuple[Any, Any]]:
+    """The settings of twice the steps so far, where the config says how long the run is."""
+    step, plan = run.get("steps_done"), doubled(run)
+    if plan is None or not run.get("max_steps"):
+        return {}
+    names = ("decay_start", "decay_end", "max_steps")
+    new = {name: plan.run.get(name) for name in names} | ({"max_steps": 2 * int(step)} if plan.start else {})
+    patch = {
+        name: (run.get(name), value)
+        for name, value in new.items()
+        if run.get(name) and run.get(name) != value
+    }
+    return patch | ({"init_from": (run.get("init_from"), "resume")} if plan.start and patch else {})
 
 
 def doubled(run: Run) -> Plan | None:

@@ -1,0 +1,337 @@
+"""From a diagnosis to the config of a run that is mended: which settings change, what that will come to, and as what text.
+
+Facts in, data out: nothing is written here, and nothing is run. What a remedy changes is canonical (``Remedy.patch``);
+``config.spelling`` says it in the trainer's words, ``config.edit`` in the user's own file, ``launch`` where it starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isclose
+from pathlib import Path
+from typing import Any, Literal
+
+from .budget import unpriced
+from .config import read_config
+from .config.edit import edited
+from .config.spelling import spelled
+from .counterfactual import BATCH, DATA, SIZES
+from .derive import changed
+from .diagnose import Diagnosis
+from .errors import UsageError, printable
+from .estimate import Estimate
+from .fixed import diff_of, marked, unheaded
+from .futures import losses
+from .hypotheses import Finding, Plan, Remedy
+from .launch import File, Launch, Order, as_words, config_text, launched
+from .premises import unit_of
+from .run import Run
+
+INIT = "init_from"
+#: settings that a run may take up at any checkpoint: with them a remedy goes with a branch as well as with a fresh run
+ANYWHERE = frozenset(
+    [
+        "dropout",
+        "label_smoothing",
+        "weight_decay",
+        "grad_clip",
+        "dtype",
+        "eval_iters",
+        "eval_tokens",
+        "eval_interval",
+    ]
+)
+Kind = Literal["fresh", "branch", "either"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The findings that are mended together. ``patch``: canonical, setting -> (old, new), without where it starts.
+
+    ``start``: the step of the checkpoint that it goes on from, 0 for a fresh run; ``notes``: what was left out, and why.
+    """
+
+    findings: tuple[Finding, ...]
+    patch: Mapping[str, tuple[Any, Any]]
+    start: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        return tuple(finding.cause for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the mended run comes to at ``step``, and what is gained below the trend of now; None where no law says."""
+
+    step: int
+    loss: Estimate | None = None
+    gain: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """A mended config. ``patch``: what changes in it, own key -> (old, new); ``text``: the file, ``name`` that of the old one.
+
+    ``whole``: the text is a config that needs no other; else it holds the changed settings alone.
+    """
+
+    run: Run
+    choice: Choice
+    expected: Expected
+    patch: Mapping[str, tuple[Any, Any]]
+    text: str
+    name: str
+    diff: str
+    launch: Launch
+    whole: bool
+    notes: tuple[str, ...]
+
+
+# --- which causes
+
+
+def choose(found: Diagnosis, causes: Sequence[str] = ()) -> Choice:
+    """The findings named in ``causes``, or all that are supported, and their patches together.
+
+    Of two that set one thing otherwise, the one that is ranked first holds. Raises ``UsageError`` for a cause that
+    can't be mended by a config, in one line that says why.
+    """
+    known = {finding.cause: finding for finding in found.findings}
+    notes: list[str] = []
+    if causes:
+        picked = [finding for finding in found.findings if finding.cause in causes]
+        for finding in picked:
+            _mendable(finding)
+        notes += [
+            f"{f.cause} is {f.verdict} ({f.probability or 0:.0%}): a probe would tell first"
+            for f in picked
+            if f.verdict != "supported"
+        ]
+    else:
+        picked, notes = _supported(known.values())
+    return _together(found.run, picked, notes)
+
+
+def _supported(findings: Sequence[Finding] | Any) -> tuple[list[Finding], list[str]]:
+    supported = [finding for finding in findings if finding.verdict == "supported"]
+    if not supported:
+        raise UsageError(
+            "no cause is supported by this log: name one with --cause, or see what unplateau diagnose asks for"
+        )
+    picked, notes = [], []
+    for finding in supported:
+        try:
+            _mendable(finding)
+            picked.append(finding)
+        except UsageError as error:
+            notes.append(str(error))
+    if not picked:
+        raise UsageError("; ".join(notes))
+    return picked, notes
+
+
+def _mendable(finding: Finding) -> None:
+    """Raise ``UsageError`` where there is no patch that mends it."""
+    name, remedy = finding.cause, finding.remedy
+    if finding.verdict == "refuted":
+        against = next((e.fact for e in finding.evidence if e.points == "against"), "nothing points to it")
+        raise UsageError(f"{name} is refuted: {against}; there is nothing to mend")
+    if finding.verdict == "untestable":
+        raise UsageError(
+            f"{name} is untestable here: send {' or '.join(finding.missing) or 'more of the run'} first"
+        )
+    if remedy is None:
+        fact = finding.evidence[0].fact if finding.evidence else finding.verdict
+        raise UsageError(f"{name} has no remedy that would gain anything: {fact}")
+    if not remedy.patch:
+        raise UsageError(f"{name} is mended by no setting: {remedy.advice or 'see unplateau causes ' + name}")
+
+
+def _together(run: Run, findings: Sequence[Finding], notes: Sequence[str]) -> Choice:
+    patch: dict[str, tuple[Any, Any]] = {}
+    kept: list[Finding] = []
+    said, kind = list(notes), "either"
+    for finding in findings:
+        remedy = finding.remedy
+        assert remedy is not None  # _mendable
+        if "either" not in (own := kind_of(remedy), kind) and own != kind:
+            said.append(
+                f"{finding.cause} is left out: it wants {A[own]}, {kept[0].cause} {A[kind]}; mend it by itself"
+            )
+            continue
+        kind = kind if own == "either" else own
+        kept.append(finding)
+        for name, (old, new) in remedy.patch.items():
+            if name not in patch:
+                patch[name] = (run.get(name, old), new)
+            elif patch[name][1] != new:
+                said.append(
+                    f"{finding.cause} would set {name} to {new}: {patch[name][1]} is kept, of a cause that is ranked before it"
+                )
+    patch.pop(INIT, None)
+    start = next((f.remedy.plan.start for f in kept if f.remedy and f.remedy.plan and f.remedy.plan.start), 0)
+    return Choice(
+        tuple(kept),
+        {n: c for n, c in patch.items() if c[0] != c[1]},
+        start if kind == "branch" else 0,
+        tuple(said),
+    )
+
+
+A = {"fresh": "a fresh run", "branch": "to go on from a checkpoint"}
+
+
+def kind_of(remedy: Remedy) -> Kind:
+    """How the run that a remedy makes begins.
+
+    >>> kind_of(Remedy({"dropout": (0.2, 0.0)}, "", "")), kind_of(Remedy({"n_embd": (64, 128)}, "", ""))
+    ('either', 'fresh')
+    """
+    if INIT in remedy.patch or (remedy.plan is not None and remedy.plan.start):
+        return "branch"
+    return "either" if set(remedy.patch) <= ANYWHERE else "fresh"
+
+
+# --- what is expected
+
+
+def expected(found: Diagnosis, choice: Choice) -> Expected:
+    """What the laws say of the mended run; a step alone where none does."""
+    plans = [f.remedy.plan for f in choice.findings if f.remedy and f.remedy.plan]
+    end = plans[0].end if plans else _end(found.run, choice)
+    plan = plans[0] if len(choice.findings) == 1 and plans else _joint(found, choice, plans, end)
+    ahead = found.outlook
+    if ahead is None or plan is None or plan.given is not None or unpriced(ahead, plan.run):
+        return Expected(end)
+    loss = Estimate.of(losses(ahead, plan.run, plan.end), unit_of(ahead.run))
+    alone = choice.findings[0].remedy if len(choice.findings) == 1 else None
+    gain = alone.gain if alone else Estimate.of(ahead.level - losses(ahead, plan.run, plan.end), loss.unit)
+    return Expected(plan.end, loss, gain) if gain is not None else Expected(end)
+
+
+def _end(run: Run, choice: Choice) -> int:
+    """The step at which a mended run is compared: where its own plan ends, at most where this one is."""
+    done, end = int(run.get("steps_done") or 0), choice.patch.get("max_steps", (None, None))[1]
+    return min(done, int(end)) if end and done else int(end or done)
+
+
+def _joint(found: Diagnosis, choice: Choice, plans: Sequence[Plan], end: int) -> Plan | None:
+    """Several remedies as one run, where each of them alone is one that the laws speak of."""
+    if len(plans) < len(choice.findings) or choice.start or any(p.end != end or p.given for p in plans):
+        return None
+    return Plan(changed(found.run, {name: new for name, (_, new) in choice.patch.items()}), end)
+
+
+# --- as a text
+
+
+def mend(found: Diagnosis, choice: Choice, file: File | None, path: Path, *, to: str = "") -> Mended:
+    """The mended config of the run at ``path``, from its config ``file`` where there is one.
+
+    ``to``: the name of the file that it will be written to. Raises ``UsageError`` where the trainer has no words for
+    the patch, or its file can't be changed in place.
+    """
+    run = found.run
+    own = _own(run, choice, file)
+    launch = launched(Order(run, path, choice.causes, own, choice.start, file, to))
+    wanted = {**{key: new for key, (_, new) in own.items()}, **launch.settings}
+    whole = file is not None
+    notes = (*choice.notes, *launch.notes)
+    before = file.text if file else ""
+    if file is not None:
+        body = edited(
+            unheaded(before), file.name, {**file.ran, **wanted}, {k: old for k, (old, _) in own.items()}
+        )
+        notes += _checked(body, file, choice)
+    else:
+        body = as_words(run, wanted, {k: old for k, (old, _) in own.items()})
+    patch = {
+        **own,
+        **{k: (launch.was.get(k), v) for k, v in launch.settings.items() if launch.was.get(k) != v},
+    }
+    told = expected(found, choice)
+    head = [*comments(found, choice, told, notes), *(f"run it: {line}" for line in launch.lines)]
+    text = marked(body, file.name if file else config_text(run), head)
+    name = file.name if file else ""
+    return Mended(run, choice, told, patch, text, name, diff_of(before, text, name, to), launch, whole, notes)
+
+
+def _own(run: Run, choice: Choice, file: File | None) -> dict[str, tuple[Any, Any]]:
+    """What changes, in the trainer's own words."""
+    name = file.dialect if file else str(run.get("config_dialect", ""))
+    wanted = {setting: new for setting, (_, new) in choice.patch.items()}
+    by_hand = ", ".join(f"{setting} = {new} (was {old})" for setting, (old, new) in choice.patch.items())
+    if not name:
+        raise UsageError(
+            f"the trainer's config is not known: give it with --config FILE, or set by hand: {by_hand}"
+        )
+    new = spelled(name, wanted, run.facts, file.settings) if file else spelled(name, wanted, run.facts)
+    if new.unsaid:
+        raise UsageError(
+            f"{name} has no setting for {', '.join(new.unsaid)}: its code must be changed; wanted: {by_hand}"
+        )
+    if not new.own:
+        raise UsageError(f"{name} would be as it is: {by_hand} is what it does by itself")
+    before = {setting: run.get(setting) for setting in wanted if run.get(setting) is not None}
+    was: dict[str, Any] = dict(spelled(name, before, run.facts).own)
+    was |= {key: s.value for key, s in file.settings.found.items()} if file else {}
+    return {key: (was.get(key), value) for key, value in new.own.items()}
+
+
+def _checked(body: str, file: File, choice: Choice) -> tuple[str, ...]:
+    """Read what was written: the patched facts must be there. What else follows from them is said."""
+    before, after = read_config(file.text, name=file.name), read_config(body, name=file.name)
+    for setting, (_, new) in choice.patch.items():
+        got = after[setting].value if setting in after else None
+        if not _same(got, new) and not (setting == "decay_end" and got is None):
+            raise UsageError(
+                f"{file.name} can't say {setting} = {new}: it would be read as {got}; set it by hand"
+            )
+    moved = [
+        f"{name} is {after[name].value} with that, and was {fact.value}"
+        for name, fact in before.items()
+        if name in after and not name.startswith("config_") and name not in {*choice.patch, *APART}
+        if not _same(after[name].value, fact.value) and not (file.ran and name in file.overridden)
+    ]
+    return tuple(moved)
+
+
+APART = ("out_dir", "init_from", "claims", "run_name", *BATCH, *SIZES, *DATA)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, int | float) and isinstance(other, int | float) and not isinstance(one, bool):
+        return isclose(one, other, rel_tol=1e-9)
+    return bool(one == other)
+
+
+def comments(found: Diagnosis, choice: Choice, told: Expected, notes: Sequence[str]) -> list[str]:
+    """Why, and what is expected, in lines for the head of a config."""
+    lines: list[str] = []
+    for finding in choice.findings:
+        chance = f" ({finding.probability:.0%})" if finding.probability is not None else ""
+        lines.append(f"{finding.cause}{chance}, {finding.verdict}, of {printable(found.run.name)}")
+        lines += [f"why: {e.fact}" for e in finding.evidence if e.points == "for"][:1]
+        if (remedy := finding.remedy) is not None:
+            parts = (
+                ("what", remedy.advice),
+                ("holds", remedy.condition),
+                ("cost", remedy.cost),
+                ("risk", remedy.risk),
+            )
+            lines += [f"{word}: {said}" for word, said in parts if said]
+    return [*lines, f"expected: {expectation(told)}", *(f"note: {note}" for note in notes)]
+
+
+def expectation(told: Expected) -> str:
+    """What is expected, in words.
+
+    >>> expectation(Expected(900))
+    'not known: no law prices it; the run so far is compared at step 900'
+    """
+    if told.loss is None or told.gain is None:
+        return f"not known: no law prices it; the run so far is compared at step {told.step:,}"
+    return f"{told.gain} below the trend of now: {told.loss} at step {told.step:,}"
