@@ -1,0 +1,1 @@
+"""The parts of ``benchmarks/probes.py``, one module each."""
