@@ -47,8 +47,10 @@ def explicit(q: Tensor, k: Tensor, v: Tensor, *, dropout: float = 0.0, mask: Ten
     score_BHTT = (q * D**-0.5) @ k.transpose(-2, -1)
     if mask is None:
         mask = causal(T, q.device)
-    biased = mask.is_floating_point()
-    score_BHTT = score_BHTT + mask if biased else score_BHTT.masked_fill(~mask, -torch.inf)
+    if mask.is_floating_point():
+        score_BHTT = score_BHTT + mask
+    else:  # added in place: filling by a mask copies all scores, and all their gradients
+        score_BHTT += torch.zeros_like(mask, dtype=score_BHTT.dtype).masked_fill(~mask, -torch.inf)
     share_BHTT = F.softmax(score_BHTT, dim=-1).to(v.dtype)
     return F.dropout(share_BHTT, dropout) @ v
 
@@ -97,7 +99,8 @@ def slopes(n_head: int) -> list[float]:
 class Rotary(nn.Module):
     """Cosines and sines of rotary positions, made once for contexts of up to T tokens.
 
-    Channel i of D / 2 turns by t / base^(2 i / D) at place t (Su et al. 2021, equation 15).
+    Channels i and i + D / 2 turn by t / base^(2 i / D) at place t (Su et al. 2021, equation 15); the first half's sines
+    are negative.
     """
 
     cos: Tensor
@@ -106,8 +109,8 @@ class Rotary(nn.Module):
     def __init__(self, T: int, D: int, base: float = ROTARY_BASE) -> None:
         super().__init__()
         self.T, self.D, self.base = T, D, base
-        self.register_buffer("cos", torch.empty(T, 1, D // 2), persistent=False)
-        self.register_buffer("sin", torch.empty(T, 1, D // 2), persistent=False)
+        self.register_buffer("cos", torch.empty(T, 1, D), persistent=False)
+        self.register_buffer("sin", torch.empty(T, 1, D), persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -115,11 +118,11 @@ class Rotary(nn.Module):
         device = self.cos.device
         rate_D = self.base ** -(torch.arange(0, self.D, 2, dtype=torch.float32, device=device) / self.D)
         angle_TD = torch.outer(torch.arange(self.T, dtype=torch.float32, device=device), rate_D)[:, None, :]
-        self.cos.copy_(angle_TD.cos())
-        self.sin.copy_(angle_TD.sin())
+        self.cos.copy_(torch.cat([angle_TD.cos(), angle_TD.cos()], dim=-1))
+        self.sin.copy_(torch.cat([-angle_TD.sin(), angle_TD.sin()], dim=-1))
 
     def forward(self, T: int) -> tuple[Tensor, Tensor]:
-        """The first T places, (T, 1, D / 2) each; the empty axis is that of the heads, see ``rotate``."""
+        """The first T places, (T, 1, D) each; the empty axis is that of the heads, see ``rotate``."""
         return self.cos[:T], self.sin[:T]
 
 
@@ -128,6 +131,6 @@ def rotate(x_BTHD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
     The halves are paired as in Hugging Face's Llama. Queries and keys are turned at once, heads side by side.
     """
-    a, b = x_BTHD.chunk(2, dim=-1)
     cos, sin = cos.to(x_BTHD.dtype), sin.to(x_BTHD.dtype)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+    other_BTHD = x_BTHD.roll(x_BTHD.shape[-1] // 2, dims=-1)
+    return torch.addcmul(x_BTHD * cos, other_BTHD, sin)
