@@ -40,6 +40,9 @@ ROWS = {
         "probes",
         *("fix", "fixed", "launch"),
         "verify",
+        "predicted",
+        "measured",
+        "settings",
         "compare",
         "simulate",
     ),
@@ -60,6 +63,8 @@ ROWS = {
         "_pickle",
         "tokens",
         "evidence",
+        "record",
+        "evaluated",
     ),
     0: (
         "schedules",

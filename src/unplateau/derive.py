@@ -25,6 +25,10 @@ DEPENDS: dict[str, tuple[str, ...]] = {
 }
 #: formats whose epoch is a fraction by definition, even where the logged ones are whole
 FRACTIONAL = ("hf-trainer-state", "hf-stdout", "llamafactory")
+ERRORS = {
+    "eval_error": "val_loss_error",
+    "eval_text_error": "val_text_error",
+}  # fact -> series of our own log
 SHAPED = ("n_layer", "n_embd", "vocab_size", "architecture")
 
 
@@ -109,11 +113,21 @@ def _tokens(run: Run) -> dict[str, Fact]:
 
 
 def _evaluation(run: Run) -> dict[str, Fact]:
+    facts = {name: found for name, series in ERRORS.items() if (found := _last_error(run, series))}
     parts = [run.get(n) for n in ("eval_iters", "batch_size", "block_size")]
     # only nanoGPT's evaluation is that simple: eval_iters micro-batches of the training batch's size
-    if not all(parts) or run.get("config_dialect", run.format) != "nanogpt":
-        return {}
-    return _counted(eval_tokens=parts[0] * parts[1] * parts[2])
+    drawn = run.get("config_dialect", run.format) == "nanogpt" or run.get("eval_windows") == "drawn"
+    return (
+        {**facts, **_counted(eval_tokens=parts[0] * parts[1] * parts[2])} if all(parts) and drawn else facts
+    )
+
+
+def _last_error(run: Run, series: str) -> Fact | None:
+    """The standard error that the log tells of its last val loss; 0 where all of val was read."""
+    told = run.series.get(series)
+    if told is None or not len(seen := told.finite) or seen.last < 0:
+        return None
+    return Fact(seen.last, "nats", f"{COUNTED}: {series} as logged at step {int(seen.step[-1]):,}")
 
 
 def _size(run: Run) -> dict[str, Fact]:
@@ -221,7 +235,7 @@ DERIVED = frozenset(
     {
         *("steps_done", "planned_end", "tokens_seen", "tokens_per_step", "tokens_per_param", "warmup_tokens"),
         *("params", "params_non_embedding", "params_total", "flops", "memory_needed", "gpu_memory", "mfu"),
-        *("lr_now", "lr_share", "perplexity", "bits_per_byte", "passes", "eval_tokens"),
+        *("lr_now", "lr_share", "perplexity", "bits_per_byte", "passes", "eval_tokens", *ERRORS),
         *("step_seconds", "hours_so_far", "hours_left"),
     }
 )

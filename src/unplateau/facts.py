@@ -24,6 +24,10 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     ),
     "world_size": ("devices", "processes that share a step"),
     "tokens_per_step": ("tokens", "per optimiser step, all devices"),
+    "sampling": (
+        "",
+        "permutation: windows at random, each once a pass; nanogpt: at random, with replacement",
+    ),
     # --- length and schedule, in optimiser steps
     "max_steps": ("steps", "the last planned step"),
     "epochs_planned": ("epochs", "planned passes over the training set"),
@@ -78,6 +82,7 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     "eval_interval": ("steps", "between evaluations"),
     "eval_iters": ("batches", "in one evaluation of one split"),
     "eval_tokens": ("tokens", "in one evaluation of one split"),
+    "eval_windows": ("", "fixed: every evaluation reads the same windows; drawn: others each time"),
     "loss_unit": ("", "unit of the losses in the log, from which they were converted to nats"),
     "eval_modes_equal": ("", "true where train_loss and val_loss are evaluated alike (dropout off for both)"),
     "log_interval": ("steps", "between batch records"),
@@ -122,6 +127,11 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     "lr_now": ("", "learning rate at the last step: logged, else from the schedule"),
     "lr_share": ("", "lr_now / peak"),
     "warmup_tokens": ("tokens", "warmup_steps x tokens_per_step"),
+    "eval_error": ("nats", "standard error of the last val loss, measured over its windows"),
+    "eval_text_error": (
+        "nats",
+        "standard error of the last val loss for other text of the kind, by documents",
+    ),
     "perplexity": ("", "exp of the last val loss"),
     "bits_per_byte": ("bits", "the last val loss, where bytes_per_token is known"),
     "passes": ("epochs", "tokens_seen / unique_tokens (or train_tokens)"),

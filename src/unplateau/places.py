@@ -55,6 +55,11 @@ class Place:
         return next(iter(_there((*self.folders, *self.shared), ("manifest.json",))), None)
 
     @property
+    def plan(self) -> Path | None:
+        """What our own trainer evaluates, beside its log."""
+        return next(iter(_there(self.folders[:1], ("evaluations/plan.json",))), None)
+
+    @property
     def checkpoints(self) -> tuple[Path, ...]:
         return _there(self.folders, CHECKPOINTS)
 

@@ -107,7 +107,8 @@ def complete(run: Run, place: Place, *, config: Path | None, data: Path | None, 
     configured = _configuration(run, place, config, warnings)
     saved = _saved(place, warnings)
     run_facts = {n: f for n, f in run.facts.items() if n not in NOT_FACTS}
-    told = merge(option, run_facts, configured, saved, _fixed(run.format))
+    windows = _windows(place, configured, warnings)
+    told = merge(option, run_facts, windows, configured, saved, _fixed(run.format))
     told |= _listed(run.facts, configured)
     told = merge(option, told, _data(run, place, data, told, warnings))
     told = _believable(told, run, warnings)
@@ -204,6 +205,19 @@ def _saved(place: Place, warnings: list[str]) -> dict[str, Fact]:
         except UnplateauError as error:
             warnings.append(f"{path.name}, found beside the log, can't be used: {error}")
     return facts
+
+
+def _windows(place: Place, configured: Facts, warnings: list[str]) -> dict[str, Fact]:
+    """How much our own trainer evaluates, where it reads the same windows each time."""
+    from .evaluated import read_plan
+
+    if place.plan is None or "eval_windows" not in configured or configured["eval_windows"].value != "fixed":
+        return {}
+    try:
+        return read_plan(place.plan)
+    except UnplateauError as error:
+        warnings.append(f"{place.plan.name}, found beside the log, can't be used: {error}")
+        return {}
 
 
 def _data(run: Run, place: Place, data: Path | None, told: Facts, warnings: list[str]) -> dict[str, Fact]:

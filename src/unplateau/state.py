@@ -172,12 +172,14 @@ def noise_of(run: Run, name: str, curve: Curve) -> float:
     """Sd of one logged point around the trend, nats.
 
     From the residuals against the line through both neighbours (robust: by their median), pooled, when
-    there are few, with what the size of the evaluation leads to expect.
+    there are few, with what the size of the evaluation leads to expect. Evaluations that read the same windows each
+    time don't scatter by that: what they scatter by is the weights' own.
     """
     x, y = np.log2(curve.step.astype(float)), curve.value
     half = len(x) // 2 if len(x) >= 12 else 0
     residual = neighbour_residuals(x[half:], y[half:])
-    expected = expected_noise(run) if name != "batch_loss" else None
+    anew = name != "batch_loss" and run.get("eval_windows") != "fixed"
+    expected = expected_noise(run) if anew else None
     if len(residual) == 0:
         return expected or PRINTED
     measured = 1.4826 * float(np.median(np.abs(residual)))
@@ -201,7 +203,9 @@ def neighbour_residuals(x: Floats, y: Floats) -> Floats:
 
 
 def expected_noise(run: Run) -> float | None:
-    """Sd that an evaluation of the known size should have, nats: ``WINDOW_SD`` / sqrt(windows)."""
+    """Sd of one evaluation, nats: as the log measured it over its windows, else ``WINDOW_SD`` / sqrt(windows) of its size."""
+    if (measured := run.get("eval_error")) is not None:
+        return float(measured)
     tokens, block = run.get("eval_tokens"), run.get("block_size")
     return WINDOW_SD / float(np.sqrt(max(1.0, tokens / block))) if tokens and block else None
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..facts import VOCABULARY
-from ._dialect import Dialect, Facts, Settings, total
+from ._dialect import Dialect, Facts, Settings, told, total
 
-FROM_OWN = {name: name for name in VOCABULARY if not name.startswith("config_")}
+#: what no setting says: it follows from others, or is measured
+MEASURED = ("eval_windows", "eval_error", "eval_text_error")
+FROM_OWN = {name: name for name in VOCABULARY if not name.startswith("config_") and name not in MEASURED}
 TO_OWN = dict(FROM_OWN)
 #: of the trainer alone: what a run does for its user, not what its loss follows from; and where settings came from
 APART = (
-    *("schema", "sampling", "positions", "document_mask", "ema", "eval_only"),
+    *("schema", "positions", "document_mask", "ema", "eval_only"),
     *("checkpoint_interval", "keep_every", "nanogpt_ckpt", "on_nan", "log_style"),
     *("tensorboard", "wandb", "wandb_project", "trackio", "parallel"),
     *("attention", "matmul", "inspect"),
@@ -21,7 +23,12 @@ ORIGIN = "origin."  # the start of the keys that say where each setting came fro
 
 
 def complete(facts: Facts, settings: Settings) -> Facts:
-    """Nothing is added; what is no fact is not left over either."""
+    """Whether evaluations read the same windows each time; what is no fact is not left over."""
+    if (sampling := settings.value("sampling")) is not None:
+        drawn = sampling == "nanogpt" and settings.value("eval_iters")
+        facts["eval_windows"] = told(
+            "eval_windows", "drawn" if drawn else "fixed", settings.source("sampling")
+        )
     for key in [key for key in settings.found if key in APART or key.startswith(ORIGIN)]:
         del settings.found[key]
     return facts

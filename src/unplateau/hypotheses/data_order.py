@@ -5,7 +5,7 @@ Mechanism: a batch of neighbours has a gradient of its own topic; the loss follo
 the learning, and the last text seen is known best.
 Supported by: a manifest that finds pieces of train further from the whole than documents drawn at
 random, under a loader that reads the file from its start to its end.
-Refuted by: a loader that draws its windows at random over all of the data, as nanoGPT's does; a manifest
+Refuted by: a loader that draws its windows at random over all of the data, as nanoGPT's and ours do; a manifest
 that finds pieces of train as like the whole as random documents are.
 Needs: how the batches are drawn; a manifest, which says how far the text drifts.
 What to do: shuffle documents over all shards before packing; a buffer as large as the data, or random
@@ -25,6 +25,7 @@ NAME = "data-order"
 DRIFT = 0.02  # nats of divergence above chance; addresses in order of their years: .02, of topics mixed at random: 0
 #: loaders that read a shard from its start to its end: DataLoaderLite of build-nanogpt, modded-nanogpt's
 IN_ORDER = ("build-nanogpt", "build-nanogpt-stdout", "modded-nanogpt")
+RANDOM = ("permutation", "nanogpt")  # what our own trainer calls its ways of drawing windows at random
 ASKS = (
     "how batches are drawn (file order, shuffle buffer, random windows)",
     "a manifest: unplateau prepare --manifest-only DATA (docs/manifest.md)",
@@ -39,11 +40,8 @@ FIX = Remedy(
 
 def test(run: Run) -> Finding:
     drift = drift_of(run)
-    if run.format == "nanogpt":
-        windows = run.get("batch_size")
-        each = f"each of the {windows} windows of a micro-batch" if windows else "1 window after the other"
-        fact = f"nanoGPT's get_batch draws {each} uniformly at random over the whole file"
-        return finding(NAME, 0.05, [against(fact, "nanoGPT train.py, get_batch")], missing=ASKS)
+    if drawn := _at_random(run):
+        return finding(NAME, 0.05, [drawn], missing=ASKS)
     if drift is None:
         return Finding(NAME, "untestable", missing=ASKS)
     excess, evidence = drift
@@ -54,6 +52,19 @@ def test(run: Run) -> Finding:
     said = pro(f"{run.format} reads a shard from token 0 to its end", f"{run.format}'s data loader")
     chance = 0.7 if excess > DRIFT else 0.3
     return finding(NAME, chance, [evidence, said], stake=min(excess, 0.1), missing=ASKS[:1], remedy=FIX)
+
+
+def _at_random(run: Run) -> Evidence | None:
+    """The loader of nanoGPT, or of our own trainer, draws each window anew from all of the data."""
+    nanogpt = run.format == "nanogpt"
+    if not nanogpt and run.get("sampling") not in RANDOM:
+        return None
+    windows = run.get("batch_size")
+    each = f"each of the {windows} windows of a micro-batch" if windows else "1 window after the other"
+    if nanogpt:
+        fact = f"nanoGPT's get_batch draws {each} uniformly at random over the whole file"
+        return against(fact, "nanoGPT train.py, get_batch")
+    return against(f"{each} is drawn at random over all of train", run.source("sampling"))
 
 
 def drift_of(run: Run) -> tuple[float, Evidence] | None:

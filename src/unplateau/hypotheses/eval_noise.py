@@ -4,9 +4,10 @@ Claim: what looks like a plateau, or like a rise, is the scatter of small evalua
 Mechanism: an evaluation averages the loss of random windows; one window's mean loss scatters by some .4
 nats, so n windows by .4 / sqrt(n).
 Supported by: a scatter of single evaluations of .05 nats or more: two of them can't tell a change of .1.
-Refuted by: a smallest visible slope well below the slope that the run shows or needs.
-Needs: val loss, or the size of the evaluations.
-What to do: evaluate more windows (nanoGPT: eval_iters), the same ones each time.
+Refuted by: a smallest visible slope well below the slope that the run shows or needs; evaluations that read the
+same windows each time, with a standard error that is small: what their loss does is what the weights do.
+Needs: val loss, or the size or the standard error of the evaluations.
+What to do: evaluate more windows (nanoGPT: eval_iters; here: eval_tokens), the same ones each time.
 Sources: SCIENCE.md section 5 (.012 at eval_iters 20, .004 at 200); the sd of one window is fitted in
 benchmarks/planted.
 """
@@ -17,7 +18,7 @@ from math import ceil
 
 from ..run import Run
 from ..state import WINDOW_SD, State, expected_noise
-from . import Finding, Hypothesis, Remedy
+from . import Evidence, Finding, Hypothesis, Remedy
 from ._say import SURE, against, finding, pro, state_of
 
 NAME = "eval-noise"
@@ -28,17 +29,16 @@ TARGET = 0.005  # nats; a tenth of what a cooldown or a doubling brings
 
 def test(run: Run) -> Finding:
     state, expected = state_of(run), expected_noise(run)
+    if expected is not None and run.get("eval_windows") == "fixed":
+        return _of_fixed(run, expected)
     if state.noise is None or state.series != "val_loss":
         return Finding(
             NAME, "untestable", missing=("four evaluations of val loss, or eval size and block size",)
         )
     noise = state.noise
     evidence = []
-    size = run.get("eval_tokens")
     if expected is not None:
-        windows = size / run.get("block_size")
-        fact = f"an evaluation is {windows:,.0f} windows, {size:,.0f} tokens: it should scatter by {expected:.3f} nats"
-        evidence.append((pro if expected >= BLIND else against)(fact, run.source("eval_tokens")))
+        evidence.append(_size_said(run, expected))
     scatter = f"val loss scatters by {noise:.3f} nats around its trend"
     evidence.append((pro if noise >= BLIND else against)(scatter, "val_loss"))
     if state.smallest_visible_slope is not None and state.slope is not None:
@@ -50,9 +50,38 @@ def test(run: Run) -> Finding:
         _probability(state, noise, expected),
         evidence,
         stake=noise,
-        remedy=_remedy(run),
-        missing=("eval_iters and batch size",),
+        remedy=_remedy(run, expected),
+        missing=("eval_iters and batch size",) if expected is None else (),
     )
+
+
+def _of_fixed(run: Run, error: float) -> Finding:
+    """The same windows each time: their scatter is no noise between two evaluations, only an error of the level."""
+    said = f"every evaluation reads the same {_windows(run)}: 0 nats of what changes between two come from drawing others"
+    evidence = [_size_said(run, error), against(said, run.source("eval_windows"))]
+    chance = 0.5 if error >= BLIND else 0.05
+    return finding(NAME, chance, evidence, stake=min(error, BLIND), remedy=_remedy(run, error))
+
+
+def _size_said(run: Run, error: float) -> Evidence:
+    """How large an evaluation is, and what its error is."""
+    size, measured = run.get("eval_tokens"), run.has("eval_error")
+    large = _windows(run) + (f", {size:,.0f} tokens" if size else "")
+    if measured:
+        said = (
+            f"standard error {error:.3f} nats, measured over them"
+            if error
+            else "all of val, an error of 0 nats"
+        )
+    else:
+        said = f"it should scatter by {error:.3f} nats"
+    source = run.source("eval_error") if measured else run.source("eval_tokens")
+    return (pro if error >= BLIND else against)(f"an evaluation is {large}: {said}", source)
+
+
+def _windows(run: Run) -> str:
+    size, block = run.get("eval_tokens"), run.get("block_size")
+    return f"{size / block:,.0f} windows" if size and block else "windows"
 
 
 def _probability(state: State, noise: float, expected: float | None) -> float:
@@ -64,14 +93,16 @@ def _probability(state: State, noise: float, expected: float | None) -> float:
     return 0.5 if noise >= BLIND and hidden else 0.25
 
 
-def _remedy(run: Run) -> Remedy:
+def _remedy(run: Run, error: float | None) -> Remedy:
     iters, size, block = run.get("eval_iters"), run.get("eval_tokens"), run.get("block_size")
-    if not iters or not size or not block:
+    key, now = ("eval_iters", iters) if iters else ("eval_tokens", size)
+    ours = run.get("config_dialect") == "unplateau"
+    if not error or not size or not block or not (iters or ours):
         return Remedy(
             {}, "a longer evaluation", "none", f"evaluate {(WINDOW_SD / TARGET) ** 2:,.0f} windows each time"
         )
-    need = ceil((WINDOW_SD / TARGET) ** 2 / (size / block / iters))
-    return Remedy({"eval_iters": (iters, need)}, f"{need / iters:.0f} x the time of an evaluation", "none")
+    need = ceil(now * (error / TARGET) ** 2)
+    return Remedy({key: (now, need)}, f"{need / now:.0f} x the time of an evaluation", "none")
 
 
 HYPOTHESIS = Hypothesis(

@@ -21,6 +21,7 @@ NAME = "unplateau"
 OWN = {
     **{f"{split}_loss": "nats" for split in ("seen", "fresh")},
     **{f"{split}_loss_error": "nats" for split in ("val", "train", "seen", "fresh")},
+    **{f"{split}_text_error": "nats" for split in ("val", "train", "seen", "fresh")},
     "unique_tokens": "tokens",
     "clip_fraction": "fraction",
     "gradient_noise_scale": "tokens",
@@ -30,6 +31,7 @@ OWN = {
 }
 RATIO = "update_ratio_"  # the start of the names of update-to-weight ratios, one for each group
 SKIPPED, SCALE = "skipped_steps", "loss_scale"  # facts, not series: how many so far; the scale of float16
+ALIKE = {"val_loss_error", "train_loss_error"}  # in a row that our own trainer wrote of both splits
 RECORD = re.compile(
     rb'^\{"step": ?\d{1,15}, ?"(?:' + "|".join(SERIES).encode() + rb')": ?[-\dNIn]', re.MULTILINE
 )
@@ -62,6 +64,8 @@ def read(source: Source, options: Options) -> list[Run]:
     for name, unit in OWN.items():
         rec.set_unit(name, unit)
     told.into(rec)
+    if told.alike:
+        rec.fact("eval_modes_equal", value=True, source="our trainer's evaluations")
     if damaged:
         rec.warn(f"{damaged:,} lines are no record (cut, or of something else), left out")
     for note in source.notes:
@@ -88,9 +92,11 @@ class _Told:
     """Facts that rows tell as they go on."""
 
     skipped: int | None = None
+    alike: bool = False  # an evaluation of our own trainer: both splits with dropout off
     scales: list[list[float]] = field(default_factory=list)
 
     def take(self, step: int, record: dict[str, Any]) -> None:
+        self.alike |= ALIKE.issubset(record)
         skipped, scale = (number(record.get(name)) for name in (SKIPPED, SCALE))
         if skipped is not None and skipped >= 0:
             self.skipped = int(skipped)
