@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from math import hypot, log
 from pathlib import Path
 from types import ModuleType
 
@@ -102,7 +103,7 @@ def rows_of(case: Case, out: Path) -> list[Row]:
     if "one-batch" in case.name:
         found = one_batch.read(trial, {one_batch.ARM: folder / "run"})[:1]
         return [Row(case, one_batch.NAME, "", one) for one in found]
-    if not (folder / "look").exists():
+    if not (folder / "look/evaluations/inspect.json").exists():
         return []
     with tempfile.TemporaryDirectory() as plain:
         told = json.loads((folder / "look/evaluations/inspect.json").read_text())
@@ -147,6 +148,30 @@ def fit(rows: list[Row]) -> None:
             )
 
 
+def judged(rows: list[Row]) -> None:
+    """How the predictions as they stand judge each: log-odds of planted runs, and the worst of the others."""
+    said = [*fresh_seen.PREDICTIONS, more_windows.FAIR, *context.PREDICTIONS, *gradients.PREDICTIONS]
+    said += [
+        *targets.PREDICTIONS,
+        *(Prediction(cause, one_batch.SO, one_batch.NOT, "") for cause in one_batch.CAUSES),
+    ]
+    for row in rows:
+        probe = row.probe if row.probe == one_batch.NAME else ""
+        for one in said:
+            mine = (one.if_so == one_batch.SO) == bool(probe)
+            if mine and one.cause == row.reading.cause:
+                print(
+                    f"{log_odds(one, row.reading):+7.2f}  {row.probe:12} {row.data:5} {one.cause:18} {row.case.name}"
+                )
+
+
+def log_odds(said: Prediction, found: Reading) -> float:
+    error = sd_of(found.contrast)
+    so, no = (hypot(side.sd, error) for side in (said.if_so, said.if_not))
+    far = [(found.contrast.value - side.mean) / sd for side, sd in ((said.if_so, so), (said.if_not, no))]
+    return (far[1] ** 2 - far[0] ** 2) / 2 + log(no / so)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -164,7 +189,9 @@ def main() -> None:
     for case in there if args.verb == "look" else ():
         look(case, out)
     if args.verb == "fit":
-        fit([row for case in there for row in rows_of(case, out)])
+        rows = [row for case in there for row in rows_of(case, out)]
+        fit(rows)
+        judged(rows)
 
 
 if __name__ == "__main__":

@@ -58,8 +58,8 @@ class Case:
 
 NANOGPT = ("--preset=nanogpt", "--sampling=nanogpt", "--bias=False")
 WORDS = (
-    *("--n_layer=2", "--n_head=4", "--n_embd=48", "--learning_rate=2e-3", "--min_lr=1e-4", "--beta2=0.99"),
-    *("--warmup_iters=100", "--gradient_accumulation_steps=1", "--eval_interval=0", "--eval_iters=20"),
+    *("--n_layer=2", "--n_head=4", "--n_embd=48", "--peak_lr=2e-3", "--floor_lr=1e-4", "--beta2=0.99"),
+    *("--warmup_steps=100", "--gradient_accumulation_steps=1", "--eval_interval=0", "--eval_iters=20"),
     *("--log_interval=10", "--log_style=none", "--device=cpu", "--dtype=float32", "--compile=off"),
     *("--attention=explicit", "--matmul=highest"),
 )
@@ -68,7 +68,7 @@ WORDS = (
 def words_of(case: Case, data: Path, out: Path) -> list[str]:
     """The command line of a case's run."""
     shape = (f"--block_size={case.block}", f"--batch_size={TOKENS // case.block}")
-    steps = (f"--max_iters={case.steps}", f"--lr_decay_iters={case.steps}")
+    steps = (f"--max_steps={case.steps}", f"--decay_end={case.steps}")
     own = any(word.startswith("--preset=modern") for word in case.words)
     first = () if own else NANOGPT
     return [f"--dataset={data}", f"--out_dir={out}", *first, *WORDS, *shape, *steps, *case.words]
@@ -90,8 +90,8 @@ def _cases() -> list[Case]:
             add(f"healthy-{steps}", "", steps=steps)
         add("healthy-block-64", "", block=64)
         add("healthy-wide", "", words=("--n_embd=96",))
-        add("healthy-modern", "", words=("--preset=modern", "--learning_rate=0"), block=64)
-        add("healthy-low-rate", "", words=("--learning_rate=5e-5", "--min_lr=5e-6"))
+        add("healthy-modern", "", words=("--preset=modern", "--peak_lr=0"), block=64)
+        add("healthy-low-rate", "", words=("--peak_lr=5e-5", "--floor_lr=5e-6"))
         for train in (4_000, 10_000, 25_000):
             add(f"repetition-{train}", "repetition", data={"train": train})
         for copies in (0.3, 0.8):
@@ -108,8 +108,8 @@ def _cases() -> list[Case]:
         for fault in ("", "frozen-all", "frozen-matrices", "targets-random", "weights-bfloat16"):
             cause = {"": "", "f": "frozen-parameters", "t": "broken-targets", "w": "precision"}[fault[:1]]
             add(f"one-batch-{fault or 'healthy'}", cause, fault=fault, words=ONE, steps=one_batch.STEPS)
-        for name, words in (("wide", ("--n_embd=96",)), ("low", ("--learning_rate=3e-4",))):
-            add(f"one-batch-{name}", "", words=(*ONE, *words), steps=one_batch.STEPS)
+        for name, words in (("wide", ("--n_embd=96",)), ("low", ("--peak_lr=3e-4",))):
+            add(f"one-batch-{name}", "", words=(*words, *ONE), steps=one_batch.STEPS)
     half = len(found) // 2  # both texts in turn, so that a part of them is of use
     return [case for pair in zip(found[:half], found[half:], strict=True) for case in pair]
 

@@ -46,10 +46,9 @@ def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
     windows = looked(folders[ARM], "windows")
     unseen = "fresh" if "fresh" in windows else "val"
     gap = gap_of(windows, unseen, "train")
-    harder = f", {gap.harder:+.3f} of it because that text is harder" if abs(gap.harder) >= 0.0005 else ""
     fact = (
-        f"{unseen}, never seen, costs {gap.raw:+.3f} nats more than seen text of train{harder}; "
-        f"{gap.rest:+.3f} +- {gap.rest_error:.3f} is left to what is known by heart ({gap.windows:,} windows)"
+        f"{unseen}, never seen, costs {gap.raw:+.3f} nats against seen text of train; {gap.harder:+.3f} of that "
+        f"is how hard it is, {gap.rest:+.3f} +- {gap.rest_error:.3f} is what is known by heart ({gap.windows:,} windows)"
     )
     return (Reading(CAUSE, about(gap.rest, gap.rest_error, least=0.0), fact),)
 

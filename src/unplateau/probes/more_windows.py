@@ -100,7 +100,7 @@ def _fair(windows: Mapping[str, Any]) -> Reading:
         return Reading(FAIR_CAUSE, about(harder, error), fact)
     gap = gap_of(windows, "val", "train")
     fact = (
-        f"val is {gap.harder:+.3f} +- {gap.harder_error:.3f} nats harder than train, "
+        f"val is {abs(gap.harder):.3f} +- {gap.harder_error:.3f} nats {'harder' if gap.harder > 0 else 'easier'} than train, "
         f"by a model that has read neither ({gap.windows:,} windows)"
     )
     return Reading(FAIR_CAUSE, about(gap.harder, gap.harder_error), fact)

@@ -19,14 +19,15 @@ from ._looked import block_of
 from ._paired import Z, losses_of
 
 NAME, ARM = "one-batch", "one-batch"
+CAUSES = ("broken-targets", "frozen-parameters", "precision")
+STEPS, LAST = 300, 20  # of the arm, and those at its end that are judged
 WORDS_OF = (
     *("--sampling=one", "--gradient_accumulation_steps=1", "--schedule=constant", "--floor_lr=0"),
-    *("--warmup_steps=30", "--max_steps=300", "--decay_start=0", "--decay_end=0"),
+    "--peak_lr=0",  # the optimiser's own for the width: whether the run's rate is a good one is another question
+    *("--warmup_steps=30", f"--max_steps={STEPS}", "--decay_start=0", "--decay_end=0"),
     *("--eval_interval=0", "--eval_iters=0", "--log_interval=1", "--checkpoint_interval=0"),
     *("--dropout=0", "--label_smoothing=0"),
 )
-CAUSES = ("broken-targets", "frozen-parameters", "precision")
-STEPS, LAST = 300, 20  # of the arm, and those at its end that are judged
 UNIT = "share of the first loss"
 NOISE = 0.03
 OWN = "unplateau"  # the format of a run of our own trainer
@@ -61,8 +62,8 @@ def _causes(run: Run) -> tuple[str, ...]:
 def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
     batches = losses_of(folders[ARM]).batches
     steps = sorted(batches)
-    if len(steps) < 2 * LAST:
-        raise UnreadableError(f"the arm {ARM} logged {len(steps)} losses; expected {2 * LAST} or more")
+    if len(steps) < STEPS:
+        raise UnreadableError(f"the arm {ARM} has taken {len(steps)} steps; expected {STEPS}")
     first = batches[steps[0]]
     end = np.array([batches[step] for step in steps[-LAST:]])
     share, error = float(end.mean() / first), float(end.std(ddof=1) / first)

@@ -24,6 +24,7 @@ OTHERS = {
     "shuffled": "a token of some other place",
 }
 BLIND = "the next token with no mask"
+ALIKE = 0.05  # nats; less is not told
 MOST = 1.0  # nats; a difference beyond it tells no more
 ERRORS = 4.0  # standard errors that count as sure
 LEAK = 0.05  # nats by which a model has to be better without its mask; one that is short of training may be, by less
@@ -63,13 +64,12 @@ def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
         raise UnreadableError("inspect.json tells no other targets: remove the arm's folder")
     best = max(gains, key=lambda words: gains[words][0])
     gain, error = gains[best]
-    fact = (
-        f"the model guesses {best} {abs(gain):.2f} nats {'better' if gain > 0 else 'worse'} than the next one "
-        f"({number(targets['next'], 'loss'):.2f} nats)"
-    )
+    nats, same = number(targets["next"], "loss"), abs(gain) < ALIKE
+    than = "as well as" if same else f"{abs(gain):.2f} nats {'better' if gain > 0 else 'worse'} than"
+    fact = f"the model guesses {best} {than} the next one ({nats:.2f} nats)"
     future = number(targets, "future")
     if future > FUTURE:  # the model itself, not what it was trained with
-        gain = max(gain, number(targets["next"], "loss"))
+        gain = max(gain, nats)
         fact += f"; what comes later changes the loss of an earlier token by up to {future:.3f} nats"
     return (Reading(CAUSE, about(gain, error, least=-MOST, most=MOST), fact),)
 
