@@ -8,6 +8,7 @@ Seen red:
 """
 
 from dataclasses import replace
+from math import log
 
 import pytest
 
@@ -23,7 +24,8 @@ from unplateau.probes import (
     width,
 )
 from unplateau.probes._arms import LEAST_STEPS, cooled, steady
-from unplateau.probes._paired import losses_of
+from unplateau.probes._ends import end_difference
+from unplateau.probes._paired import loss_at, losses_of
 from unplateau.reading import read_runs
 from unplateau.run import Run
 from unplateau.train.configure import resolve
@@ -81,7 +83,7 @@ def place(tmp_path_factory):
     return Place(tmp_path_factory.mktemp("hot"))
 
 
-@pytest.mark.parametrize("share", [0.3, 1.0, 5.0])
+@pytest.mark.parametrize("share", [0.4, 1.0, 5.0])
 @pytest.mark.parametrize("probe", PROBES.values(), ids=PROBES)
 def test_a_trial_stays_within_its_budget_and_the_trainer_takes_its_words(place, probe, share):
     run, site = changed(place.run, OPEN), place.site(share)
@@ -105,8 +107,8 @@ def test_nothing_is_laid_out_where_facts_a_checkpoint_or_the_budget_are_missing(
     assert probe.design(run, site) is not None
     assert probe.design(Run("empty"), site) is None
     assert probe.design(run, replace(site, tokens=500)) is None
-    needs_none = probe.name in ("learning_rate", "width")  # from scratch
-    assert (probe.design(run, Site(tokens=site.tokens)) is not None) == needs_none
+    from_scratch = probe.name == "width"
+    assert (probe.design(run, Site(tokens=site.tokens)) is not None) == from_scratch
 
 
 def test_what_a_run_does_not_have_is_not_taken_away(place):
@@ -139,13 +141,24 @@ def test_a_cooldown_wins_where_the_rate_is_high(place):
 def test_a_lower_rate_wins_where_the_peak_is_too_high_and_a_higher_one_where_it_is_too_low(tmp_path):
     for name, peak, cause in (("high", 1.0, "lr-too-high"), ("low", 1e-4, "lr-too-low")):
         (tmp_path / name).mkdir()
-        place = Place(tmp_path / name, f"--peak_lr={peak}", "--max_steps=201", "--warmup_steps=5")
-        place.checkpoint = place.out / "checkpoints/00000201"
+        place = Place(tmp_path / name, f"--peak_lr={peak}")
 
         found, _, _ = place.read(learning_rate.PROBE)
 
-        assert found.pop(cause).contrast.low > 0.01
-        assert next(iter(found.values())).contrast.high < 0.01
+        assert found.pop(cause).contrast.low > 0.005
+        assert next(iter(found.values())).contrast.high < 0
+
+
+def test_an_arm_that_loses_its_way_counts_as_a_uniform_guess(place, tmp_path):
+    trial = learning_rate.PROBE.design(changed(place.run, {"peak_lr": 1e4}), place.site())
+    words = {arm.name: place.words_of(arm) for arm in trial.arms}
+
+    place.trained(words["branch-triple"], tmp_path / "lost")
+    place.trained((*words["branch"], "--peak_lr=0.001"), tmp_path / "sound")
+
+    assert losses_of(tmp_path / "lost").evaluated == {}
+    gap = end_difference(tmp_path / "lost", tmp_path / "sound")
+    assert gap.value == pytest.approx(log(32) - loss_at(tmp_path / "sound").value)
 
 
 def test_arms_of_the_batch_are_equal_in_tokens_or_in_steps(place):
