@@ -78,6 +78,11 @@ def open_causes(found: Diagnosis) -> dict[str, float]:
     }
 
 
+def ranked(found: Diagnosis) -> list[str]:
+    """The causes that are supported or undecided, the first first."""
+    return [f.cause for f in found.findings if f.verdict in ("supported", "undecided")]
+
+
 def decided(chance: float) -> bool:
     """True for a probability that needs no further experiment."""
     return chance > SURE or chance < RULED_OUT
@@ -118,21 +123,33 @@ def hours_of(run: Run, trial: Trial) -> Estimate | None:
     if pace is None or times is None:
         return None
     starting = STARTING * len(trial.arms)
-    low, value, high = (starting + trial.tokens * pace * share for share in PACE)
+    low, value, high = ((starting + trial.tokens * pace) * share for share in PACE)
     return Estimate(value / 3600, low / 3600, high / 3600, "h")
 
 
 # --- choosing
 
 
-def plan(where: Where, found: Diagnosis, budget: Budget, probes: Mapping[str, Probe] | None = None) -> Plan:
+def plan(
+    where: Where,
+    found: Diagnosis,
+    budget: Budget,
+    probes: Mapping[str, Probe] | None = None,
+    *,
+    again: bool = False,
+) -> Plan:
     """The experiments to run, the one that tells most per token first.
+
+    Probes that told of this checkpoint already are left out, but with ``again``: they would say the same.
 
     Raises ``UsageError`` where the budget is too small for any that would tell something, with the least that would do.
     """
     probes = discover("probes") if probes is None else probes
     chances = open_causes(found)
-    useful = {name: p for name, p in probes.items() if not chances.keys().isdisjoint(p.tells)}
+    heard = set() if again else {t.probe for t in found.run.probed if t.step in (None, where.step)}
+    useful = {
+        name: p for name, p in probes.items() if name not in heard and not chances.keys().isdisjoint(p.tells)
+    }
     offers = [c for p in useful.values() for c in _offers(p, where, budget.tokens, chances)]
     chosen = greedy(offers, chances, budget)
     if not chosen and useful:
@@ -220,12 +237,12 @@ def _too_small(least: Chosen, budget: Budget) -> str:
     )
 
 
-def trial_of(probe: str, where: Where, tokens: int) -> Trial:
-    """The trial that was laid out before for ``tokens``. Raises ``UnplateauError`` where it can't be any more."""
+def again_chosen(probe: str, where: Where, tokens: int, chances: Mapping[str, float]) -> Chosen:
+    """What was chosen before, for ``tokens``. Raises ``UnplateauError`` where it can't be laid out like that any more."""
     found: Probe | None = discover("probes").get(probe)
-    trial = found.design(where.run, where.site(tokens)) if found is not None else None
-    if trial is None:
+    offers = _offers(found, where, tokens, chances, (1.0,)) if found is not None else []
+    if not offers:
         raise UnplateauError(
-            f"the probe {probe} can't be laid out again as it was planned: remove the plan (--again)"
+            f"the probe {probe} can't be laid out again as it was planned: make a new plan with --again"
         )
-    return trial
+    return offers[0]

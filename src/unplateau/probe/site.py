@@ -86,7 +86,7 @@ def where(run: Run, path: Path, data: Path | None = None, out: Path | None = Non
         *found,
         data=told,
         same_data=same,
-        settings=_object(folder / CONFIG) if own else {},
+        settings=object_at(folder / CONFIG) if own else {},
     )
 
 
@@ -115,7 +115,7 @@ def _own(run: Run, folder: Path) -> tuple[Kind, Path | None, int]:
     newest = max(names, key=lambda p: int(p.name), default=None)
     if newest is None:
         return "none", None, 0
-    state = _object(newest / STATE, needed=True)
+    state = object_at(newest / STATE, needed=True)
     _fits(run, state.get("settings") or {}, f"{CHECKPOINTS}/{newest.name}")
     return "own", newest.absolute(), int(newest.name)
 
@@ -145,7 +145,7 @@ def _fits(run: Run, told: Mapping[str, Any], name: str) -> None:
             )
 
 
-def _object(path: Path, *, needed: bool = False) -> Mapping[str, Any]:
+def object_at(path: Path, *, needed: bool = False) -> Mapping[str, Any]:
     """A JSON object; nothing where it is none, or one line where it is ``needed``."""
     try:
         with path.open("rb") as file:
@@ -205,7 +205,7 @@ def _same_manifest(folder: Path, data: str) -> bool:
     """
     if "=" in data:
         return False
-    kept, there = _object(folder / MANIFEST), _object(Path(data) / MANIFEST)
+    kept, there = object_at(folder / MANIFEST), object_at(Path(data) / MANIFEST)
     mine, theirs = hashes(kept), hashes(there)
     if not mine or not theirs:
         return False

@@ -232,9 +232,11 @@ class Loop:
 
     def _evaluation_is_due(self) -> bool:
         step, every = self.session.step, self.settings.eval_interval
+        if self.settings.eval_only:
+            return True  # also where it was evaluated before the checkpoint: a branch has no row of that
         if self.session.evaluated == step:
             return False  # before the checkpoint that the run goes on from
-        return step == self.settings.max_steps or self.settings.eval_only or bool(every and step % every == 0)
+        return step == self.settings.max_steps or bool(every and step % every == 0)
 
     def _tell(self, step: int, row: dict[str, Any]) -> None:
         """Write a row down, and send it to those who follow the run."""
