@@ -6,7 +6,7 @@ Facts in, data out: nothing is written here, and nothing is run. What a remedy c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
 from pathlib import Path
@@ -151,37 +151,37 @@ def _mendable(finding: Finding) -> None:
 
 
 def _together(run: Run, findings: Sequence[Finding], notes: Sequence[str]) -> Choice:
+    """The remedies that go together; of two that don't, the one that is ranked first."""
     patch: dict[str, tuple[Any, Any]] = {}
     kept: list[Finding] = []
     said, kind = list(notes), "either"
     for finding in findings:
         remedy = finding.remedy
         assert remedy is not None  # _mendable
-        if "either" not in (own := kind_of(remedy), kind) and own != kind:
-            said.append(
-                f"{finding.cause} is left out: it wants {A[own]}, {kept[0].cause} {A[kind]}; mend it by itself"
-            )
+        own = kind_of(remedy)
+        if clash := _clash(remedy, own, patch, kind):
+            said.append(f"{finding.cause} is left out: {clash}; mend it by itself")
             continue
         kind = kind if own == "either" else own
         kept.append(finding)
-        for name, (old, new) in remedy.patch.items():
-            if name not in patch:
-                patch[name] = (run.get(name, old), new)
-            elif patch[name][1] != new:
-                said.append(
-                    f"{finding.cause} would set {name} to {new}: {patch[name][1]} is kept, of a cause that is ranked before it"
-                )
+        patch |= {name: (run.get(name, old), new) for name, (old, new) in remedy.patch.items()}
     patch.pop(INIT, None)
-    start = next((f.remedy.plan.start for f in kept if f.remedy and f.remedy.plan and f.remedy.plan.start), 0)
-    return Choice(
-        tuple(kept),
-        {n: c for n, c in patch.items() if c[0] != c[1]},
-        start if kind == "branch" else 0,
-        tuple(said),
-    )
+    starts = [f.remedy.plan.start for f in kept if f.remedy and f.remedy.plan and f.remedy.plan.start]
+    start = [*starts, int(run.get("steps_done") or 0)][0] if kind == "branch" else 0
+    return Choice(tuple(kept), {n: c for n, c in patch.items() if c[0] != c[1]}, start, tuple(said))
 
 
 A = {"fresh": "a fresh run", "branch": "to go on from a checkpoint"}
+
+
+def _clash(remedy: Remedy, own: Kind, patch: Mapping[str, tuple[Any, Any]], kind: str) -> str:
+    """Why a remedy does not go with those that are chosen already; empty where it does."""
+    if "either" not in (own, kind) and own != kind:
+        return f"it wants {A[own]}, what is ranked before it {A[kind]}"
+    for name, (_, new) in remedy.patch.items():
+        if name in patch and patch[name][1] != new:
+            return f"it wants {name} = {new}, what is ranked before it {patch[name][1]}"
+    return ""
 
 
 def kind_of(remedy: Remedy) -> Kind:
@@ -225,6 +225,13 @@ def _joint(found: Diagnosis, choice: Choice, plans: Sequence[Plan], end: int) ->
     return Plan(changed(found.run, {name: new for name, (_, new) in choice.patch.items()}), end)
 
 
+def _alone(choice: Choice, told: Expected) -> Iterator[str]:
+    """Where no law speaks of all remedies together: what each is said to gain by itself."""
+    for finding in choice.findings if told.gain is None and len(choice.findings) > 1 else ():
+        if finding.remedy and finding.remedy.gain:
+            yield f"{finding.cause} alone would gain {finding.remedy.gain}; what the rest adds, no law says"
+
+
 # --- as a text
 
 
@@ -236,10 +243,11 @@ def mend(found: Diagnosis, choice: Choice, file: File | None, path: Path, *, to:
     """
     run = found.run
     own = _own(run, choice, file)
+    told = expected(found, choice)
     launch = launched(Order(run, path, choice.causes, own, choice.start, file, to))
     wanted = {**{key: new for key, (_, new) in own.items()}, **launch.settings}
     whole = file is not None
-    notes = (*choice.notes, *launch.notes)
+    notes = (*choice.notes, *_alone(choice, told), *launch.notes)
     before = file.text if file else ""
     if file is not None:
         body = edited(
@@ -252,7 +260,6 @@ def mend(found: Diagnosis, choice: Choice, file: File | None, path: Path, *, to:
         **own,
         **{k: (launch.was.get(k), v) for k, v in launch.settings.items() if launch.was.get(k) != v},
     }
-    told = expected(found, choice)
     head = [*comments(found, choice, told, notes), *(f"run it: {line}" for line in launch.lines)]
     text = marked(body, file.name if file else config_text(run), head)
     name = file.name if file else ""

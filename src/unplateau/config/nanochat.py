@@ -102,7 +102,7 @@ def spell(wanted: Mapping[str, Any], facts: Facts, settings: Settings) -> dict[s
         shares = (
             {"warmup_ratio": warm / steps} if warm is not None and "warmup_ratio" in settings.found else {}
         )
-        shares |= {"warmdown_ratio": (steps - start) / steps} if start is not None else {}
+        shares |= {"warmdown_ratio": (steps - start) / steps} if start is not None and start < steps else {}
         out |= {name: shares for name in ("warmup_steps", "decay_start") if shares}
         out["max_steps"] = {"num_iterations": steps, **shares}
     return {name: own for name, own in out.items() if name in wanted}

@@ -114,7 +114,7 @@ def _spelled_schedule(wanted: Mapping[str, Any], facts: Facts) -> dict[str, dict
     if not set(names) & set(wanted) or not kind:
         return {}
     own: dict[str, Any] = {}
-    if kind == "wsd" and start is not None and steps:
+    if kind == "wsd" and start is not None and steps and start < steps:
         words = {told: word for word, told in FORMS.items()}
         own = {"lr_scheduler.decay_ratio": (steps - start) / steps}
         own |= {"lr_scheduler.decay_type": words.get(form, "linear")} if form else {}

@@ -32,6 +32,7 @@ GAIN = 0.2  # nats for all of the peak: .258 (peak/1e-3)^.303 x the share releas
 FALLING = 0.98  # of the rate a tenth of the log before: it is coming down
 DONE = 0.95  # of the planned steps
 EARLY = 0.5  # of the planned steps; before that a high rate is as it should be
+FEWEST = 8  # evaluations at most that a cooldown is cut into, to end on one
 COOLDOWN = 0.15  # of the steps so far; Haegele et al. 2024 find 10 to 20 % enough
 ASKS = ("the planned end and the schedule", "a longer log")
 
@@ -121,7 +122,7 @@ def _remedy(run: Run, step: int, left: int) -> Remedy:
         advice += f", and {after:,} more at its last rate to the planned end" if after else ""
         return Remedy({}, cost_said(run, plan), "none", advice, plan=plan)
     step = saved_at(run, step)
-    cooldown = max(1, round(COOLDOWN * step))
+    cooldown, every = _evaluated(run, step, max(1, round(COOLDOWN * step)))
     advice = f"cool down from the last checkpoint: the learning rate to 0 over {cooldown:,} step{'s' * (cooldown != 1)}"
     if run.has("step_unit"):
         advice = f"cool down from the last checkpoint: the learning rate to 0 over {COOLDOWN:.0%} of the run so far"
@@ -130,9 +131,24 @@ def _remedy(run: Run, step: int, left: int) -> Remedy:
         if run.get("config_dialect") in WORDS
         else {}
     )
+    if patch and every != run.get("eval_interval"):
+        patch["eval_interval"] = (run.get("eval_interval"), every)
     down = cooled(run, step, cooldown)
     cost = cost_said(run, down or Plan(run, step + cooldown, step))
     return Remedy(patch, cost, "low: a branch, the run itself can go on", advice, plan=down)
+
+
+def _evaluated(run: Run, step: int, cooldown: int) -> tuple[int, Any]:
+    """The cooldown and the interval of evaluations with which nanoGPT evaluates its last step too, and not much longer.
+
+    It evaluates at multiples of the interval alone; our own trainer also where a run ends.
+    """
+    every = run.get("eval_interval")
+    if run.get("config_dialect") != "nanogpt" or not every:
+        return cooldown, every
+    parts = (d for d in range(min(every, cooldown), 0, -1) if every % d == 0 and FEWEST * d >= cooldown)
+    each = next(parts, cooldown) if every > cooldown else every
+    return -(-(step + cooldown) // each) * each - step, each
 
 
 def _nanogpt(run: Run, step: int, cooldown: int) -> dict[str, tuple[Any, Any]]:

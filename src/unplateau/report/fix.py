@@ -92,7 +92,7 @@ def stored(mended: Mended, planned: tuple[int, Estimate] | None, now: Estimate |
         "causes": list(choice.causes),
         "kind": "branch" if choice.start else "fresh",
         "start": choice.start,
-        "patch": {key: list(change) for key, change in mended.patch.items()},
+        "patch": {k: list(c) for k, c in mended.patch.items() if k not in mended.launch.settings},
         "settings": {key: list(change) for key, change in choice.patch.items()},
         **_priced(told),
         "notes": list(mended.notes),
@@ -112,7 +112,7 @@ def stored(mended: Mended, planned: tuple[int, Estimate] | None, now: Estimate |
     kept: dict[str, Any] = plain(
         {
             "run": mended.run.name,
-            "last_step": mended.run.get("steps_done"),
+            "last_step": int(mended.run.get("steps_done") or 0),
             "now": _est(now),
             "futures": futures,
             "by": "fix",
