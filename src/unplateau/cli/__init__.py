@@ -12,10 +12,23 @@ from collections.abc import Sequence
 import click
 
 from ..errors import ElsewhereError, UnplateauError
-from . import fixing, folders, logs, sampling, training
+from . import fixing, folders, logs, probing, sampling, training, verifying
 from ._core import DONE, INTERRUPTED, UNREADABLE, USAGE, complain, group, hush, say
 
-__all__ = ["complain", "fixing", "folders", "group", "logs", "main", "run", "sampling", "say", "training"]
+__all__ = [
+    "complain",
+    "fixing",
+    "folders",
+    "group",
+    "logs",
+    "main",
+    "probing",
+    "run",
+    "sampling",
+    "say",
+    "training",
+    "verifying",
+]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

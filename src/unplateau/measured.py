@@ -1,0 +1,130 @@
+"""The loss that a run has come to, with the error of its evaluation, and the difference of two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import hypot
+from pathlib import Path
+
+from .curve import Curve
+from .errors import UnreadableError, printable
+from .estimate import Estimate
+from .places import OWN
+from .probes._paired import losses_of, mean_of
+from .run import Run
+from .state import LEAST, PRINTED, Z90, after_start, judged, noise_of, state_of
+
+#: nats; sd of the difference of two runs that differ in nothing: reruns with one seed differ by .0015 on average
+#: (SCIENCE.md section 2), which is .0015 x sqrt(pi / 2) as an sd
+RERUN = 0.0019
+PAIRED = "the same windows, one by one"
+ERRORS, TREND, SCATTER = "standard errors of the evaluations", "the trends at their ends", "their scatter"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A run at one of its evaluations. ``loss``: with a 90 % interval; ``how``: where the interval comes from."""
+
+    run: Run
+    series: str
+    step: int
+    value: float
+    loss: Estimate
+    how: str
+    folder: Path | None = None  # of our trainer's run
+
+
+def until(run: Run, step: float) -> Run:
+    """``run`` as it stood at ``step``."""
+    return replace(run, series={name: curve.between(0, step + 1) for name, curve in run.series.items()})
+
+
+def point_of(run: Run, step: float, path: Path, noise: float | None = None) -> Point:
+    """The loss of ``run`` at its last evaluation up to ``step``; ``noise``: of one, where the run itself shows none.
+
+    Raises ``UnreadableError`` where it has no finite loss there.
+    """
+    part = until(run, step)
+    name, curve = judged(part)
+    shown = printable(run.name)
+    if curve is None or not len(curve):
+        raise UnreadableError(f"{shown} has no loss up to step {int(step):,}")
+    all_of_it = part.series[name]
+    if int(all_of_it.step[-1]) != int(curve.step[-1]):
+        raise UnreadableError(
+            f"{name} of {shown} is nan or infinite at step {int(all_of_it.step[-1]):,}: no loss to compare"
+        )
+    at, value = int(curve.step[-1]), curve.last
+    loss, how = _interval(part, name, at, value, noise)
+    return Point(
+        run,
+        name,
+        at,
+        value,
+        Estimate(loss.value, loss.low, loss.high, curve.unit or "nats"),
+        how,
+        folder_of(path),
+    )
+
+
+def folder_of(path: Path) -> Path | None:
+    """The folder of a run of our trainer at ``path``; None for another's."""
+    folder = path.parent if path.name == OWN else path
+    return folder if (folder / OWN).is_file() else None
+
+
+def _interval(run: Run, name: str, step: int, value: float, noise: float | None) -> tuple[Estimate, str]:
+    """The loss and where its interval comes from: a logged error, else the trend, else the scatter of single points."""
+    logged = run.series.get(f"{name}_error")
+    error = logged.at(step) if logged is not None else None
+    if error is not None and 0 <= error < float("inf"):
+        return _around(value, max(error, PRINTED)), ERRORS
+    state = state_of(run)
+    if state.level is not None and state.series == name:
+        return state.level, TREND
+    if noise is None:
+        raise UnreadableError(
+            f"{printable(run.name)} has too few evaluations to know how far one is off: at least {LEAST} are needed"
+        )
+    return _around(value, noise), SCATTER
+
+
+def _around(value: float, sd: float) -> Estimate:
+    return Estimate(value, value - Z90 * sd, value + Z90 * sd, "nats")
+
+
+def scatter(run: Run) -> float | None:
+    """Sd of one evaluation of ``run`` around its trend; None where it has too few to know."""
+    name, curve = judged(run)
+    points = after_start(curve) if curve is not None else ()
+    return noise_of(run, name, points) if isinstance(points, Curve) and len(points) >= LEAST else None
+
+
+def difference(before: Point, after: Point) -> tuple[Estimate, str]:
+    """How far ``after`` lies below ``before``, and what its interval is of; what reruns differ by is in it."""
+    paired = _paired(before, after)
+    if paired is not None:
+        below, above = paired.value - paired.low, paired.high - paired.value
+        value, how = paired.value, PAIRED
+    else:
+        value = before.loss.value - after.loss.value
+        below = hypot(before.loss.value - before.loss.low, after.loss.high - after.loss.value)
+        above = hypot(before.loss.high - before.loss.value, after.loss.value - after.loss.low)
+        how = " and ".join(dict.fromkeys((before.how, after.how)))
+    low, high = value - hypot(below, Z90 * RERUN), value + hypot(above, Z90 * RERUN)
+    return Estimate(value, low, high, before.loss.unit), how
+
+
+def _paired(before: Point, after: Point) -> Estimate | None:
+    """From the windows that both evaluated; None where they are not kept, or are not the same."""
+    if before.folder is None or after.folder is None or {before.series, after.series} != {"val_loss"}:
+        return None
+    try:
+        one, other = losses_of(before.folder), losses_of(after.folder)
+        mine, others = one.windows(before.step, "val"), other.windows(after.step, "val")
+    except UnreadableError:
+        return None
+    same = one.plan is not None and one.plan == other.plan
+    if not same or mine is None or others is None or len(mine) != len(others) or len(mine) < LEAST:
+        return None
+    return mean_of(mine - others)

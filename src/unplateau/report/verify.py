@@ -1,0 +1,112 @@
+"""What was predicted and what came of it, in words and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..measured import PAIRED
+from ..record import Entry
+from ..verify import Verification, changed
+from .json import plain
+from .lines import WIDTH, Line, render
+from .redact import redacted
+
+SCHEMA = "unplateau.verification/1"
+SHOWN = 12  # settings that are shown
+
+
+def text(found: Verification, paths: tuple[str, str], *, width: int = WIDTH, colour: bool = False) -> str:
+    """The verdict first, then how it was come by; ``paths``: of BEFORE and AFTER, as they were given."""
+    return render(_lines(found, paths), width, colour=colour)
+
+
+def _lines(found: Verification, paths: tuple[str, str]) -> Iterator[Line]:
+    yield Line(f"{paths[0]} against {paths[1]}", "dim", most=1)
+    yield Line(headline(found), "title")
+    yield Line(
+        f"{found.before.series}: {_loss(found.before.loss.value)} at step {found.before.step:,}, "
+        f"{_loss(found.after.loss.value)} at step {found.after.step:,} of AFTER",
+        indent=2,
+        hang=4,
+    )
+    yield Line(f"compared at {found.at}", indent=2, hang=4)
+    yield Line(f"interval of the gain: {found.how}{_also(found)}", indent=2, hang=4)
+    yield Line(f"the prediction: {_made(found)}", indent=2, hang=4)
+    changes = [changed(one) for one in found.changes]
+    more = f", and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+    said = ", ".join(changes[:SHOWN]) + more if changes else "nothing that their configs say"
+    yield Line(f"what differs: {redacted(said)}", indent=2, hang=4)
+    for warning in found.warnings:
+        yield Line(f"warning: {redacted(warning)}", "doubt", indent=2, hang=4)
+
+
+def headline(found: Verification) -> str:
+    """Achieved against predicted, in a sentence or two."""
+    cause = f"Without {found.cause} the" if found.cause else "The"
+    won = f"{cause} loss is lower by {found.achieved}"
+    if found.achieved.value < 0:
+        won = f"{cause} loss is not lower, the gain is {found.achieved}"
+    if not found.significant:
+        won += ", which noise alone may give"
+    if found.predicted is None:
+        return f"{won}. Nothing was predicted: {found.prediction.why or 'no law says'}."
+    verdict = "a hit: within the interval" if found.hit else "a miss: outside the interval"
+    return f"{won}. Predicted: {found.predicted}, {verdict}."
+
+
+def _loss(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _also(found: Verification) -> str:
+    said = ", and what two runs of one seed differ by"
+    return said if found.how == PAIRED else f", their noise{said}"
+
+
+def _made(found: Verification) -> str:
+    told = found.prediction
+    if told.date:
+        return f"{told.name!r}, stored {told.date}"
+    return "none was stored; made afterwards, from BEFORE's log and AFTER's settings"
+
+
+def verification(found: Verification, paths: tuple[str, str]) -> dict[str, Any]:
+    """``verify --json``; ``paths``: of BEFORE and AFTER, as they were given."""
+    told = {
+        "schema": SCHEMA,
+        "before": paths[0],
+        "after": paths[1],
+        "cause": found.cause,
+        "predicted": found.predicted.as_dict() if found.predicted else None,
+        "achieved": found.achieved.as_dict(),
+        "hit": found.hit,
+        "significant": found.significant,
+        "foretold": found.foretold,
+        "stored": found.prediction.date or None,
+        "why": found.prediction.why,
+        "steps": [found.before.step, found.after.step],
+        "compared": found.at,
+        "interval_of": found.how,
+        "losses": [found.before.loss.as_dict(), found.after.loss.as_dict()],
+        "changes": {one.name: list(one.values) for one in found.changes},
+        "warnings": list(found.warnings),
+    }
+    out: dict[str, Any] = plain(told)
+    return out
+
+
+def entry(found: Verification, before: str, after: str) -> Entry:
+    """The line of the record; ``before`` and ``after``: where the runs lie."""
+    return Entry(
+        before=before,
+        after=after,
+        cause=found.cause,
+        predicted=found.predicted,
+        achieved=found.achieved,
+        hit=found.hit,
+        significant=found.significant,
+        foretold=found.foretold,
+        step=found.after.step,
+        warnings=found.warnings,
+    )

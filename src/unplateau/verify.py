@@ -1,0 +1,262 @@
+"""Predicted against achieved: the loss of a run before a change, and of the run after it.
+
+The prediction is the one that was stored before AFTER was run (``forecast.json``); where there is none it is made
+afterwards, from BEFORE's log and AFTER's settings alone, and that is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from math import hypot
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .budget import outlook_of
+from .counterfactual import SCHEDULED
+from .derive import changed as with_changes
+from .errors import UnreadableError, UsageError, printable
+from .estimate import Estimate
+from .forecast import Outlook
+from .measured import Point, difference, point_of, scatter, until
+from .predicted import PLACES, Prediction, chosen, close, unlike
+from .run import Run
+from .schedules._branched import Branched
+from .settings import MADE, TEXT, Setting, differing, in_words
+from .state import judged, lost_at, state_of
+from .units import count
+
+REACHED = 0.99  # share of a stored step at which an evaluation counts as one there: evaluations are some steps apart
+CUT = ("tokenizer", "vocab_size", "bytes_per_token")  # with others, losses are of other tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was predicted of a change and what came of it. ``hit``: None where nothing was predicted."""
+
+    before: Point
+    after: Point
+    cause: str | None
+    prediction: Prediction
+    achieved: Estimate
+    how: str  # what the interval of ``achieved`` is of
+    at: str  # where the two are compared
+    foretold: bool  # the prediction was stored, as far as files tell before AFTER was run
+    changes: tuple[Setting, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def predicted(self) -> Estimate | None:
+        """Nats that AFTER was to lie below BEFORE."""
+        return self.prediction.gain
+
+    @property
+    def hit(self) -> bool | None:
+        """True where the two agree within the interval of the prediction and the error of the measurement."""
+        return None if self.predicted is None else agree(self.predicted, self.achieved)
+
+    @property
+    def significant(self) -> bool:
+        """True where the difference is more than the noise of both evaluations, and of a rerun, would make."""
+        return self.achieved.excludes(0.0)
+
+
+def agree(predicted: Estimate, achieved: Estimate) -> bool:
+    """True where ``achieved`` lies within the interval that a right prediction and an honest measurement leave.
+
+    >>> agree(Estimate(0.1, 0.08, 0.12, "nats"), Estimate(0.13, 0.11, 0.15, "nats"))
+    False
+    >>> agree(Estimate(0.1, 0.08, 0.12, "nats"), Estimate(0.125, 0.105, 0.145, "nats"))
+    True
+    """
+    gap = achieved.value - predicted.value
+    if gap >= 0:
+        return gap <= hypot(predicted.high - predicted.value, achieved.value - achieved.low)
+    return -gap <= hypot(predicted.value - predicted.low, achieved.high - achieved.value)
+
+
+def verify(
+    before: Run,
+    after: Run,
+    paths: tuple[Path, Path],
+    stored: Sequence[Mapping[str, Any]] = (),
+    cause: str | None = None,
+) -> Verification:
+    """Hold what was predicted of ``after`` (``stored``: the forecasts kept of ``before``, the oldest first) against what came.
+
+    ``paths``: of both logs or folders. Raises ``UnreadableError`` where the two can't be compared, ``UsageError`` where
+    ``after`` is not the run that was asked about; one line each.
+    """
+    changes = differing([before, after])
+    _comparable(before, after, paths)
+    prediction = chosen(stored, after, changes, cause)
+    warnings: list[str] = []
+    if prediction is None:
+        since, step, at = _equal(before, after, warnings)
+        prediction = _afterwards(before, after, since, step)
+        if stored:
+            warnings.append(
+                f"{len(stored)} forecasts are stored of BEFORE, none of a run with AFTER's settings"
+            )
+    else:
+        at = _as_stored(after, prediction)
+        warnings += _patched(after, prediction, changes)
+    noise = max((sd for sd in map(scatter, (before, after)) if sd is not None), default=None)
+    one = point_of(before, prediction.since, paths[0], noise)
+    other = point_of(after, prediction.step, paths[1], noise)
+    warnings += _other_text(changes)
+    achieved, how = difference(one, other)
+    late = _late(prediction, paths[1])
+    warnings += [late] if late else []
+    named = cause or (prediction.causes[0] if len(prediction.causes) == 1 else None)
+    foretold = bool(prediction.date) and not late
+    return Verification(one, other, named, prediction, achieved, how, at, foretold, changes, tuple(warnings))
+
+
+def _late(prediction: Prediction, after: Path) -> str:
+    """That a prediction was stored when AFTER was written already; its files tell, as far as nobody copied them."""
+    try:
+        stored = datetime.fromisoformat(prediction.date)
+        files = [after] if after.is_file() else [path for path in after.iterdir() if path.is_file()]
+        written = max(path.stat().st_mtime for path in files)
+    except (OSError, ValueError):
+        return ""
+    if stored.timestamp() <= written:
+        return ""
+    return f"the prediction was stored {prediction.date}, after AFTER was last written: it is none"
+
+
+def _comparable(before: Run, after: Run, paths: tuple[Path, Path]) -> None:
+    if str(paths[0]) == "-" or str(paths[1]) == "-":
+        raise UsageError("verify wants the logs or folders of two runs; standard input is neither")
+    if paths[0].resolve() == paths[1].resolve():
+        raise UsageError("BEFORE and AFTER are the same; expected a run, and the run with what was changed")
+    for which, run in (("BEFORE", before), ("AFTER", after)):
+        if lost := lost_at(run):
+            raise UnreadableError(
+                f"{which} is lost: {lost[0]} is nan or infinite from step {lost[1]:,} to its end; no loss to compare"
+            )
+    for name in CUT:
+        one, other = before.get(name), after.get(name)
+        if one is not None and other is not None and one != other and not close(one, other):
+            raise UnreadableError(
+                f"{name} is {printable(str(one))} in BEFORE and {printable(str(other))} in AFTER: losses of different "
+                "tokens do not compare; expected runs with one tokenizer"
+            )
+    (mine, first), (theirs, second) = judged(before), judged(after)
+    for which, curve in (("BEFORE", first), ("AFTER", second)):
+        if curve is None:
+            raise UnreadableError(f"{which} has no loss; expected evaluations of two runs")
+    if first is not None and second is not None and (mine != theirs or first.unit != second.unit):
+        raise UnreadableError(
+            f"BEFORE is judged by {mine} in {first.unit or 'an unknown unit'}, AFTER by {theirs} in "
+            f"{second.unit or 'an unknown unit'}; expected the same of both: --map and --unit name it"
+        )
+
+
+# --- whether AFTER is the run that was meant
+
+
+def _patched(after: Run, prediction: Prediction, changes: Sequence[Setting]) -> list[str]:
+    """What of AFTER's settings is not as the prediction supposed. Raises ``UsageError`` where none of them is."""
+    patch = {key: change for key, change in (prediction.patch or {}).items() if key not in PLACES}
+    wrong, has = unlike(after, patch), in_words(after)
+    checked = patch.keys() & has.keys()
+    if wrong and len(wrong) == len(checked):
+        raise UsageError(
+            f"AFTER is not the run of {prediction.name!r}: {'; '.join(wrong)}; expected the settings that were stored"
+        )
+    # a word of forecast --set that is no setting (cooldown, horizon) stands for several of the schedule's
+    meant = {*patch, *((*SCHEDULED, "max_steps") if len(checked) < len(patch) else ())}
+    others = [one for one in changes if one.canonical in MADE and not {one.name, one.canonical} & meant]
+    said = [f"AFTER differs from what was predicted: {'; '.join(wrong)}"] if wrong else []
+    if others:
+        said.append(
+            f"AFTER differs from BEFORE in more than was predicted: {', '.join(map(changed, others))}"
+        )
+    return said
+
+
+def changed(one: Setting) -> str:
+    """A setting of two runs, before and after.
+
+    >>> changed(Setting("dropout", (0.2, 0.0), "dropout"))
+    'dropout 0.2 to 0.0'
+    """
+    before, after = (printable(str(value), 40) if value is not None else "unknown" for value in one.values)
+    return f"{one.name} {before} to {after}"
+
+
+def _other_text(changes: Sequence[Setting]) -> list[str]:
+    told = [changed(one) for one in changes if one.canonical in TEXT]
+    return [f"the data is not the same: {', '.join(told)}"] if told else []
+
+
+# --- where they are compared
+
+
+def _as_stored(after: Run, prediction: Prediction) -> str:
+    """Where a stored prediction is compared. Raises ``UnreadableError`` where AFTER has not come so far."""
+    reached = last_of(after)
+    if reached < REACHED * prediction.step:
+        raise UnreadableError(
+            f"AFTER is evaluated up to step {reached:,}, and {prediction.name!r} was predicted for step "
+            f"{prediction.step:,}: no verdict before that; let it go on"
+        )
+    return f"step {prediction.step:,} of AFTER, as predicted, against step {prediction.since:,} of BEFORE"
+
+
+def last_of(run: Run) -> int:
+    """The last evaluated step."""
+    _, curve = judged(run)
+    return int(curve.step[-1]) if curve is not None else 0
+
+
+def _equal(before: Run, after: Run, warnings: list[str]) -> tuple[int, int, str]:
+    """The steps of both at which they are compared where nothing was stored: at equal tokens, as far as both go."""
+    mine, theirs = before.get("tokens_per_step"), after.get("tokens_per_step")
+    per_step = (float(mine), float(theirs)) if mine and theirs else (1.0, 1.0)
+    ends = last_of(before) * per_step[0], last_of(after) * per_step[1]
+    _, curve = judged(after)
+    starts = int(curve.step[0]) * per_step[1] if curve is not None else 0.0
+    what = "tokens" if mine and theirs else "steps"
+    if starts > REACHED * ends[0]:
+        return last_of(before), last_of(after), "the end of each: AFTER goes on where BEFORE ended"
+    if ends[1] < REACHED * ends[0]:
+        warnings.append(
+            f"AFTER is shorter: compared at its end, {ends[1]:,.0f} {what}, of BEFORE's {ends[0]:,.0f}"
+        )
+    common = min(ends)
+    steps = [round(common / one) for one in per_step]
+    return steps[0], steps[1], f"equal {what} ({count(common)}): steps {steps[0]:,} and {steps[1]:,}"
+
+
+def _afterwards(before: Run, after: Run, since: int, step: int) -> Prediction:
+    """What the laws, fitted to BEFORE's log up to ``since``, say of a run with AFTER's settings at ``step``."""
+    part = until(before, since)
+    other = _with_settings(part, after)
+    known = outlook_of(part, state_of(part))
+    if known is None:
+        return Prediction("", None, since, step, why="no law fits BEFORE's log")
+    if missing := known.unpriced(other):
+        return Prediction("", None, since, step, why=f"no law prices {', '.join(missing)}")
+    return Prediction("", _won(known, other, step), since, step)
+
+
+def _won(known: Outlook, other: Run, step: int) -> Estimate | None:
+    draws = known.level - known.loss(other, step)
+    return Estimate.of(draws, "nats") if np.isfinite(draws).all() else None
+
+
+def _with_settings(before: Run, after: Run) -> Run:
+    """BEFORE with the settings of AFTER; its rate up to where AFTER branched off."""
+    names = [one.canonical for one in differing([before, after], MADE)]
+    other = with_changes(before, {name: after.get(name) for name in names})
+    _, curve = judged(after)
+    branched = curve is not None and len(curve) and int(curve.step[0]) > 0
+    if not branched or before.schedule is None or after.schedule is None or curve is None:
+        return other
+    return replace(other, schedule=Branched(before.schedule, after.schedule, int(curve.step[0])))
