@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import UnreadableError
 from ..run import Fact
-from ._dialect import Dialect, Facts, Setting, Settings, kept, told
+from ._dialect import Dialect, Facts, Setting, Settings, as_kind, kept, told
 from ._python import NotLiteralError, evaluate, parse_python
 
 FROM_OWN = {
@@ -52,6 +52,8 @@ DEFAULTS: dict[str, Any] = {
     "compile": True,
 }
 ASSUMED = "assumed: nanoGPT's default"
+#: settings that it has not, which forks and our own trainer print as if it had
+FURTHER = ("architecture", "optimizer", "tied", "schedule")
 FIXED = {"optimizer": "adamw", "architecture": "gpt2", "tied": True, "seed": 1337}
 VOCAB = 50304  # GPT-2's 50257 rounded up to a multiple of 64; taken where no meta.pkl is found
 #: init_from = 'gpt2...': the shapes of OpenAI's checkpoints (nanoGPT, model.py)
@@ -69,7 +71,13 @@ def complete(facts: Facts, settings: Settings) -> Facts:
             facts[name] = told(name, value, ASSUMED)
     for name, value in FIXED.items():
         facts.setdefault(name, told(name, value, ASSUMED))
-    return _vocabulary(_dtype(_schedule(facts, settings), settings), settings)
+    return {**_vocabulary(_dtype(_schedule(facts, settings), settings), settings), **_further(settings)}
+
+
+def _further(settings: Settings) -> Facts:
+    found = {name: settings.found.pop(name) for name in FURTHER if name in settings.found}
+    values = {name: as_kind(name, setting.value) for name, setting in found.items()}
+    return {n: told(n, value, found[n].source) for n, value in values.items() if value is not None}
 
 
 def _schedule(facts: Facts, settings: Settings) -> Facts:

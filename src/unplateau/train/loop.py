@@ -27,6 +27,7 @@ from .folder import RunFolder
 from .inspection import inspect
 from .kernels import in_words, with_kernels
 from .machine import config_facts, device_of, environment, memory, on, peak_flops
+from .nanogpt_head import head
 from .pace import Pace
 from .randomness import random_state, set_random_state
 from .resume import state_of, tensors_of
@@ -83,6 +84,7 @@ def train(resolved: Resolved, stream: TextIO | None = None, after: After | None 
         measure = evaluator_among(devices, session.settings, corpora, folder.path, session.autocast)
         for warning in warnings:
             voice.warn(warning)
+        voice.head(head(resolved, session) if resolved.settings.log_style == "nanogpt" else ())
         voice.note(in_words(resolved.settings, resolved.origin))
         compile_step(session, voice.warn)
         trackers, saver = _followers(session, folder, voice)
@@ -332,6 +334,8 @@ class Loop:
         also = partial(write_beside, self.folder.path) if self.settings.nanogpt_ckpt else None
         self.saver.save(state_of(self.session), before=self.folder.log.sync, after=also)
         self.saved = self.session.step
+        if self.saved == self.session.evaluated:  # train.py saves nowhere else
+            self.voice.saved(self.settings.out_dir)
 
 
 def _documents(session: Session, step: int) -> str:

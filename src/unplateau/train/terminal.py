@@ -19,6 +19,11 @@ from .pace import spoken
 WIDTH = 80  # columns of a terminal; wider text is harder to read
 BAR = 12  # columns of the bar beside the line that moves
 SPLITS = ("val", "train", "seen", "fresh")
+SETTLED = 5  # steps of a process before train.py tells an mfu
+KEPT, UNKNOWN = (
+    0.9,
+    -1.0,
+)  # of train.py's running mean of it: what is kept at each telling, and its value before
 LEAST = 1e-4  # nats; a smaller error is told as this, the last digit of a loss
 
 Say = Callable[[str], None]
@@ -28,15 +33,20 @@ Row = Mapping[str, Any]
 class Voice(Protocol):
     """Who tells people; ``left`` is in seconds, None where nobody can tell."""
 
+    def head(self, lines: Sequence[str]) -> None: ...
     def note(self, text: str) -> None: ...
     def warn(self, text: str) -> None: ...
     def stepped(self, row: Row, left: float | None) -> None: ...
     def evaluated(self, row: Row, left: float | None) -> None: ...
+    def saved(self, place: str) -> None: ...
     def close(self) -> None: ...
 
 
 class Silent:
     """Says nothing but warnings, on standard error."""
+
+    def head(self, lines: Sequence[str]) -> None:
+        del lines
 
     def note(self, text: str) -> None:
         del text
@@ -49,6 +59,9 @@ class Silent:
 
     def evaluated(self, row: Row, left: float | None) -> None:
         del row, left
+
+    def saved(self, place: str) -> None:
+        del place
 
     def close(self) -> None:
         pass
@@ -68,15 +81,28 @@ def folded(text: str, width: int | None) -> str:
 class NanoGPT(Silent):
     """train.py's own lines; its mfu is of an A100's bfloat16 peak, whatever the card, and its time that of one step.
 
+    As there, mfu is a running mean that begins after some steps of this process, and is -100% until then.
+
     >>> voice = NanoGPT(print, flops_per_step=3e9)
     >>> voice.evaluated({"step": 250, "train_loss": 2.0481, "val_loss": 2.1}, None)
     step 250: train loss 2.0481, val loss 2.1000
     >>> voice.stepped({"step": 250, "batch_loss": 2.0512, "step_ms": 41.9}, None)
-    iter 250: loss 2.0512, time 41.90ms, mfu 0.02%
+    iter 250: loss 2.0512, time 41.90ms, mfu -100.00%
+    >>> voice.stepped({"step": 260, "batch_loss": 2.0477, "step_ms": 41.9}, None)
+    iter 260: loss 2.0477, time 41.90ms, mfu 0.02%
     """
 
     def __init__(self, say: Say, flops_per_step: float = 0.0, width: int | None = None) -> None:
         self._say, self._flops, self._width = say, flops_per_step, width
+        self._first: int | None = None
+        self._mfu = UNKNOWN
+
+    def head(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._say(line)
+
+    def saved(self, place: str) -> None:
+        self._say(f"saving checkpoint to {place}")
 
     def note(self, text: str) -> None:
         self._say(folded(text, self._width))
@@ -86,9 +112,12 @@ class NanoGPT(Silent):
 
     def stepped(self, row: Row, left: float | None) -> None:
         del left
-        mfu = self._flops / (row["step_ms"] / 1e3) / A100_BF16
+        self._first = row["step"] if self._first is None else self._first
+        if row["step"] - self._first >= SETTLED:
+            mfu = self._flops / (row["step_ms"] / 1e3) / A100_BF16
+            self._mfu = mfu if self._mfu == UNKNOWN else KEPT * self._mfu + (1 - KEPT) * mfu
         self._say(
-            f"iter {row['step']}: loss {row['batch_loss']:.4f}, time {row['step_ms']:.2f}ms, mfu {mfu:.2%}"
+            f"iter {row['step']}: loss {row['batch_loss']:.4f}, time {row['step_ms']:.2f}ms, mfu {self._mfu:.2%}"
         )
 
     def evaluated(self, row: Row, left: float | None) -> None:
