@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from math import exp, isfinite, log
 
 NATS_PER = {"nats": 1.0, "bits": log(2.0), "dits": log(10.0)}
@@ -57,7 +58,9 @@ def count(n: float) -> str:
 def tokens_each(per_param: float) -> str:
     """Tokens per parameter, two digits below ten.
 
-    >>> tokens_each(191.3), tokens_each(4e-5)
-    ('191', '4e-05')
+    >>> tokens_each(191.3), tokens_each(0.046), tokens_each(4e-5), tokens_each(152_300)
+    ('191', '0.046', '0.00004', '152k')
     """
-    return f"{per_param:,.0f}" if per_param >= 10 else f"{per_param:.2g}"
+    if per_param >= 10:
+        return count(per_param)
+    return f"{Decimal(f'{per_param:.2g}'):f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -79,24 +80,20 @@ def show_config(resolved: Resolved, *, as_json: bool) -> int:
 
 
 def run(resolved: Resolved, *, dry_run: bool, as_json: bool) -> int:
-    """Say what the run will be, and train it."""
+    """Say what the run will be, and train it. What can't be is refused first, in one line and nothing else."""
     from ..report.train import end_text
-    from ..train.data import open_data
-    from ..train.preflight import preflight
-    from ..train.settle import settled
-    from ..train.start import shaped, start_of
     from ..train.world import World, once_a_machine
 
+    begun = time.perf_counter()
     with once_a_machine():
-        shape, data = shaped(resolved, start_of(resolved.settings)), open_data(resolved.settings)
-        told = preflight(settled(shape, data[0][0]).settings, data)
+        told, data = planned(resolved)
     stream, leads = sys.stderr if as_json else sys.stdout, World.of().leads
     if leads and not (dry_run and as_json):
         say(told_in_words(told, resolved), stream)
     if dry_run:
-        return show_time(resolved, told, data, as_json=as_json)
-    with needs_torch():
-        from ..train.loop import train as begin
+        return show_time(resolved, told, data, begun, as_json=as_json)
+    from ..train.loop import train as begin
+
     s = resolved.settings
     result = begin(resolved, stream, Foresight(Path(s.out_dir), s.max_steps))
     if as_json and leads:
@@ -104,6 +101,25 @@ def run(resolved: Resolved, *, dry_run: bool, as_json: bool) -> int:
     elif leads and s.log_style == "rich" and not result.stopped:
         say(end_text(result, columns(stream)))
     return INTERRUPTED if result.stopped else DONE
+
+
+def planned(resolved: Resolved) -> tuple[Plan, list[tuple[Corpus, float]]]:
+    """What the run will be, and its data. Raises for all that can be known to be wrong before anything is built."""
+    from ..train.data import open_data
+    from ..train.folder import refuse_another_run
+    from ..train.preflight import preflight
+    from ..train.settle import settled
+    from ..train.start import shaped, start_of
+    from ..train.world import World
+
+    s, start = resolved.settings, start_of(resolved.settings)
+    if s.init_from != "resume" and World.of().leads:
+        refuse_another_run(Path(s.out_dir))
+    data = open_data(s)
+    with needs_torch():
+        from ..train.machine import device_of
+    device_of(s)
+    return preflight(settled(shaped(resolved, start), data[0][0]).settings, data, start), data
 
 
 @contextmanager
@@ -115,17 +131,22 @@ def needs_torch() -> Iterator[None]:
         raise UnplateauError(f"training needs {error.name}: pip install 'unplateau[train]'") from None
 
 
-def show_time(resolved: Resolved, told: Plan, data: list[tuple[Corpus, float]], *, as_json: bool) -> int:
-    """Take some steps, and say how long the run will take."""
-    with needs_torch():
-        from ..train.rehearsal import rehearse
-    found = rehearse(resolved, data)
+def show_time(
+    resolved: Resolved, told: Plan, data: list[tuple[Corpus, float]], begun: float, *, as_json: bool
+) -> int:
+    """Take some steps, and say how long the run will take; ``begun`` is when this process began to prepare it."""
+    from ..train.rehearsal import rehearse
+    from ..train.world import World
+
+    found = rehearse(resolved, data, begun)
+    if not World.of().leads:
+        return DONE
     if as_json:
         say(dumped({"schema": "unplateau.preflight/1", **told.as_dict(), "rehearsal": asdict(found)}))
     else:
         from ..report.train import time_text
 
-        say(time_text(found))
+        say(time_text(found, **look()))
     return DONE
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..run import Schedule
-from ..train.pace import spoken
-from ..train.preflight import Plan
+from ..shape import Shape
+from ..train.pace import short, spoken
+from ..train.preflight import Plan, times
 from ..train.terminal import folded, with_error
-from ..units import count
+from ..units import count, tokens_each
 from .lines import Line, render
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def plan_text(plan: Plan, width: int = 80, *, colour: bool = False) -> str:
         *(Line(f"{name:10} {text}", indent=2, hang=13) for name, text in rows(plan)),
     ]
     if plan.warnings:
-        lines += [Line(), Line("What will hold the loss up", "doubt")]
+        lines += [Line(), Line("What will hold the loss up (unplateau causes NAME tells more)", "doubt")]
         lines += [Line(f"- {warning}", indent=2, hang=4) for warning in plan.warnings]
     return render(lines, width, colour=colour)
 
@@ -64,29 +65,53 @@ def rows(plan: Plan) -> list[tuple[str, str]]:
     s = plan.settings
     told = [("data", f"{count(plan.train_tokens)} tokens of train, {count(plan.val_tokens)} of val")]
     told += [("unique", f"{count(plan.unique)} tokens ({plan.unique_from})")]
-    told += [
-        (
-            "length",
-            f"{s.max_steps:,} steps of {s.tokens_per_step:,} tokens: {count(plan.tokens)}, {plan.passes:.2f} passes",
-        )
-    ]
+    length = f"{s.max_steps:,} steps of {s.tokens_per_step:,} tokens: {count(plan.tokens)}"
+    told += [("length", f"{length}, {times(plan.passes)} passes")]
+    if plan.first:
+        told += [
+            ("goes on", f"from step {plan.first:,}: {max(0, s.max_steps - plan.first):,} steps are left")
+        ]
     if plan.shape is not None:
-        per = f"; {plan.tokens_per_param:.2g} tokens a parameter" if plan.tokens else ""
-        told += [("model", f"{s.architecture}, {plan.shape.params:,} parameters{per}")]
+        told += [("model", f"{s.architecture}, {parameters(plan.shape)}")]
+    if plan.tokens_per_param:
+        told += [("", f"{tokens_each(plan.tokens_per_param)} tokens per parameter")]
     if plan.memory is not None and plan.memory > LEAST_SAID:
-        of = f" of {plan.card.gib} ({plan.card.name})" if plan.card and plan.card.gib else ""
-        told += [("memory", f"about {plan.memory / GIB:.1f} GiB{of}")]
-    ends = f"{s.schedule}, {s.warmup_steps:,} of warmup, peak {s.peak_lr:g}, last {plan.schedule(max(0, s.max_steps - 1)):.2g}"
+        told += [
+            ("memory", f"about {plan.memory / GIB:,.1f} GiB" + (f" of {plan.room}" if plan.room else ""))
+        ]
+    last = plan.schedule(max(0, s.max_steps - 1))
+    ends = f"{s.schedule}, {s.warmup_steps:,} of warm-up, peak {s.peak_lr:g}, last {last:.2g}"
     return [*told, ("rate", ends), ("", spark(plan.schedule, s.max_steps))]
 
 
-def time_text(found: Rehearsal) -> str:
+def parameters(shape: Shape) -> str:
+    """How many there are; beside it what nanoGPT prints, where that is another number.
+
+    >>> print(parameters(Shape(n_layer=6, n_embd=384, n_head=6, vocab_size=65, block_size=256)))
+    10,745,088 parameters (10.65M without positions, as nanoGPT counts)
+    """
+    told = f"{shape.params_total:,} parameters"
+    if shape.params == shape.params_total:
+        return told
+    return f"{told} ({shape.params / 1e6:.2f}M without positions, as nanoGPT counts)"
+
+
+def time_text(found: Rehearsal, width: int = 80, *, colour: bool = False) -> str:
     """How long the run will take, by steps that were taken."""
-    text = (
-        f"a step takes {found.step * 1e3:.3g} ms on {found.device} in {found.dtype}: "
-        f"about {spoken(found.whole)} to the end, evaluations included"
-    )
-    return render([Line(f"{'time':10} {text}", indent=2, hang=13)])
+    pieces = [f"{short(found.step)} a step on {found.device} in {found.dtype}"]
+    pieces += [f"{short(found.evaluation)} an evaluation", f"{short(found.start)} to begin"]
+    whole = f"about {spoken(found.whole)} to the end ({between(found.low, found.high)}, as busy as the machine is now)"
+    lines = [("time", whole), ("", "; ".join(pieces))]
+    return render((Line(f"{n:10} {text}", indent=2, hang=13) for n, text in lines), width, colour=colour)
+
+
+def between(low: float, high: float) -> str:
+    """Two times for people.
+
+    >>> between(27, 40.2), between(50, 100)
+    ('27 s to 40 s', '50 s to 1 min 40 s')
+    """
+    return f"{spoken(low)} to {spoken(high)}"
 
 
 def end_text(result: Result, width: int | None = None) -> str:

@@ -78,15 +78,50 @@ class Log:
     def last(self) -> dict[str, Any] | None:
         """The last row; None where there is none, or it is no row."""
         start = max(0, self._size - TAIL)
-        lines = os.pread(self._handle, self._size - start, start).splitlines()
-        try:
-            row = json.loads(lines[-1]) if lines else None
-        except ValueError:
-            return None
-        return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
+        return _row(os.pread(self._handle, self._size - start, start))
 
     def close(self) -> None:
         os.close(self._handle)
+
+
+def _row(tail: bytes) -> dict[str, Any] | None:
+    """The last row of what a log ends with; a line that was cut off is none."""
+    lines = tail[: tail.rfind(b"\n") + 1].splitlines()
+    try:
+        row = json.loads(lines[-1]) if lines else None
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
+
+
+def settings_in(folder: Path | str) -> dict[str, Any]:
+    """What ``config.json`` of a run's folder holds; nothing where there is none that can be read."""
+    try:
+        found = json.loads((Path(folder) / CONFIG).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def refuse_another_run(folder: Path) -> None:
+    """Raise ``UsageError`` where ``folder`` holds a run already; nothing is made or locked."""
+    try:
+        with (folder / LOG).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            last = _row(file.read(TAIL))
+    except OSError:
+        last = None
+    _refuse(folder, last)
+
+
+def _refuse(folder: Path, last: Mapping[str, Any] | None) -> None:
+    if (last is None or last["step"] == 0) and not (folder / CHECKPOINTS).is_dir():
+        return  # it never got under way
+    done = f" of {last['step']:,} steps" if last else ""
+    raise UsageError(
+        f"{printable(str(folder))} holds a run{done}: go on with it by --init_from=resume, "
+        "or give another --out_dir"
+    )
 
 
 def _rounded(value: Any) -> Any:
@@ -139,22 +174,11 @@ class RunFolder:
 
     def settings(self) -> dict[str, Any]:
         """What ``config.json`` holds; nothing where there is none that can be read."""
-        try:
-            found = json.loads((self.path / CONFIG).read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        return settings_in(self.path)
 
     def refuse_another_run(self) -> None:
         """Raise ``UsageError`` where the folder holds a run already: no new one is written over it."""
-        last = self.log.last()
-        if (last is None or last["step"] == 0) and not self.checkpoints.is_dir():
-            return  # it never got under way
-        done = f" of {last['step']:,} steps" if last else ""
-        raise UsageError(
-            f"{printable(str(self.path))} holds a run{done}: go on with it by --init_from=resume, "
-            "or give another --out_dir"
-        )
+        _refuse(self.path, self.log.last())
 
     def write_config(self, settings: Mapping[str, Any], origin: Mapping[str, str], **follows: Any) -> None:
         """The settings by VOCABULARY's words, and where each came from; an earlier, other one is kept beside it."""

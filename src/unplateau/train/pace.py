@@ -56,6 +56,17 @@ class Pace:
         return whole + (not self.every or self.steps % self.every != 0)
 
 
+def short(seconds: float) -> str:
+    """A moment for people, three digits.
+
+    >>> [short(s) for s in (0.000042, 0.0419, 1.12, 83.0)]
+    ['0.042 ms', '41.9 ms', '1.12 s', '1 min 23 s']
+    """
+    if seconds >= 60:
+        return spoken(seconds)
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+
+
 def spoken(seconds: float) -> str:
     """A duration for people.
 
