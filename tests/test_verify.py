@@ -375,3 +375,30 @@ class TestTheRecord:
 
         with pytest.raises(UnplateauError, match="can't make"):
             record.append(tmp_path / "file", entry("b"))
+
+    def test_is_shown_by_causes_with_its_misses(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for one in (*(entry(name) for name in "bcd"), entry("runs/e", hit=False)):
+            record.append(tmp_path / "runs" / "out", one)
+        monkeypatch.chdir(tmp_path / "runs")
+
+        assert main(["causes"]) == 0
+        listed = capsys.readouterr().out
+        assert main(["causes", "capacity", "--record", "."]) == 0
+        page = capsys.readouterr().out
+        assert main(["causes", "capacity", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)["causes"][0]["record"]
+
+        assert "Our record here: mended, the loss came within the predicted interval 3 of 4" in listed
+        for text in (listed, page):
+            assert "predicted within its interval 3 of 4 times" in text
+            assert "missed: runs/e: predicted 0.10 nats" in text
+        assert (told["hits"], told["of"], told["misses"][0]["after"]) == (3, 4, "runs/e")
+
+    def test_of_a_folder_without_verdicts_is_said(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["causes", "capacity", "--record", str(tmp_path)]) == 0
+        assert "no verdicts in" in capsys.readouterr().err
+        assert main(["causes", "capacity", "--record", str(tmp_path / "nowhere")]) == 3

@@ -14,6 +14,7 @@ from ..errors import UnplateauError, UnreadableError, UsageError, printable
 if TYPE_CHECKING:
     from ..diagnose import Diagnosis
     from ..futures import Forecast
+    from ..record import Entry
     from ..run import Run
 
 from ._core import DONE, FAILED, USAGE, amount, complain, group, log_options, look, runs_of, say, unknown
@@ -123,9 +124,20 @@ def forecast(
 
 @group.command()
 @click.argument("name", required=False)
+@click.option(
+    "--record",
+    "folders",
+    multiple=True,
+    metavar="DIR",
+    help="Count the verdicts (verdicts.jsonl) in DIR and the folders in it; default: here. Repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def causes(name: str | None, as_json: bool) -> int:
-    """List the causes that are tested, or show the page of one."""
+def causes(name: str | None, folders: tuple[str, ...], as_json: bool) -> int:
+    """List the causes that are tested, or show the page of one.
+
+    With what `unplateau verify` kept of runs that were mended: how often the
+    loss came as predicted, and each time it did not.
+    """
     from ..report import causes as pages
 
     known = pages.known()
@@ -133,13 +145,32 @@ def causes(name: str | None, as_json: bool) -> int:
         known = [(h, page) for h, page in known if h.name == name] or unknown(
             name, [h.name for h, _ in known]
         )
+    record = pages.tallies(known, verdicts(folders))
     if as_json:
         from ..report import json
 
-        say(json.dumps(json.causes(known)) + "\n")
+        say(json.dumps(json.causes(known, record)) + "\n")
+    elif name:
+        say(pages.page(*known[0], record.get(name)))
     else:
-        say(pages.page(*known[0]) if name else pages.listing(known, **look()))
+        say(pages.listing(known, record, **look()))
     return DONE
+
+
+def verdicts(folders: Sequence[str]) -> list[Entry]:
+    """What ``verify`` kept in ``folders``, by default the working one; warnings go to standard error."""
+    from ..record import below
+
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise UnreadableError(f"there is no folder {printable(folder)}; expected one that holds runs")
+    warnings: list[str] = []
+    found = below([Path(folder) for folder in folders or (".",)], warnings)
+    if folders and not found:
+        warnings.append(f"no verdicts in {printable(', '.join(folders), 200)}: unplateau verify keeps them")
+    for warning in warnings:
+        complain(warning, DONE)
+    return found
 
 
 @group.command()

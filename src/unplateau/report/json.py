@@ -15,6 +15,7 @@ from ..diagnose import Diagnosis
 from ..errors import printable
 from ..estimate import Estimate
 from ..hypotheses import Finding, Hypothesis, Remedy
+from ..record import Tally
 from ..run import Fact, Run
 from ..state import State
 from .patch import own_patch
@@ -223,7 +224,21 @@ def _remedy(remedy: Remedy, run: Run) -> dict[str, Any]:
     }
 
 
-def causes(known: Sequence[tuple[Hypothesis, str]]) -> dict[str, Any]:
-    """``causes --json``: each hypothesis with its page."""
-    listed = [{"cause": h.name, "claim": h.claim, "needs": list(h.needs), "page": page} for h, page in known]
+def causes(
+    known: Sequence[tuple[Hypothesis, str]], record: Mapping[str, Tally] | None = None
+) -> dict[str, Any]:
+    """``causes --json``: each hypothesis with its page, and with its record, null where it has none."""
+    from .causes import as_dict
+
+    record = record or {}
+    listed = [
+        {
+            "cause": h.name,
+            "claim": h.claim,
+            "needs": list(h.needs),
+            "page": page,
+            "record": as_dict(record.get(h.name)),
+        }
+        for h, page in known
+    ]
     return {"schema": CAUSES, "causes": listed}
