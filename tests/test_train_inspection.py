@@ -13,7 +13,7 @@ from unplateau.errors import UsageError
 from unplateau.train import session
 from unplateau.train.configure import resolve
 from unplateau.train.data import open_corpus
-from unplateau.train.foreseen import difficulty, samples_of
+from unplateau.train.foreseen import difficulty, windows_of
 from unplateau.train.loop import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,10 +47,27 @@ def test_the_cheap_model_finds_another_text_harder_and_repeated_text_no_easier_t
     (np.arange(6_000) % 32).astype(np.uint16).tofile(tmp_path / "train.bin")
     rng.integers(0, 32, 3_000).astype(np.uint16).tofile(tmp_path / "val.bin")
 
-    found = difficulty(samples_of(open_corpus(tmp_path, 32), 16, 50))
+    found = difficulty(*windows_of(open_corpus(tmp_path, 32), 16, 50))
 
     assert found["val"][:, 2].mean() > found["train"][:, 2].mean() + 1
     assert found["val"][:, 2].mean() > np.log(32) - 0.1  # nobody foresees chance, not even who has read it
+
+
+def test_the_cheap_model_reads_no_document_that_it_judges(tmp_path):
+    rng = np.random.default_rng(0)
+    alphabets = [rng.permutation(32)[:8] for _ in range(32)]  # each document has letters of its own
+    for split, some in (("train", alphabets[:16]), ("val", alphabets[16:])):
+        text = np.concatenate([letters[rng.integers(0, 8, 5_000)] for letters in some])
+        text.astype(np.uint16).tofile(tmp_path / f"{split}.bin")
+    judged, read = windows_of(open_corpus(tmp_path, 32), 16, 500)
+
+    documents = [set((one.starts // 5_000).tolist()) for one in (judged["train"], read)]
+
+    assert documents == [set(range(0, 16, 2)), set(range(1, 16, 2))]
+    found = difficulty(judged, read)
+    assert found["train"][:, 1].mean() > np.log(
+        32
+    )  # of its own documents it would know which 8 letters they have
 
 
 def test_a_sound_model_guesses_the_next_token_best_and_knows_nothing_of_the_future(seen):

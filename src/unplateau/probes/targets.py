@@ -23,6 +23,7 @@ OTHERS = {
     "two": "the next token but one",
     "shuffled": "a token of some other place",
 }
+COPIED = 0.5  # nats; a model that was trained to repeat what it reads loses less, whatever its size
 BLIND = "the next token with no mask"
 ALIKE = 0.05  # nats; less is not told
 MOST = 1.0  # nats; a difference beyond it tells no more
@@ -56,7 +57,7 @@ def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
     targets = looked(folders[ARM], "targets")
     if not isinstance(targets, dict) or "next" not in targets:
         raise UnreadableError("inspect.json is damaged (targets): remove the arm's folder")
-    gains = {words: _gain(targets, name) for name, words in OTHERS.items() if name in targets}
+    gains = {words: _gain(targets, name) for name, words in OTHERS.items() if _counts(targets, name)}
     leaks = _gain(targets, "unmasked") if "unmasked" in targets else (0.0, 0.0)
     if leaks[0] > max(LEAK, ERRORS * leaks[1]):
         gains[BLIND] = leaks
@@ -72,6 +73,12 @@ def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
         gain = max(gain, nats)
         fact += f"; what comes later changes the loss of an earlier token by up to {future:.3f} nats"
     return (Reading(CAUSE, about(gain, error, least=-MOST, most=MOST), fact),)
+
+
+def _counts(targets: Mapping[str, object], name: str) -> bool:
+    """An untrained model with tied tables guesses what it reads; one that was trained to, does it with next to no loss."""
+    row = targets.get(name)
+    return isinstance(row, dict) and (name != "own" or number(row, "loss") < COPIED)
 
 
 def _gain(targets: Mapping[str, object], name: str) -> tuple[float, float]:

@@ -34,13 +34,13 @@ from .chosen import Corpora, place_of
 from .data import Corpus
 from .distributed import Nobody
 from .folder import RunFolder
-from .foreseen import difficulty, samples_of
+from .foreseen import Windows, difficulty, windows_of
 from .kernels import use
 from .models import model_of
 from .randomness import random_state, seed, set_random_state
 from .session import Session
 from .settings import INSPECTED, Settings
-from .survey import F64, Sample
+from .survey import F64
 
 SCHEMA, FILE = "unplateau.inspection/1", "inspect.json"
 PARTS = INSPECTED[:-1]  # all but "all"
@@ -71,15 +71,15 @@ def inspect(session: Session, corpora: Corpora, folder: RunFolder | Nobody) -> N
         raise UsageError("inspect looks at a model in one process: run it again without torchrun")
     settings, corpus = session.settings, corpora[0][0]
     wanted = parts_of(settings.inspect)
-    samples = samples_of(corpus, settings.block_size, _windows(settings))
-    if "train" not in samples:
+    windows, read = windows_of(corpus, settings.block_size, _windows(settings))
+    if "train" not in windows or not len(read.starts):
         raise UsageError(f"inspect wants two windows of {settings.block_size:,} tokens or more in train")
-    judged = samples.get("val", samples["train"])
+    judged = windows.get("val", windows["train"])
     told: dict[str, Any] = {"schema": SCHEMA, "step": session.step, "block_size": settings.block_size}
     drawn, training = random_state(session.device), session.model.training
     session.model.eval()
     look: dict[str, Callable[[], Any]] = {
-        "windows": lambda: _by_window(session, samples),
+        "windows": lambda: _by_window(session, windows, read),
         "context": lambda: _context(session, judged),
         "targets": lambda: _targets(session, judged),
         "tensors": lambda: _tensors(session, corpus),
@@ -120,20 +120,19 @@ def _losses(session: Session, model: Model, batch: Batch, *, targets_BT: Tensor 
     return losses_N.view(targets_BT.shape).double().cpu()
 
 
-def _batches(session: Session, sample: Sample, start_N: Any | None = None) -> Iterator[Batch]:
-    """The windows of a sample, as many at once as logits fit."""
+def _batches(session: Session, windows: Windows) -> Iterator[Batch]:
+    """The windows, as many at once as logits fit."""
     s = session.settings
-    rows = max(1, LOGITS // (4 * s.block_size * sample.survey.stream.vocab_size))
-    starts = sample.starts if start_N is None else start_N
-    for first in range(0, len(starts), rows):
-        yield batch_at(sample.survey.stream, starts[first : first + rows], s).to(session.device)
+    rows = max(1, LOGITS // (4 * s.block_size * windows.stream.vocab_size))
+    for first in range(0, len(windows.starts), rows):
+        yield batch_at(windows.stream, windows.starts[first : first + rows], s).to(session.device)
 
 
-def _by_window(session: Session, samples: dict[str, Sample]) -> dict[str, Any]:
-    cheap = difficulty(samples)
+def _by_window(session: Session, judged: dict[str, Windows], read: Windows) -> dict[str, Any]:
+    cheap = difficulty(judged, read)
     found = {}
-    for split, sample in samples.items():
-        rows = [_losses(session, session.model, batch).mean(1) for batch in _batches(session, sample)]
+    for split, windows in judged.items():
+        rows = [_losses(session, session.model, batch).mean(1) for batch in _batches(session, windows)]
         found[split] = {"loss": torch.cat(rows).numpy(), "cheap": cheap[split]}
     return found
 
@@ -147,17 +146,16 @@ def _error(values: Any) -> float:
 # --- context
 
 
-def _context(session: Session, sample: Sample) -> dict[str, Any] | None:
+def _context(session: Session, windows: Windows) -> dict[str, Any] | None:
     """Losses by position; and the tokens of the last quarter of a window again, half a window nearer to its start."""
-    length, stream = session.settings.block_size, sample.survey.stream
+    length, stream = session.settings.block_size, windows.stream
     half, last = length // 2, length - max(1, length // 4)
-    start_N = sample.starts[sample.starts + half + length + 1 <= len(stream)]
+    start_N = windows.starts[windows.starts + half + length + 1 <= len(stream)]
     if length < 4 or not len(start_N):
         return None
     full, gains = [], []
-    for here, later in zip(
-        _batches(session, sample, start_N), _batches(session, sample, start_N + half), strict=True
-    ):
+    whole, nearer = (_batches(session, Windows(stream, length, start_N + by)) for by in (0, half))
+    for here, later in zip(whole, nearer, strict=True):
         losses_BT = _losses(session, session.model, here)
         nearer_BT = _losses(session, session.model, later)
         full.append(losses_BT)
@@ -182,16 +180,16 @@ def _by_position(losses_NT: F64) -> list[dict[str, float]]:
 # --- targets
 
 
-def _targets(session: Session, sample: Sample) -> dict[str, Any]:
+def _targets(session: Session, windows: Windows) -> dict[str, Any]:
     """The model's guesses held against other tokens than the next; and against another future."""
     generator = torch.Generator().manual_seed(session.settings.seed)
     blind = _unmasked(session)
     losses: dict[str, list[Tensor]] = {}
     changes: list[Tensor] = []
-    for batch in _batches(session, sample):
+    for batch in _batches(session, windows):
         for name, found_B in _held_against(session, batch, generator, blind):
             losses.setdefault(name, []).append(found_B)
-        changes.append(_change(session, batch, generator, sample.survey.stream.vocab_size))
+        changes.append(_change(session, batch, generator, windows.stream.vocab_size))
     means = {name: torch.cat(parts).numpy() for name, parts in losses.items()}
     told: dict[str, Any] = {
         name: {
@@ -284,18 +282,21 @@ def _tensors(session: Session, corpus: Corpus) -> list[dict[str, Any]]:
 def _gradients(session: Session, corpus: Corpus) -> dict[str, float]:
     """The norm of each one's mean gradient, in float32, so that nothing underflows."""
     s, model = session.settings, session.model
-    sample = samples_of(corpus, s.block_size, MICROS * s.batch_size)["train"]
-    for batch in (
-        b
-        for some in np.array_split(sample.starts, MICROS)
-        if len(some)
-        for b in _batches(session, sample, some)
-    ):
+    found, _ = windows_of(corpus, s.block_size, MICROS * s.batch_size)
+    windows = found["train"]
+    for batch in _micros(session, windows):
         loss = F.cross_entropy(model(batch.x, batch.document_BT).flatten(0, 1).float(), batch.y.flatten())
-        torch.autograd.backward(loss * (len(batch.x) / sample.count))
-    found = {n: 0.0 if w.grad is None else float(w.grad.double().norm()) for n, w in model.named_parameters()}
+        torch.autograd.backward(loss * (len(batch.x) / len(windows.starts)))
+    norms = {n: 0.0 if w.grad is None else float(w.grad.double().norm()) for n, w in model.named_parameters()}
     model.zero_grad(set_to_none=True)
-    return found
+    return norms
+
+
+def _micros(session: Session, windows: Windows) -> Iterator[Batch]:
+    """No more at once than the run itself has."""
+    parts = np.array_split(windows.starts, MICROS)
+    for part in (part for part in parts if len(part)):
+        yield from _batches(session, Windows(windows.stream, windows.length, part))
 
 
 def _first_weights(session: Session) -> dict[str, Tensor]:
