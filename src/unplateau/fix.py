@@ -145,7 +145,7 @@ def _mendable(finding: Finding) -> None:
         )
     if remedy is None:
         fact = finding.evidence[0].fact if finding.evidence else finding.verdict
-        raise UsageError(f"{name} has no remedy that would gain anything: {fact}")
+        raise UsageError(f"{name} has no remedy to write down: {fact}")
     if not remedy.patch:
         raise UsageError(f"{name} is mended by no setting: {remedy.advice or 'see unplateau causes ' + name}")
 
@@ -280,20 +280,26 @@ def _own(run: Run, choice: Choice, file: File | None) -> dict[str, tuple[Any, An
         raise UsageError(
             f"{name} has no setting for {', '.join(new.unsaid)}: its code must be changed; wanted: {by_hand}"
         )
-    if not new.own:
-        raise UsageError(f"{name} would be as it is: {by_hand} is what it does by itself")
     before = {setting: run.get(setting) for setting in wanted if run.get(setting) is not None}
     was: dict[str, Any] = dict(spelled(name, before, run.facts).own)
     was |= {key: s.value for key, s in file.settings.found.items()} if file else {}
-    return {key: (was.get(key), value) for key, value in new.own.items()}
+    own = {key: (was.get(key), value) for key, value in new.own.items() if not _same(was.get(key), value)}
+    if not own:
+        raise UsageError(f"no word of {name} would change anything; wanted: {by_hand}")
+    return own
 
 
 def _checked(body: str, file: File, choice: Choice) -> tuple[str, ...]:
     """Read what was written: the patched facts must be there. What else follows from them is said."""
     before, after = read_config(file.text, name=file.name), read_config(body, name=file.name)
+    # what a trainer has no word for because it is so by itself: float32, and a decay that ends with the run
+    silent = {
+        ("dtype", "float32"),
+        *(("decay_end", fact.value) for name, fact in after.items() if name == "max_steps"),
+    }
     for setting, (_, new) in choice.patch.items():
         got = after[setting].value if setting in after else None
-        if not _same(got, new) and not (setting == "decay_end" and got is None):
+        if not _same(got, new) and not (got is None and (setting, new) in silent):
             raise UsageError(
                 f"{file.name} can't say {setting} = {new}: it would be read as {got}; set it by hand"
             )

@@ -16,6 +16,7 @@ from .config import LIMIT, choose, dialect, in_own_words, parse, read_config
 from .config._dialect import Settings
 from .config._edit_flags import written
 from .config.edit import alike
+from .config.spelling import spelled
 from .errors import UnplateauError, UnreadableError, UsageError, printable, why
 from .places import look
 from .run import Run
@@ -104,21 +105,23 @@ class Order:
 # --- the config file
 
 
-def config_of(path: Path, run: Run, given: Path | None, wanted: Mapping[str, Any]) -> File | None:
-    """The config file of ``run``: the one ``given``, else of those beside its log the one that tells most of ``wanted``.
+def config_of(path: Path, run: Run, given: Path | None, patch: Mapping[str, tuple[Any, Any]]) -> File | None:
+    """The config file of ``run``: the one ``given``, else of those beside its log the one that says most of ``patch``.
 
     None where there is none that fits. Raises ``UnreadableError`` for a given one that can't be read.
     """
     if given is not None:
         return _file(given, run)
+    wanted = {setting: new for setting, (_, new) in patch.items()}
     found = [file for place in _beside(path) if (file := _fitting(place, run)) is not None]
-    keys = {
-        file.path: sum(dialect(file.dialect).from_own.get(k) in wanted for k in file.settings.found)
-        for file in found
-    }
-    best = max(found, key=lambda file: keys[file.path], default=None)
+    says = {file.path: len(set(_words(file, wanted, run)) & set(file.settings.found)) for file in found}
+    best = max(found, key=lambda file: says[file.path], default=None)
     # Hugging Face's config.json is the model's, and written by the trainer
-    return best if best is not None and (keys[best.path] or best.dialect != "huggingface") else None
+    return best if best is not None and (says[best.path] or best.dialect != "huggingface") else None
+
+
+def _words(file: File, wanted: Mapping[str, Any], run: Run) -> Mapping[str, Any]:
+    return spelled(file.dialect, wanted, run.facts, file.settings).own
 
 
 def _beside(path: Path) -> list[Path]:

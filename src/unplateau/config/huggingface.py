@@ -195,7 +195,9 @@ def spell(wanted: Mapping[str, Any], facts: Facts, settings: Settings) -> dict[s
         switches = {
             key: wanted["dtype"] == dtype for key, dtype in (("bf16", "bfloat16"), ("fp16", "float16"))
         }
-        out["dtype"] = {key: on for key, on in switches.items() if on or key in settings.found}
+        now = facts["dtype"].value if "dtype" in facts and not settings.found else ""
+        on_now = {"bf16": now == "bfloat16", "fp16": now == "float16"}
+        out["dtype"] = {key: on for key, on in switches.items() if on or key in settings.found or on_now[key]}
     count, devices = wanted.get("gradient_accumulation_steps"), value_of("world_size", wanted, facts) or 1
     if count is not None and count % devices == 0:
         out["gradient_accumulation_steps"] = {"gradient_accumulation_steps": count // devices}

@@ -38,7 +38,7 @@ def test(run: Run) -> Finding:
     planned = run.get("planned_end")
     if planned and planned < FEW and size > MUCH:
         evidence = [pro(f"{fact} leave {planned:,} planned steps", source)]
-        return finding(NAME, 0.4, evidence, stake=0.05, missing=ASKS)
+        return finding(NAME, 0.4, evidence, stake=0.05, missing=ASKS, remedy=_remedy(run))
     if size <= SMALL:
         return finding(NAME, 0.03, [against(fact, source)])
     limit = critical(run)
