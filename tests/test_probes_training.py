@@ -162,14 +162,14 @@ def test_an_arm_that_loses_its_way_counts_as_a_uniform_guess(place, tmp_path):
 
 
 def test_arms_of_the_batch_are_equal_in_tokens_or_in_steps(place):
-    found, folders, trial = place.read(batch_size.PROBE)
+    found, _, trial = place.read(batch_size.PROBE)
 
     size = {arm.name: resolve(None, place.words_of(arm)).settings.tokens_per_step for arm in trial.arms}
     same, double, half = (arm.steps for arm in trial.arms)
     assert (size["double"], double) == (2 * size["as-it-is"], same)
     assert size["half"] * half == size["as-it-is"] * same
-    assert found["batch-too-small"].contrast.value > found["batch-too-large"].contrast.value
-    assert any("gradient_noise_scale" in row for row in rows(folders["double"]))
+    assert 0.2 < found["batch-too-small"].contrast.value < 1.5
+    assert found["batch-too-large"].contrast.high < 0.05
 
 
 def test_a_run_held_back_by_dropout_learns_more_without_it(tmp_path):
