@@ -95,3 +95,43 @@ def root(path: Path) -> Path:
     from ..evidence import root_of
 
     return root_of(path)
+
+
+@group.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--map", "columns", multiple=True, metavar="KEY=COLUMN", help="As for read, of all logs. Repeatable."
+)
+@click.option("--unit", metavar="UNIT", help="As for read, of all logs.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def compare(runs: tuple[str, ...], *, columns: tuple[str, ...], unit: str | None, as_json: bool) -> int:
+    """Set runs side by side: at equal tokens, equal time and equal FLOPs.
+
+    And the settings in which they differ. RUN is a log or a run's folder; 2 to
+    20 runs. Configs are found beside the logs.
+    """
+    from ..compare import compare as beside
+    from ..report import compare as words
+
+    found = beside(named_runs(runs, columns, unit))
+    if as_json:
+        from ..report import json
+
+        say(json.dumps(words.comparison(found)) + "\n")
+    else:
+        say(words.text(found, **look()))
+    return DONE
+
+
+def named_runs(paths: Sequence[str], columns: Sequence[str], unit: str | None) -> list[tuple[str, Run]]:
+    """The runs at ``paths``, each by its path, and by its own name where a path holds several."""
+    from ..compare import MOST
+    from ..reading import read_runs
+
+    options, found = options_of(columns, unit), []
+    for path in paths:
+        runs = read_runs(Path(path), options=options)
+        found += [(path if len(runs) == 1 else f"{path}: {run.name}", run) for run in runs]
+        if len(found) > MOST:
+            raise UsageError(f"compare takes up to {MOST} runs; {printable(path)} makes them {len(found)}")
+    return found

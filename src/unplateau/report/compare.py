@@ -1,0 +1,167 @@
+"""Runs side by side, in words and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..compare import BASES, Comparison, Equal, Told
+from ..cost import SPANS
+from ..errors import printable
+from ..estimate import Estimate
+from ..settings import Setting
+from ..units import count
+from .json import plain
+from .lines import WIDTH, Line, render
+from .redact import redacted, shown_value
+
+SCHEMA = "unplateau.comparison/1"
+CELL = 15  # columns of a loss with its error
+SHOWN = 24  # settings that are shown
+
+
+def text(found: Comparison, *, width: int = WIDTH, colour: bool = False) -> str:
+    """A row a run, the losses at equal amounts in columns; a paragraph a run where the terminal is too narrow."""
+    return render(_lines(found, width), width, colour=colour)
+
+
+def _lines(found: Comparison, width: int) -> Iterator[Line]:
+    for i, one in enumerate(found.told, 1):
+        yield Line(f"{i:>2}  {redacted(one.name)}: {_done(one)}", hang=4)
+    yield Line()
+    yield Line(f"LOSS ({found.told[0].series}, {found.unit}; +- half a 90 % interval)", "title")
+    room = width - CELL * (len(found.equal) + 1) - 4
+    yield from _table(found, room) if room >= 0 else _paragraphs(found)
+    for equal in found.equal:
+        yield Line(_said(equal), hang=2)
+    for base, why in found.unequal.items():
+        yield Line(f"not at equal {base}: {why}", "doubt", hang=2)
+    yield Line()
+    yield Line("WHAT DIFFERS" if found.differs else "Nothing differs that their configs say.", "title")
+    for setting in found.differs[:SHOWN]:
+        yield Line(_setting(setting), indent=2, hang=4)
+    if len(found.differs) > SHOWN:
+        yield Line(f"and {len(found.differs) - SHOWN} more: --json has all", "dim", indent=2)
+    for warning in found.warnings:
+        yield Line(f"warning: {redacted(warning)}", "doubt", hang=2)
+
+
+def _done(one: Told) -> str:
+    """How far a run goes."""
+    amounts = (_amount(base, one.end * one.per_step[base]) for base in BASES if base in one.per_step)
+    return ", ".join([f"{one.end:,} steps", *amounts])
+
+
+def _amount(base: str, amount: float) -> str:
+    """An amount in words.
+
+    >>> _amount("tokens", 7.6e9), _amount("time", 7200), _amount("FLOPs", 1.23e18), _amount("steps", 1000)
+    ('7.60B tokens', '2 h', '1.23e+18 FLOPs', '1,000 steps')
+    """
+    if base == "time":
+        hours = amount / 3600
+        times, unit = next((t, unit) for most, t, unit in (*SPANS, (float("inf"), 1, "h")) if hours <= most)
+        return f"{hours * times:,.3g} {unit}"
+    if base == "FLOPs":
+        return f"{amount:.3g} FLOPs"
+    return f"{amount:,.0f} steps" if base == "steps" else f"{count(amount)} tokens"
+
+
+def _table(found: Comparison, room: int) -> Iterator[Line]:
+    titles = ["at the end", *(f"equal {equal.base}" for equal in found.equal)]
+    yield Line(f"{'':{room + 4}}" + "".join(f"{title:>{CELL}}" for title in titles), "dim", whole=True)
+    for i, one in enumerate(found.told):
+        cells = [one.loss(one.end), *(equal.losses[i] for equal in found.equal)]
+        best = any(equal.lowest == i for equal in found.equal)
+        name = printable(redacted(one.name), max(room - 1, 1)) if room > 1 else ""
+        row = f"{i + 1:>2}  {name:<{room}}" + "".join(f"{_cell(loss):>{CELL}}" for loss in cells)
+        yield Line(row, "good" if best else "", whole=True)
+
+
+def _cell(loss: Estimate | None) -> str:
+    """A loss and half of its interval.
+
+    >>> _cell(Estimate(2.9367, 2.9267, 2.9467, "nats")), _cell(None)
+    ('2.937 +-0.010', '?')
+    """
+    if loss is None:
+        return "?"
+    places = min(max(loss.places, 2), 4)
+    return f"{loss.value:.{places}f} +-{(loss.high - loss.low) / 2:.{places}f}"
+
+
+def _paragraphs(found: Comparison) -> Iterator[Line]:
+    for i, one in enumerate(found.told):
+        said = [f"{_cell(one.loss(one.end))} at the end"]
+        said += [f"{_cell(equal.losses[i])} at equal {equal.base}" for equal in found.equal]
+        yield Line(f"{i + 1:>2}  {'; '.join(said)}", hang=4)
+
+
+def _said(equal: Equal) -> str:
+    """Which is lowest, in a sentence."""
+    head = f"at equal {equal.base} ({_amount(equal.base, equal.amount)}) "
+    if sum(loss is not None for loss in equal.losses) < 2:
+        return head + "only one run has a loss"
+    ties = ", ".join(str(i + 1) for i in equal.ties)
+    behind = f"; {ties} within its noise" if ties else ""
+    return f"{head}run {equal.lowest + 1} is lowest{behind}"
+
+
+def _setting(setting: Setting) -> str:
+    """A setting with its values, and the numbers of the runs that have each.
+
+    >>> _setting(Setting("n_embd", (192, 1280, 192, None), "n_embd"))
+    'n_embd: 192 (1, 3), 1280 (2), not known (4)'
+    """
+    held: dict[str, list[int]] = {}
+    for i, value in enumerate(setting.values, 1):
+        shown = "not known" if value is None else printable(str(shown_value(setting.canonical, value)), 60)
+        held.setdefault(shown, []).append(i)
+    values = ", ".join(f"{value} ({', '.join(map(str, places))})" for value, places in held.items())
+    return f"{setting.name}: {values}"
+
+
+def comparison(found: Comparison) -> dict[str, Any]:
+    """``compare --json``."""
+    told = {
+        "schema": SCHEMA,
+        "series": found.told[0].series,
+        "unit": found.unit,
+        "runs": [_run(one) for one in found.told],
+        "equal": [_equal(equal) for equal in found.equal],
+        "unequal": found.unequal,
+        "differs": {
+            one.name: [shown_value(one.canonical, value) for value in one.values] for one in found.differs
+        },
+        "warnings": list(found.warnings),
+    }
+    out: dict[str, Any] = plain(told)
+    return out
+
+
+def _run(one: Told) -> dict[str, Any]:
+    amounts = {base: one.end * one.per_step[base] if base in one.per_step else None for base in BASES}
+    return {
+        "name": one.name,
+        "step": one.end,
+        "tokens": amounts["tokens"],
+        "seconds": amounts["time"],
+        "flops": amounts["FLOPs"],
+        "loss": one.loss(one.end).as_dict(),
+    }
+
+
+def _equal(equal: Equal) -> dict[str, Any]:
+    return {
+        "equal": equal.base,
+        "amount": equal.amount,
+        "unit": BASES.get(equal.base, equal.base),
+        "losses": _losses(equal.losses),
+        "steps": list(equal.steps),
+        "lowest": equal.lowest,
+        "ties": list(equal.ties),
+    }
+
+
+def _losses(losses: Sequence[Estimate | None]) -> list[Any]:
+    return [None if loss is None else loss.as_dict() for loss in losses]
