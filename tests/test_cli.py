@@ -256,15 +256,19 @@ class TestOutput:
 
     def test_only_verbs_that_work_are_listed(self):
         assert sorted(cli.group.commands) == [
-            "causes",
-            "demo",
-            "diagnose",
-            "forecast",
-            "prepare",
-            "read",
-            "sample",
-            "simulate",
-            "train",
+            *(
+                "causes",
+                "compare",
+                "demo",
+                "diagnose",
+                "fix",
+                "forecast",
+                "prepare",
+                "probe",
+                "read",
+                "sample",
+            ),
+            *("simulate", "train", "verify"),
         ]
 
 

@@ -129,3 +129,21 @@ def test_a_supported_cause_is_told_in_the_headline_of_the_report() -> None:
 
     assert "duplicates" in said.split("CAUSES")[0]
     assert "+ probe a-probe: the contrast is 0.1 nats" in said
+
+
+def test_an_open_cause_names_the_probes_that_would_tell_until_they_have() -> None:
+    open_too = {f.cause: f.probes for f in diagnose(RUN).findings if f.verdict in ("undecided", "untestable")}
+    after = finding(RUN, "short-context", told("short-context", 0.1, "context"))
+
+    assert open_too["short-context"] == ("context",)
+    assert all(not f.probes for f in diagnose(RUN).findings if f.verdict in ("supported", "refuted"))
+    assert after.verdict == "undecided"
+    assert after.probes == ()
+    assert "a probe: context (unplateau probe RUN)" in asked(RUN, "short-context")
+
+
+def asked(run: Run, cause: str) -> list[str]:
+    from unplateau.report.json import diagnosis
+
+    findings = diagnosis(diagnose(run))["findings"]
+    return next(list(f["missing"]) for f in findings if f["cause"] == cause)

@@ -13,7 +13,7 @@ from .contradictions import Contradiction, contradictions
 from .derive import derive
 from .estimate import Estimate
 from .forecast import Outlook
-from .heard import heard
+from .heard import asking, heard
 from .hypotheses import SMALL, Finding, Hypothesis
 from .hypotheses.metric_unit import as_measured
 from .plugins import discover
@@ -82,7 +82,8 @@ def diagnose(run: Run, hypotheses: Iterable[Hypothesis] | None = None) -> Diagno
         known = outlook_of(run, state)
         found = budget(run, state, known, open_causes(tested, causes))
         weighed = (priced(f, causes[f.cause], known, found) for f in tested)
-        findings = sorted((heard(f, causes[f.cause], run, known) for f in weighed), key=rank)
+        told = (heard(f, causes[f.cause], run, known) for f in weighed)
+        findings = sorted((asking(f, run) for f in told), key=rank)
         return Diagnosis(
             run, state, tuple(findings), tuple(contradictions(run)), known, found, as_planned(known)
         )

@@ -17,6 +17,7 @@ from .evidence import LEAST, Told, newest, posterior
 from .forecast import Outlook, differences
 from .hypotheses import SMALL, Evidence, Finding, Hypothesis, Plan, Remedy, Verdict
 from .hypotheses._say import LIKELY, UNLIKELY, anew, chance_below
+from .plugins import discover
 from .run import Run
 from .state import Z90
 
@@ -55,6 +56,15 @@ def heard(finding: Finding, cause: Hypothesis, run: Run, known: Outlook | None =
         stake=max(finding.stake, SMALL),
         unpriced="" if effect is not None else NO_PRICE,
     )
+
+
+def asking(finding: Finding, run: Run) -> Finding:
+    """``finding`` with the probes that would tell, where it is open: those that have not told yet."""
+    if finding.verdict not in ("undecided", "untestable"):
+        return finding
+    told = {one.probe for one in run.probed if one.cause == finding.cause}
+    able = (probe for probe in discover("probes").values() if finding.cause in probe.tells)
+    return replace(finding, probes=tuple(probe.name for probe in able if probe.name not in told))
 
 
 def _as_evidence(told: Told) -> Evidence:

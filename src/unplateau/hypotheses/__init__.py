@@ -76,6 +76,7 @@ class Finding:
     remedy: Remedy | None = None
     stake: float = 0.0
     unpriced: str = ""
+    probes: tuple[str, ...] = ()  # that would tell, and have not yet
 
     @property
     def costless(self) -> bool:

@@ -180,6 +180,8 @@ def _send(found: Diagnosis) -> str:
     if found.run.schedule is None and not found.run.has("config_dialect") and found.run.loss is not None:
         return " To settle it, send the trainer's config: --config FILE."
     wanted = wanted_facts(of(found.findings, "undecided")) or wanted_facts(found.findings)
+    if not wanted and (probes := wanted_probes(of(found.findings, "undecided"))):
+        return f" To settle it, run a probe: unplateau probe RUN ({probes[0][0]})."
     return f" To settle it, send {how(wanted[0][0])}.".replace("?.", "?") if wanted else ""
 
 
@@ -205,6 +207,11 @@ def wanted_facts(findings: Sequence[Finding]) -> list[tuple[str, list[str]]]:
         for item in finding.missing if finding.verdict in ("undecided", "untestable") else ():
             wanted.setdefault(item, []).append(finding.cause)
     return sorted(wanted.items(), key=lambda pair: -len(pair[1]))
+
+
+def wanted_probes(findings: Sequence[Finding]) -> list[tuple[str, str]]:
+    """Probes that would tell, each with its cause, in the order of the findings."""
+    return [(" or ".join(finding.probes), finding.cause) for finding in findings if finding.probes]
 
 
 def how(item: str) -> str:

@@ -208,9 +208,13 @@ def _finding(finding: Finding, run: Run) -> dict[str, Any]:
         "effect": _est(finding.effect),
         "unpriced": finding.unpriced,
         "evidence": [{"fact": e.fact, "points": e.points, "source": e.source} for e in finding.evidence],
-        "missing": list(finding.missing),
+        "missing": [*finding.missing, *_by_probe(finding)],
         "remedy": None if finding.remedy is None else _remedy(finding.remedy, run),
     }
+
+
+def _by_probe(finding: Finding) -> list[str]:
+    return [f"a probe: {' or '.join(finding.probes)} (unplateau probe RUN)"] if finding.probes else []
 
 
 def _remedy(remedy: Remedy, run: Run) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ..state import State
 from .budget import budget_lines, forecast_line, runner_up_line
 from .chart import HEIGHT, chart
 from .facts import fact_lines, short_facts, warning_lines
-from .headline import headline, how, named, of, wanted_facts
+from .headline import headline, how, named, of, wanted_facts, wanted_probes
 from .lines import WIDTH, Line, render
 from .patch import own_patch
 from .redact import redacted
@@ -286,11 +286,17 @@ def setting(value: object) -> str:
 
 
 def _missing(findings: Sequence[Finding], limits: Limits) -> Iterator[Line]:
-    wanted = wanted_facts(findings)
-    if wanted:
-        yield Line(f"WHAT IS MISSING{part_of(len(wanted), limits.missing)}", "title")
+    wanted, probes = wanted_facts(findings), wanted_probes(of(findings, "undecided"))
+    if wanted or probes:
+        or_else = (
+            f"; or unplateau probe: {', '.join(dict.fromkeys(name for name, _ in probes))}" if probes else ""
+        )
+        title = f"WHAT IS MISSING{part_of(len(wanted), limits.missing)}"
+        yield Line(title + ("" if limits is ALL else or_else), "title", most=limits.rows and 1)
     for item, causes in wanted[: limits.missing]:
         yield Line(f"{how(item)}: would settle {', '.join(causes)}", indent=2, hang=4, most=limits.rows)
+    for probe, cause in wanted_probes(findings) if limits is ALL else ():
+        yield Line(f"a probe, {probe} (unplateau probe RUN): would settle {cause}", indent=2, hang=4)
 
 
 def part_of(there: int, shown: int) -> str:
