@@ -197,6 +197,12 @@ def _made_equal(told: Sequence[Told], base: str, costs: Sequence[float | None]) 
 
 
 def _apart(lower: Estimate, higher: Estimate) -> bool:
-    """True where more than the noise of both evaluations, and of a rerun, lies between two losses."""
+    """True where more than the noise of both evaluations, and of a rerun, lies between two losses.
+
+    >>> _apart(Estimate(3.0, 3.0, 3.0, "nats"), Estimate(3.002, 3.002, 3.002, "nats"))
+    False
+    >>> _apart(Estimate(3.0, 2.99, 3.01, "nats"), Estimate(3.02, 3.01, 3.03, "nats"))
+    True
+    """
     half = hypot(lower.high - lower.value, higher.value - higher.low, Z90 * RERUN)
     return higher.value - lower.value > half
