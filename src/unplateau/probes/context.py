@@ -60,7 +60,7 @@ def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
 PROBE = Probe(
     name=NAME,
     tells=(CAUSE,),
-    question="does more context still help at the end of the window",
+    question="does more context still help at the end of the window?",
     design=design,
     read=read,
 )

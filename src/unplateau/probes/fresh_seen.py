@@ -56,7 +56,7 @@ def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
 PROBE = Probe(
     name=NAME,
     tells=(CAUSE,),
-    question="is seen text known by heart",
+    question="is seen text known by heart?",
     design=design,
     read=read,
 )

@@ -77,7 +77,7 @@ def stands(row: Mapping[str, Any]) -> bool:
 PROBE = Probe(
     name=NAME,
     tells=(CAUSE,),
-    question="does every weight learn",
+    question="does every weight learn?",
     design=design,
     read=read,
 )

@@ -109,7 +109,7 @@ def _fair(windows: Mapping[str, Any]) -> Reading:
 PROBE = Probe(
     name=NAME,
     tells=(NOISE_CAUSE, FAIR_CAUSE),
-    question="how far does one evaluation stray, and is val a fair sample",
+    question="how far does one evaluation stray, and is val a fair sample?",
     design=design,
     read=read,
 )

@@ -72,4 +72,4 @@ def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
     return tuple(Reading(one.cause, contrast, fact) for one in trial.predictions)
 
 
-PROBE = Probe(name=NAME, tells=CAUSES, question="can one batch be learnt by heart", design=design, read=read)
+PROBE = Probe(name=NAME, tells=CAUSES, question="can one batch be learnt by heart?", design=design, read=read)

@@ -94,7 +94,7 @@ def _gain(targets: Mapping[str, object], name: str) -> tuple[float, float]:
 PROBE = Probe(
     name=NAME,
     tells=(CAUSE,),
-    question="is it the next token that the model guesses best",
+    question="is it the next token that the model guesses best?",
     design=design,
     read=read,
 )
