@@ -13,7 +13,7 @@ from ..errors import UsageError, printable
 from ..probes import Arm, Trial
 from .kept import Kept, alone, begin, evidence_of, finish, read_plan, write_plan
 from .plan import Budget, Plan, again_chosen, decided, open_causes, plan, ranked
-from .process import run_arm
+from .process import FailedError, run_arm
 from .proof import prove, same_fingerprints
 from .site import Where
 from .told import Outcome, keep, outcome_of, settled
@@ -118,13 +118,22 @@ def ready(job: Job, trial: Trial) -> tuple[Mapping[str, tuple[str, ...]], set[st
 def run(job: Job, say: Say) -> list[Outcome]:
     """Run what is left of the plan; what each probe came to, in the plan's order.
 
-    Every probe's evidence is on disk before the next begins. Raises ``UnplateauError`` where an arm fails, the data are not
-    the run's, or another probe works there; ``StoppedError`` on a signal, with all that was finished kept.
+    Every probe's evidence is on disk before the next begins; where an arm fails, its probe ends. Raises ``UnplateauError``
+    where nothing was told since arms failed, the data are not the run's, or another probe works there; ``StoppedError`` on
+    a signal, with all that was finished kept.
     """
     with alone(job.where.root) as folder:
         write_plan(folder, job.kept)
         prove(job.where, folder, job.kept.checkpoint, say)
-        return [_of_one(job, trial, say) for trial in job.trials]
+        return _told([_of_one(job, trial, say) for trial in job.trials])
+
+
+def _told(outcomes: list[Outcome]) -> list[Outcome]:
+    """``outcomes``; raises ``UnplateauError`` with the first arm's words where none told anything, and an arm failed."""
+    failed = next((o.failed for o in outcomes if o.failed is not None), None)
+    if failed is not None and not any(o.readings for o in outcomes):
+        raise failed
+    return outcomes
 
 
 def collect(job: Job) -> list[Outcome]:
@@ -172,7 +181,12 @@ def _of_one(job: Job, trial: Trial, say: Say) -> Outcome:
             return Outcome(trial, {}, missing="the time of the budget is over")
         said = f"{trial.probe} {number}/{len(trial.arms)} {arm.name}"
         say(f"{said}: {_doing(arm.steps, arm.start)}")
-        if not _run(job, trial, arm, words[arm.name]):
+        try:
+            ended = _run(job, trial, arm, words[arm.name])
+        except FailedError as error:
+            say(str(error))
+            return Outcome(trial, {}, missing=str(error), failed=error)
+        if not ended:
             say(f"{said}: stopped early")
             return _kept(job, outcome_of(trial, place), over=False)
         finish(place, arm.name)

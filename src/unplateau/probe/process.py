@@ -26,6 +26,11 @@ SAID = 4096  # bytes of what a process said last
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded before a process is forked
 
+
+class FailedError(UnplateauError):
+    """The trainer ended an arm with a complaint; other probes may do."""
+
+
 #: called now and then while an arm runs; True ends it
 Enough = Callable[[], bool]
 
@@ -49,7 +54,7 @@ def stoppable() -> Iterator[None]:
 def run_arm(words: Sequence[str], folder: Path, enough: Enough = lambda: False) -> bool:
     """Run an arm into ``folder``, or go on with one that is half done; True where it reached its end, False where ``enough``.
 
-    Raises ``UnplateauError`` with the trainer's own line where it fails; a signal to this process ends the arm first.
+    Raises ``FailedError`` with the trainer's own line where it fails; a signal to this process ends the arm first.
     """
     wait_for(folder)
     words = resumed(words) if (folder / "config.json").is_file() else words
@@ -69,7 +74,7 @@ def run_arm(words: Sequence[str], folder: Path, enough: Enough = lambda: False) 
             raise
         if stopped or process.returncode == 0:  # a signal that it was too late to save for ends it by itself
             return not stopped
-        raise UnplateauError(_complaint(said, folder, process.returncode))
+        raise FailedError(_complaint(said, folder, process.returncode))
 
 
 def _watch(process: subprocess.Popen[bytes], enough: Enough) -> bool:

@@ -34,6 +34,7 @@ class Outcome:
     readings: tuple[Reading, ...] = ()
     odds: Mapping[str, float] | None = None
     missing: str = ""
+    failed: UnplateauError | None = None  # an arm's complaint
 
     @property
     def said(self) -> str:
