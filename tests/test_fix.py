@@ -179,11 +179,10 @@ class TestMended:
     def test_a_branch_says_which_file_to_copy_and_never_resumes_in_place(self, flat, capsys):
         told = json.loads(said(capsys, "fix", flat, "--cause", "lr-not-annealed", "--json")[1])
 
+        new = f"{flat}-lr-not-annealed"
         assert told["patch"]["init_from"] == ["scratch", "resume"]
         assert told["patch"]["out_dir"] == ["out", "out-lr-not-annealed"]
-        assert told["command"].startswith(
-            f"mkdir -p out-lr-not-annealed && cp {flat}/ckpt.pt out-lr-not-annealed/"
-        )
+        assert told["command"].startswith(f"mkdir -p {new} && cp {flat}/ckpt.pt {new}/ && python train.py ")
         end = told["patch"]["max_iters"][1]
         assert end % 50 == 0  # nanoGPT evaluates at multiples of eval_interval alone
         assert told["patch"]["lr_decay_iters"][1] == end

@@ -239,8 +239,13 @@ def _of_nanogpt(order: Order) -> Launch:
         here = (
             order.path / CKPT if order.path.is_dir() and (order.path / CKPT).is_file() else Path(old) / CKPT
         )
-        out = shlex.quote(settings["out_dir"])
+        beside = order.path.is_dir() and order.path.name == Path(old).name  # where it is seen from here
+        out = shlex.quote(
+            str(order.path.with_name(Path(settings["out_dir"]).name)) if beside else settings["out_dir"]
+        )
         lines.append(f"mkdir -p {out} && cp {shlex.quote(str(here))} {out}/")
+        if beside and order.path.parent != Path():
+            notes.append(f"python train.py is run in nanoGPT's own folder, which holds {old}")
         if kept := [key for key in RESTORED if key in order.own]:
             notes.append(
                 f"nanoGPT resumes with the {' and '.join(kept)} of the checkpoint: a fresh run can change that"

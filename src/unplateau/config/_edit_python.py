@@ -26,7 +26,7 @@ def edit(text: str, changes: Mapping[str, Any], was: Mapping[str, Any], eol: str
     places = dict(_places(text, starts))
     here = {key: places[key] for key in changes if key in places}
     for key, (start, end) in sorted(here.items(), key=lambda found: -found[1][0]):
-        text = _replaced(text, start, end, repr(changes[key]))
+        text = _replaced(text, start, end, key, repr(changes[key]))
     missing = {key: value for key, value in changes.items() if key not in here}
     return appended(text, [_line(key, value, was) for key, value in missing.items()], eol)
 
@@ -67,7 +67,7 @@ def _offset(text: str, starts: list[int], line: int, column: int) -> int:
     return start + len(text[start:stop].encode()[:column].decode())
 
 
-def _replaced(text: str, start: int, end: int, new: str) -> str:
+def _replaced(text: str, start: int, end: int, key: str, new: str) -> str:
     old = (
         " ".join(text[start:end].replace("\\", " ").split())
         if ENDS.search(text[start:end])
@@ -77,4 +77,6 @@ def _replaced(text: str, start: int, end: int, new: str) -> str:
     match = ENDS.search(text, end)
     stop = match.start() if match else len(text)
     rest = text[end:stop].rstrip()
-    return f"{text[:start]}{new}{rest}{LONG_WAY}{old}{text[stop:]}"
+    begins = max((line.end() for line in ENDS.finditer(text, 0, start)), default=0)
+    whose = f"  # {key} was " if ";" in text[begins:start] + rest.partition("#")[0] else LONG_WAY
+    return f"{text[:start]}{new}{rest}{whose}{old}{text[stop:]}"
