@@ -22,7 +22,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from probes_parts.cases import MID, Case, data_of, jobs
-from probes_parts.truth import Row, cost_of, fitted, told_apart
+from probes_parts.truth import Row, cost_of, fitted, growth, told_apart
 
 from unplateau.derive import derive
 from unplateau.probes import (
@@ -159,6 +159,7 @@ def fit(out: Path) -> None:
             so, no = fitted(some, holds=True), fitted(some, holds=False)
             said = told_apart(some, so, no) if so and no else f"{len(some)} readings"
             print(f"{probe} {cause} {'all' if share is None else share}: {so} {no} {said}")
+    print(f"what a cooldown wins grows with its length to the power of {growth(rows)}")
 
 
 def main() -> None:

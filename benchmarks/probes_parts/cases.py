@@ -88,16 +88,19 @@ CAUSES: tuple[tuple[str, str, Config, str], ...] = (  # name, cause, settings, t
     ("width-96", "", {"n_embd": 96}, ""),
     ("bfloat16", "", {"dtype": "bfloat16"}, "gentle"),
 )
-#: few tokens: dropout is worth its price there
-FEW = 50_000
+#: a text so short that it is read many times: there dropout may be worth its price
 REPEATED: tuple[tuple[str, str, Config, str], ...] = (
     ("repeated", "repetition", {}, ""),
-    ("repeated-dropout-.2", "", {"dropout": 0.2}, "repeated"),
+    ("repeated-dropout-.2", "over-regularised", {"dropout": 0.2}, "repeated"),
+)
+MEMORISED: tuple[tuple[str, str, Config, str], ...] = (
+    ("memorised", "repetition", {}, ""),
+    ("memorised-dropout-.2", "over-regularised", {"dropout": 0.2}, "memorised"),
 )
 CASES = tuple(
     Case(f"{text}.{name}", text, cause, over, f"{text}.{mended}" if mended else "", train)
     for text in ("sotu", "code")
-    for cases, train in ((CAUSES, 0), (REPEATED, FEW))
+    for cases, train in ((CAUSES, 0), (REPEATED, 50_000), (MEMORISED, 8_000))
     for name, cause, over, mended in cases
 )
 
@@ -107,11 +110,11 @@ END, BOTH = ("end",), ("mid", "end")
 HEALTHY = ("gentle", "keen")
 RATES = ("lr-x10", "lr-x30", "lr-x.1", "lr-x.03")
 PLAN: dict[str, tuple[tuple[str, ...], tuple[float, ...], tuple[str, ...]]] = {
-    "cooldown": (BOTH, (0.1, 0.2, 0.45), (*HEALTHY, "constant", "floor-.5", "lr-x10", "lr-x.1", "dropout-.3", "batch-2")),
-    "learning_rate": (BOTH, (0.2, 0.4), (*HEALTHY, "constant", *RATES, "dropout-.3", "width-16", "batch-2", "batch-160")),
-    "regularisation": (BOTH, (0.1, 0.2), ("dropout-.3", "dropout-.1", "decay-5", "smoothing-.2", "repeated-dropout-.2")),
-    "batch_size": (BOTH, (0.2, 0.4), (*HEALTHY, "batch-2", "batch-160", "constant", "lr-x10", "lr-x.1")),
-    "width": (END, (0.2, 0.4, 0.8), (*HEALTHY, "width-8", "width-16", "width-32", "width-96", "lr-x.1", "dropout-.3")),
+    "cooldown": (BOTH, (0.1, 0.45, 0.2), (*HEALTHY, "constant", "floor-.5", "lr-x10", "lr-x.1", "dropout-.3", "batch-2")),
+    "learning_rate": (BOTH, (0.4, 0.2), (*HEALTHY, "constant", *RATES, "dropout-.3", "width-16", "batch-2", "batch-160")),
+    "regularisation": (BOTH, (0.2, 0.1), ("dropout-.3", "dropout-.1", "decay-5", "smoothing-.2", "repeated-dropout-.2", "memorised-dropout-.2")),
+    "batch_size": (BOTH, (0.4, 1.5, 0.2), (*HEALTHY, "batch-2", "batch-160", "constant", "lr-x10", "lr-x.1")),
+    "width": (END, (0.4, 0.8, 0.2), (*HEALTHY, "width-8", "width-16", "width-32", "width-96", "lr-x.1", "dropout-.3")),
     "precision": (BOTH, (0.1, 0.2), ("bfloat16",)),
 }  # fmt: skip
 

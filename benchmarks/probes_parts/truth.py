@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import isnan, log, nan, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ LADDER_NAMES = ("lr-x.03", "lr-x.1", "gentle", "keen", "lr-x10", "lr-x30")
 LADDER = (6e-5, 2e-4, 2e-3, 6e-3, 2e-2, 6e-2)
 NEAR = 5.0  # times the best of the ladder, whose steps are 3 to 10: nearer, neither "holds" nor "does not" is claimed
 LADDER_SIDES = (learning_rate.HIGH, learning_rate.LOW)
-LEAST, LEAST_SD = 3, 0.003  # contrasts of a normal, and nats that runs of one kind differ by at least
+LEAST, LEAST_SD = 2, 0.003  # contrasts of a normal, and nats that runs of one kind differ by at least
 #: runs whose planted cause brings the other along: tiny batches want lower rates, few steps want higher ones
 UNSURE = {("batch-2", "lr-too-high"), ("batch-160", "lr-too-low"), ("lr-x10", "lr-not-annealed")}
 
@@ -51,12 +51,10 @@ class Row:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the cause is there and matters; None where it was planted, and whether it matters is not known."""
+        """Whether the cause is there and matters; None where that was not measured."""
         if self.cost is None:
             return False
-        if self.cost >= SMALL:
-            return True
-        return False if self.cost < SMALL and self.cause in (cooldown.CAUSE, *LADDER_SIDES) else None
+        return None if isnan(self.cost) else self.cost >= SMALL
 
 
 def cost_of(case: Case, cause: str, at: str, out: Path) -> float | None:
@@ -112,3 +110,18 @@ def told_apart(rows: Sequence[Row], so: Normal, no: Normal) -> str:
     wrong = [row for row, ok in zip(known, right, strict=True) if not ok]
     named = ", ".join(f"{row.case}.{row.at}-{row.share:g}" for row in wrong)
     return f"{sum(right)} of {len(known)} right{'; not ' + named if named else ''}"
+
+
+def growth(rows: Sequence[Row]) -> Normal | None:
+    """The exponent of what a cooldown wins in its length: of runs whose short and whole ones both won clearly."""
+    won = [row for row in rows if row.probe == cooldown.NAME and row.contrast > 2 * row.error]
+    whole = {(row.case, row.at): row for row in won if row.share == WHOLE}
+    pairs = [
+        (row, whole[row.case, row.at]) for row in won if row.share < WHOLE and (row.case, row.at) in whole
+    ]
+    found = [log(other.contrast / row.contrast) / log(other.steps / row.steps) for row, other in pairs]
+    return (
+        Normal(round(float(np.mean(found)), 2), round(float(np.std(found)), 2))
+        if len(found) >= LEAST
+        else None
+    )
