@@ -71,7 +71,9 @@ def own_run(folder: Path, **settings):
     settings = {"schema": "unplateau.config/1", **SETTINGS, "dataset": str(data), **settings}
     place = run / "checkpoints" / f"{STEP:08d}"
     place.mkdir(parents=True)
-    (place / "state.json").write_text(json.dumps({"step": STEP, "settings": settings}))
+    (place / "state.json").write_text(
+        json.dumps({"schema": "unplateau.checkpoint/1", "step": STEP, "settings": settings})
+    )
     (place / "sha256.json").write_text("{}")
     (run / "config.json").write_text(json.dumps(settings))
     (run / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in _rows()))
