@@ -92,6 +92,24 @@ def test_what_the_folder_holds_is_not_asked_for(tmp_path):
     assert found(tmp_path, "data-order").verdict == "refuted"
 
 
+def test_the_manifest_in_the_folder_tells_passes_unique_tokens_and_splits(tmp_path):
+    split = {"tokens": 400_000, "unique_tokens": 384_000}
+    manifest = {"splits": {"train": split, "val": {"tokens": 30_000, "documents": 9, "overlap": 0.0}}}
+    (folder_of(tmp_path) / "manifest.json").write_text(json.dumps(manifest))
+    (run,) = read_runs(tmp_path)
+
+    assert (run.get("train_tokens"), run.get("unique_tokens")) == (400_000, 384_000)
+    assert (run.get("val_tokens"), run.get("val_documents")) == (30_000, 9)
+    assert run.get("passes") == 2000 * 768 / 384_000
+    assert "1.54M tokens seen of 384k unique ones: each 4.0 times" in said(found(tmp_path, "repetition"))
+
+
+def test_a_short_run_is_evaluated_at_its_end_whatever_the_interval(tmp_path):
+    (run,) = read_runs(folder_of(tmp_path, eval_interval=5000))
+
+    assert not [c.fact for c in diagnose(run).contradictions if "steps apart" in c.fact]
+
+
 def test_what_the_weights_scatter_by_is_no_noise_of_evaluations_that_read_the_same_windows(tmp_path):
     fixed = found(folder_of(tmp_path / "fixed", scatter=0.08), "eval-noise")
     drawn = folder_of(tmp_path / "drawn", scatter=0.08, sampling="nanogpt", eval_iters=1)
