@@ -17,7 +17,7 @@ from .config import read_config
 from .config.edit import edited
 from .config.spelling import spelled
 from .counterfactual import BATCH, DATA, SIZES
-from .derive import changed
+from .derive import DERIVED, changed
 from .diagnose import Diagnosis
 from .errors import UsageError, printable
 from .estimate import Estimate
@@ -42,6 +42,9 @@ ANYWHERE = frozenset(
         "eval_interval",
     ]
 )
+COUNTED = (DERIVED | set(DATA)) - {
+    "tokens_per_step"
+}  # what the data are, and what follows: no setting says it
 Kind = Literal["fresh", "branch", "either"]
 
 
@@ -146,7 +149,7 @@ def _mendable(finding: Finding) -> None:
     if remedy is None:
         fact = finding.evidence[0].fact if finding.evidence else finding.verdict
         raise UsageError(f"{name} has no remedy to write down: {fact}")
-    if not remedy.patch:
+    if not remedy.patch or COUNTED & set(remedy.patch):
         raise UsageError(f"{name} is mended by no setting: {remedy.advice or 'see unplateau causes ' + name}")
 
 
