@@ -121,6 +121,16 @@ def test_by_the_command_line_one_speaks_and_writes_and_a_signal_ends_all_at_one_
     assert json.loads((out / "config.json").read_text())["world_size"] == 2
 
 
+def test_a_dry_run_is_told_once_and_leaves_nothing(data, tmp_path):
+    with launched("-m", "unplateau", "train", *words(data, tmp_path / "out"), "--dry-run") as process:
+        said, trouble = process.communicate(timeout=60)
+
+    assert process.returncode == 0, trouble
+    assert said.count("The run") == 1
+    assert said.count("to the end") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_micro_batches_that_can_not_be_shared_are_said_before_anything_is_written(
     data, tmp_path, monkeypatch, capsys
 ):

@@ -80,6 +80,59 @@ def test_no_run_is_written_over_another(done, data, capsys):
     assert "holds a run of 40 steps" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        ((), 2, "holds a run of 40 steps"),
+        (("--out_dir=new", "--device=cuda:7"), 2, "device"),
+        (("--out_dir=new", "--dataset=nowhere"), 3, "there is no data folder nowhere"),
+        (("--init_from=resume", "--max_steps=60"), 2, "the learning rate has come down to 0 by step 40"),
+        (("--out_dir=new", "--batch_size=100000000"), 2, "GiB of memory; there are"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
+)
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["run", "dry"])
+def test_what_is_known_to_be_wrong_is_one_line_and_nothing_else(done, data, more, code, said, dry, capsys):
+    if "cuda" in str(more) and torch.cuda.is_available():
+        pytest.skip("this machine has the device")
+    assert cli.main(["train", *words(data, done.folder, *more, *dry)]) == code
+
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert said in told.err
+    assert told.err.count("\n") == 1
+
+
+def test_a_run_with_a_floor_is_made_longer_with_its_schedule_told_in_one_line(data, tmp_path, capsys):
+    first = words(data, tmp_path / "out", "--max_steps=8", "--floor_lr=0.001", "--log_interval=1")
+    train(resolve(None, [*first, "--schedule=cosine", "--log_style=none"]))
+    for steps in (16, 24):
+        more = ["--init_from=resume", f"--max_iters={steps}", f"--out_dir={tmp_path / 'out'}"]
+        assert cli.main(["train", *more]) == 0
+        said = capsys.readouterr().out
+        assert f"note: the schedule ends with the run, now at step {steps} (it was {steps - 8})" in said
+        assert f"from step {steps - 8}: 8 steps are left" in " ".join(said.split())
+
+    lr = [row["lr"] for row in rows(tmp_path / "out") if "batch_loss" in row]
+    assert len(lr) == 24
+    assert all(later <= earlier for earlier, later in pairwise(lr[1:]))
+
+
+def test_a_dry_run_counts_what_is_left_of_a_run_and_all_that_it_does(done, data, capsys):
+    short = ["train", *words(data, done.folder.parent / "new", "--max_steps=500"), "--dry-run", "--json"]
+    told = []
+    for more in (["--eval_interval=500"], ["--eval_interval=5"], ["--max_steps=5"]):
+        assert cli.main([*short, *more]) == 0
+        told.append(json.loads(capsys.readouterr().out)["rehearsal"])
+
+    rare, often, few = told
+    assert all(one["low"] <= one["whole"] <= one["high"] for one in told)
+    assert all(one["start"] > 0 and one["evaluation"] > 0 and one["checkpoint"] > 0 for one in told)
+    assert rare["whole"] - rare["start"] >= 500 * rare["step"] + 2 * rare["evaluation"]
+    assert often["whole"] - often["start"] >= 500 * often["step"] + 101 * often["evaluation"]
+    assert few["whole"] - few["start"] < 20 * few["step"] + 3 * (few["evaluation"] + few["checkpoint"])
+
+
 def test_a_signal_ends_it_with_4_and_the_step_is_said(data, tmp_path):
     args = [sys.executable, "-m", "unplateau", "train", *words(data, tmp_path / "out", "--max_steps=1000000")]
     args += ["--log_style=rich"]
