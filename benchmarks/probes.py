@@ -35,15 +35,13 @@ from unplateau.probes import (
     learning_rate,
     precision,
     regularisation,
-    width,
 )
 from unplateau.probes._paired import sd_of
 from unplateau.reading import read_runs
 from unplateau.run import Run
 
 PROBES = {
-    one.PROBE.name: one.PROBE
-    for one in (cooldown, learning_rate, batch_size, regularisation, precision, width)
+    one.PROBE.name: one.PROBE for one in (cooldown, learning_rate, batch_size, regularisation, precision)
 }
 TABLE = Path(__file__).with_suffix(".csv")
 

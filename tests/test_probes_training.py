@@ -2,7 +2,7 @@
 
 Seen red:
 - ``cooled`` with ``--decay_start=0``: test_the_rate_of_a_branch_is_as_promised, the rate is low from the first step;
-- arms that evaluate without ``--eval_tokens``: test_arms_of_all_probes_are_compared_on_the_same_windows;
+- arms that evaluate without ``--eval_tokens``: test_arms_with_other_rates_and_batches_are_compared_on_the_same_windows;
 - ``steps_for`` without the cost of evaluations: test_a_trial_stays_within_its_budget_and_the_trainer_takes_its_words;
 - half the batch at the run's own steps: test_arms_of_the_batch_are_equal_in_tokens_or_in_steps.
 """
@@ -21,7 +21,6 @@ from unplateau.probes import (
     learning_rate,
     precision,
     regularisation,
-    width,
 )
 from unplateau.probes._arms import LEAST_STEPS, cooled, steady
 from unplateau.probes._ends import end_difference
@@ -32,9 +31,7 @@ from unplateau.train.configure import resolve
 from unplateau.train.loop import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-PROBES = {
-    p.PROBE.name: p.PROBE for p in (cooldown, learning_rate, batch_size, regularisation, precision, width)
-}
+PROBES = {p.PROBE.name: p.PROBE for p in (cooldown, learning_rate, batch_size, regularisation, precision)}
 WORDS = (
     *SMALL,
     *("--architecture=gpt2", "--optimizer=adamw", "--schedule=constant", "--peak_lr=0.01", "--n_embd=8"),
@@ -107,8 +104,7 @@ def test_nothing_is_laid_out_where_facts_a_checkpoint_or_the_budget_are_missing(
     assert probe.design(run, site) is not None
     assert probe.design(Run("empty"), site) is None
     assert probe.design(run, replace(site, tokens=500)) is None
-    from_scratch = probe.name == "width"
-    assert (probe.design(run, Site(tokens=site.tokens)) is not None) == from_scratch
+    assert probe.design(run, Site(tokens=site.tokens)) is None
 
 
 def test_what_a_run_does_not_have_is_not_taken_away(place):
@@ -188,12 +184,14 @@ def test_bfloat16_that_does_no_harm_is_as_good_as_float32(tmp_path):
     assert abs(found["precision"].contrast.value) < 0.01
 
 
-def test_arms_of_all_probes_are_compared_on_the_same_windows(tmp_path):
-    place = Place(tmp_path, "--n_embd=4")
+@pytest.mark.parametrize("probe", [learning_rate.PROBE, batch_size.PROBE], ids=lambda p: p.name)
+def test_arms_with_other_rates_and_batches_are_compared_on_the_same_windows(place, probe):
+    trial = probe.design(place.run, place.site())
 
-    found, folders, _ = place.read(width.PROBE)
+    plans = []
+    for arm in trial.arms:
+        place.trained(place.words_of(arm), out := place.folder / "plans" / probe.name / arm.name)
+        plans.append(losses_of(out).plan)
 
-    plans = [losses_of(folder).plan for folder in folders.values()]
     assert plans[0]
-    assert plans.count(plans[0]) == len(plans) == 3
-    assert found["capacity"].contrast.value > 0
+    assert plans.count(plans[0]) == len(plans) == len(trial.arms)

@@ -81,11 +81,10 @@ CAUSES: tuple[tuple[str, str, Config, str], ...] = (  # name, cause, settings, t
     ("dropout-.3", "over-regularised", {"dropout": 0.3}, "gentle"),
     ("dropout-.1", "over-regularised", {"dropout": 0.1}, "gentle"),
     ("decay-5", "over-regularised", {"weight_decay": 5.0}, "gentle"),
+    ("decay-.5", "over-regularised", {"weight_decay": 0.5}, "gentle"),
     ("smoothing-.2", "over-regularised", {"label_smoothing": 0.2}, "gentle"),
-    ("width-8", "capacity", {"n_layer": 1, "n_head": 2, "n_embd": 8, "peak_lr": 5e-3}, "width-16"),
     ("width-16", "capacity", {"n_layer": 1, "n_head": 2, "n_embd": 16, "peak_lr": 5e-3}, "width-32"),
     ("width-32", "", {"n_layer": 1, "n_head": 2, "n_embd": 32, "peak_lr": 5e-3}, ""),
-    ("width-96", "", {"n_embd": 96}, ""),
     ("bfloat16", "", {"dtype": "bfloat16"}, "gentle"),
 )
 #: a text so short that it is read many times: there dropout may be worth its price
@@ -106,15 +105,14 @@ CASES = tuple(
 
 
 #: probe -> where, at what shares of the tokens so far, and on which cases
-END, BOTH = ("end",), ("mid", "end")
-HEALTHY = ("gentle", "keen")
+BOTH = ("mid", "end")
+HEALTHY, FEW = ("gentle", "keen"), ("repeated-dropout-.2", "memorised-dropout-.2")
 RATES = ("lr-x10", "lr-x30", "lr-x.1", "lr-x.03")
 PLAN: dict[str, tuple[tuple[str, ...], tuple[float, ...], tuple[str, ...]]] = {
     "cooldown": (BOTH, (0.1, 0.45, 0.2), (*HEALTHY, "constant", "floor-.5", "lr-x10", "lr-x.1", "dropout-.3", "batch-2")),
     "learning_rate": (BOTH, (0.4, 0.2), (*HEALTHY, "constant", *RATES, "dropout-.3", "width-16", "batch-2", "batch-160")),
-    "regularisation": (BOTH, (0.2, 0.1), ("dropout-.3", "dropout-.1", "decay-5", "smoothing-.2", "repeated-dropout-.2", "memorised-dropout-.2")),
+    "regularisation": (BOTH, (0.2, 0.1), ("dropout-.3", "dropout-.1", "decay-.5", "decay-5", "smoothing-.2", *FEW)),
     "batch_size": (BOTH, (0.4, 1.5, 0.2), (*HEALTHY, "batch-2", "batch-160", "constant", "lr-x10", "lr-x.1")),
-    "width": (END, (0.4, 0.8, 0.2), (*HEALTHY, "width-8", "width-16", "width-32", "width-96", "lr-x.1", "dropout-.3")),
     "precision": (BOTH, (0.1, 0.2), ("bfloat16",)),
 }  # fmt: skip
 
