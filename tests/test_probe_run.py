@@ -5,7 +5,8 @@ A stand-in takes the trainer's place (``probed_runs``), so that nothing is train
 Seen red:
 - ``finish`` that keeps nothing: test_what_was_finished_is_kept_and_a_half_arm_goes_on (the first arm ran twice);
 - ``alone`` without its lock: test_two_probes_of_one_run_are_one_too_many;
-- ``goes_on`` that is never true: test_what_was_finished_is_kept_and_a_half_arm_goes_on (another plan);
+- ``goes_on`` that is never true: test_a_plan_that_was_begun_holds_whatever_one_would_plan_now;
+- a process without ``preexec_fn``: test_ended_by_a_signal_no_arm_is_left_behind, for SIGKILL;
 - ``root_of`` that is the folder itself: test_a_folder_that_is_not_ours_is_only_read;
 - ``settled`` that is never true: test_an_arm_is_stopped_once_all_is_decided.
 """
@@ -30,7 +31,7 @@ from unplateau.diagnose import diagnose
 from unplateau.errors import UnplateauError
 from unplateau.probe import told
 from unplateau.probe.job import job_of, spread
-from unplateau.probe.kept import alone, begin, finish, read_plan
+from unplateau.probe.kept import Kept, alone, begin, evidence_of, finish, read_plan, write_plan
 from unplateau.probe.plan import Budget
 from unplateau.probe.process import run_arm
 from unplateau.probe.site import where
@@ -161,6 +162,18 @@ class TestGoingOn:
         capsys.readouterr()
         assert probed(run) == 2  # nothing is left that a probe would tell
         assert "nothing to run" in capsys.readouterr().err
+
+    def test_a_plan_that_was_begun_holds_whatever_one_would_plan_now(self, run):
+        (found,) = read_runs(run)
+        place, told_now = where(found, run), diagnose(found)
+        budget = Budget(40_000, None, "40k")
+        write_plan(evidence_of(run), Kept(place.sha256(), "40k", {"cooldown": 20_000}, ("what came first",)))
+
+        begun_before = job_of(place, told_now, budget)
+        assert begun_before.kept.before == ("what came first",)
+        assert begun_before.plan.chosen[0].budget == 20_000
+        for other in (job_of(place, told_now, budget, again=True), job_of(place, told_now, Budget(40_000))):
+            assert other.kept.before[0] == "lr-not-annealed"
 
     def test_arms_of_another_checkpoint_are_moved_aside_and_kept(self, tmp_path):
         place = tmp_path / "cooldown"

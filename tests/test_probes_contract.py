@@ -1,8 +1,10 @@
 """What every probe promises; a new file in probes/ is held to it without a new test.
 
 That a real run with a cause, and a healthy one, give contrasts of their own side is in test_probes_training.py and
-test_probes_looking.py. Seen red: ``LEAST_STEPS`` of 0 with an empty run (width divided by nothing); a flag of cooldown
-spelt ``--decay-ends``; a prediction of a cause that width does not tell; readings of the wrong sign.
+test_probes_looking.py.
+
+Seen red: a flag of the cooldown spelt ``--decay_ends``: test_the_trainer_takes_the_words_of_its_arms; a prediction of width
+about a cause that it does not tell: test_stays_within_its_budget_and_says_what_each_cause_predicts.
 """
 
 import json
