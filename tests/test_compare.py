@@ -149,10 +149,10 @@ def test_losses_in_other_units_are_one_line(tmp_path: Path) -> None:
     one, other = made(tmp_path / "one"), tmp_path / "two"
     other.mkdir()
     rows = "".join(f"{step},{5 - step / 1000}\n" for step in range(0, 1001, 100))
-    (other / "log.csv").write_text("step,train_loss\n" + rows)
+    (other / "log.csv").write_text("step,val_bpb\n" + rows)
 
     with pytest.raises(
-        UnreadableError, match="the runs are judged by different losses: one by val_loss in nats"
+        UnreadableError, match=r"no loss that all runs have, in one unit: train\.log has val_loss in nats"
     ):
         beside(one, other)
 

@@ -133,6 +133,18 @@ class TestAchieved:
         assert (found.before.step, found.after.step) == (600, 600)
         assert any("AFTER is shorter" in warning for warning in found.warnings)
 
+    def test_of_a_branch_with_three_evaluations_is_by_its_val_loss(self, tmp_path: Path) -> None:
+        before, after = foreign(tmp_path / "a"), foreign(tmp_path / "b", 0.1, seed=1, n_embd=128)
+        last = [
+            row for row in (after / "train.log").read_text().splitlines() if int(row.split()[1][:-1]) >= 900
+        ]
+        batches = [f"iter {step}: loss 5.0000, time 10.00ms" for step in range(900, 1001)]
+        (after / "train.log").write_text("\n".join([*last, *batches]) + "\n")
+        found = held(before, after)
+
+        assert (found.after.series, found.after.how) == ("val_loss", "their scatter")
+        assert found.achieved.value == pytest.approx(0.1, abs=0.03)
+
 
 class TestPrediction:
     def test_that_was_stored_for_these_settings_is_held_to_account(self, tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from math import hypot
 import numpy as np
 
 from .curve import Curve
-from .errors import UnreadableError, UsageError, printable
+from .errors import UsageError, printable
 from .estimate import Estimate
-from .measured import RERUN
+from .measured import RERUN, common, curve_of
 from .run import Run
 from .settings import Setting, differing
 from .shape import Shape
-from .state import LEAST, PRINTED, Z90, after_start, judged, lost_at, noise_of
+from .state import LEAST, PRINTED, Z90, after_start, lost_at, noise_of
 from .timing import step_seconds
 from .units import LN2
 
@@ -93,7 +93,8 @@ def compare(runs: Sequence[tuple[str, Run]]) -> Comparison:
     if not FEWEST <= len(runs) <= MOST:
         raise UsageError(f"compare wants {FEWEST} to {MOST} runs; found {len(runs)}")
     warnings: list[str] = []
-    told = _same_unit([_told(name, run, warnings) for name, run in runs], warnings)
+    series = common([run for _, run in runs])
+    told = _same_unit([_told(name, run, series, warnings) for name, run in runs], warnings)
     equal = [found for base in BASES if (found := _equal(told, base)) is not None]
     unequal = {base: why for base in BASES if (why := _unknown(told, base))}
     if not any(one.base == "tokens" for one in equal):
@@ -106,11 +107,8 @@ def compare(runs: Sequence[tuple[str, Run]]) -> Comparison:
     )
 
 
-def _told(name: str, run: Run, warnings: list[str]) -> Told:
-    series, curve = judged(run)
-    shown = printable(name, 60)
-    if curve is None or not len(curve):
-        raise UnreadableError(f"{shown} has no loss; expected runs with evaluations")
+def _told(name: str, run: Run, series: str, warnings: list[str]) -> Told:
+    curve, shown = curve_of(run, series), printable(name, 60)
     if lost := lost_at(run):
         warnings.append(f"{shown} is lost: {lost[0]} is nan or infinite from step {lost[1]:,} to its end")
     points = after_start(curve)
@@ -139,15 +137,7 @@ def _per_step(run: Run) -> dict[str, float]:
 
 
 def _same_unit(told: list[Told], warnings: list[str]) -> list[Told]:
-    """The runs in one unit: in bits per byte where their tokens differ. Raises ``UnreadableError`` where there is none."""
-    kinds = {(one.series, one.curve.unit) for one in told}
-    if len(kinds) > 1:
-        said = "; ".join(
-            f"{printable(t.name, 60)} by {t.series} in {t.curve.unit or 'no known unit'}" for t in told
-        )
-        raise UnreadableError(
-            f"the runs are judged by different losses: {said}; --map and --unit name the same of all"
-        )
+    """The runs in one unit: in bits per byte where their tokens differ and their bytes are known."""
     cut = differing([one.run for one in told], ("tokenizer", "vocab_size"))
     if not cut:
         return told

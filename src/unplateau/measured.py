@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import hypot
 from pathlib import Path
@@ -12,7 +13,7 @@ from .estimate import Estimate
 from .places import OWN
 from .probes._paired import losses_of, mean_of
 from .run import Run
-from .state import LEAST, PRINTED, Z90, after_start, judged, noise_of, state_of
+from .state import JUDGED, LEAST, PRINTED, Z90, after_start, noise_of, state_of
 
 #: nats; sd of the difference of two runs that differ in nothing: reruns with one seed differ by .0015 on average
 #: (SCIENCE.md section 2), which is .0015 x sqrt(pi / 2) as an sd
@@ -34,37 +35,50 @@ class Point:
     folder: Path | None = None  # of our trainer's run
 
 
+def common(runs: Sequence[Run]) -> str:
+    """The loss that ``runs`` are held against each other by: the first of ``JUDGED`` that all have, in one unit.
+
+    Raises ``UnreadableError`` where there is none.
+    """
+    for name in JUDGED:
+        curves = [curve_of(run, name) for run in runs]
+        if all(len(c) and c.step[-1] > 0 for c in curves) and len({c.unit for c in curves}) == 1:
+            return name
+    said = "; ".join(f"{printable(run.name, 60)} has {_losses(run) or 'none'}" for run in runs)
+    raise UnreadableError(
+        f"no loss that all runs have, in one unit: {said}; --map and --unit name the same of all"
+    )
+
+
+def _losses(run: Run) -> str:
+    told = [(name, curve_of(run, name)) for name in JUDGED]
+    return ", ".join(f"{name} in {curve.unit or 'an unknown unit'}" for name, curve in told if len(curve))
+
+
+def curve_of(run: Run, name: str) -> Curve:
+    """The finite part of a loss; empty where it is not logged."""
+    curve = run.series.get(name)
+    return curve.finite if curve is not None else Curve([], [])
+
+
 def until(run: Run, step: float) -> Run:
     """``run`` as it stood at ``step``."""
     return replace(run, series={name: curve.between(0, step + 1) for name, curve in run.series.items()})
 
 
-def point_of(run: Run, step: float, path: Path, noise: float | None = None) -> Point:
-    """The loss of ``run`` at its last evaluation up to ``step``; ``noise``: of one, where the run itself shows none.
+def point_of(run: Run, series: str, step: float, path: Path, noise: float | None = None) -> Point:
+    """``series`` of ``run`` at its last evaluation up to ``step``; ``noise``: of one, where the run itself shows none.
 
     Raises ``UnreadableError`` where it has no finite loss there.
     """
     part = until(run, step)
-    name, curve = judged(part)
-    shown = printable(run.name)
-    if curve is None or not len(curve):
-        raise UnreadableError(f"{shown} has no loss up to step {int(step):,}")
-    all_of_it = part.series[name]
-    if int(all_of_it.step[-1]) != int(curve.step[-1]):
-        raise UnreadableError(
-            f"{name} of {shown} is nan or infinite at step {int(all_of_it.step[-1]):,}: no loss to compare"
-        )
+    curve = curve_of(part, series)
+    if not len(curve):
+        raise UnreadableError(f"{printable(run.name)} has no {series} up to step {int(step):,}")
     at, value = int(curve.step[-1]), curve.last
-    loss, how = _interval(part, name, at, value, noise)
-    return Point(
-        run,
-        name,
-        at,
-        value,
-        Estimate(loss.value, loss.low, loss.high, curve.unit or "nats"),
-        how,
-        folder_of(path),
-    )
+    loss, how = _interval(part, series, at, value, noise)
+    named = Estimate(loss.value, loss.low, loss.high, curve.unit or "nats")
+    return Point(run, series, at, value, named, how, folder_of(path))
 
 
 def folder_of(path: Path) -> Path | None:
@@ -93,11 +107,10 @@ def _around(value: float, sd: float) -> Estimate:
     return Estimate(value, value - Z90 * sd, value + Z90 * sd, "nats")
 
 
-def scatter(run: Run) -> float | None:
+def scatter(run: Run, series: str) -> float | None:
     """Sd of one evaluation of ``run`` around its trend; None where it has too few to know."""
-    name, curve = judged(run)
-    points = after_start(curve) if curve is not None else ()
-    return noise_of(run, name, points) if isinstance(points, Curve) and len(points) >= LEAST else None
+    points = after_start(curve_of(run, series))
+    return noise_of(run, series, points) if len(points) >= LEAST else None
 
 
 def difference(before: Point, after: Point) -> tuple[Estimate, str]:

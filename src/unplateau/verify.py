@@ -21,12 +21,12 @@ from .derive import changed as with_changes
 from .errors import UnreadableError, UsageError, printable
 from .estimate import Estimate
 from .forecast import Outlook
-from .measured import Point, difference, point_of, scatter, until
+from .measured import Point, common, curve_of, difference, point_of, scatter, until
 from .predicted import PLACES, Prediction, chosen, close, unlike
 from .run import Run
 from .schedules._branched import Branched
 from .settings import MADE, TEXT, Setting, differing, in_words
-from .state import judged, lost_at, state_of
+from .state import lost_at, state_of
 from .units import count
 
 REACHED = 0.99  # share of a stored step at which an evaluation counts as one there: evaluations are some steps apart
@@ -92,21 +92,24 @@ def verify(
     """
     changes = differing([before, after])
     _comparable(before, after, paths)
+    series = common([before, after])
     prediction = chosen(stored, after, changes, cause)
     warnings: list[str] = []
     if prediction is None:
-        since, step, at = _equal(before, after, warnings)
-        prediction = _afterwards(before, after, since, step)
+        since, step, at = _equal(before, after, series, warnings)
+        prediction = _afterwards(before, after, series, since, step)
         if stored:
             warnings.append(
                 f"{len(stored)} forecasts are stored of BEFORE, none of a run with AFTER's settings"
             )
     else:
-        at = _as_stored(after, prediction)
+        at = _as_stored(last_of(after, series), prediction)
         warnings += _patched(after, prediction, changes)
-    noise = max((sd for sd in map(scatter, (before, after)) if sd is not None), default=None)
-    one = point_of(before, prediction.since, paths[0], noise)
-    other = point_of(after, prediction.step, paths[1], noise)
+    noise = max(
+        (sd for sd in (scatter(run, series) for run in (before, after)) if sd is not None), default=None
+    )
+    one = point_of(before, series, prediction.since, paths[0], noise)
+    other = point_of(after, series, prediction.step, paths[1], noise)
     warnings += _other_text(changes)
     achieved, how = difference(one, other)
     late = _late(prediction, paths[1])
@@ -146,15 +149,6 @@ def _comparable(before: Run, after: Run, paths: tuple[Path, Path]) -> None:
                 f"{name} is {printable(str(one))} in BEFORE and {printable(str(other))} in AFTER: losses of different "
                 "tokens do not compare; expected runs with one tokenizer"
             )
-    (mine, first), (theirs, second) = judged(before), judged(after)
-    for which, curve in (("BEFORE", first), ("AFTER", second)):
-        if curve is None:
-            raise UnreadableError(f"{which} has no loss; expected evaluations of two runs")
-    if first is not None and second is not None and (mine != theirs or first.unit != second.unit):
-        raise UnreadableError(
-            f"BEFORE is judged by {mine} in {first.unit or 'an unknown unit'}, AFTER by {theirs} in "
-            f"{second.unit or 'an unknown unit'}; expected the same of both: --map and --unit name it"
-        )
 
 
 # --- whether AFTER is the run that was meant
@@ -198,9 +192,8 @@ def _other_text(changes: Sequence[Setting]) -> list[str]:
 # --- where they are compared
 
 
-def _as_stored(after: Run, prediction: Prediction) -> str:
+def _as_stored(reached: int, prediction: Prediction) -> str:
     """Where a stored prediction is compared. Raises ``UnreadableError`` where AFTER has not come so far."""
-    reached = last_of(after)
     if reached < REACHED * prediction.step:
         raise UnreadableError(
             f"AFTER is evaluated up to step {reached:,}, and {prediction.name!r} was predicted for step "
@@ -209,22 +202,21 @@ def _as_stored(after: Run, prediction: Prediction) -> str:
     return f"step {prediction.step:,} of AFTER, as predicted, against step {prediction.since:,} of BEFORE"
 
 
-def last_of(run: Run) -> int:
+def last_of(run: Run, series: str) -> int:
     """The last evaluated step."""
-    _, curve = judged(run)
-    return int(curve.step[-1]) if curve is not None else 0
+    return int(curve_of(run, series).step[-1])
 
 
-def _equal(before: Run, after: Run, warnings: list[str]) -> tuple[int, int, str]:
+def _equal(before: Run, after: Run, series: str, warnings: list[str]) -> tuple[int, int, str]:
     """The steps of both at which they are compared where nothing was stored: at equal tokens, as far as both go."""
     mine, theirs = before.get("tokens_per_step"), after.get("tokens_per_step")
     per_step = (float(mine), float(theirs)) if mine and theirs else (1.0, 1.0)
-    ends = last_of(before) * per_step[0], last_of(after) * per_step[1]
-    _, curve = judged(after)
-    starts = int(curve.step[0]) * per_step[1] if curve is not None else 0.0
+    last = last_of(before, series), last_of(after, series)
+    ends = last[0] * per_step[0], last[1] * per_step[1]
+    starts = int(curve_of(after, series).step[0]) * per_step[1]
     what = "tokens" if mine and theirs else "steps"
     if starts > REACHED * ends[0]:
-        return last_of(before), last_of(after), "the end of each: AFTER goes on where BEFORE ended"
+        return *last, "the end of each: AFTER goes on where BEFORE ended"
     if ends[1] < REACHED * ends[0]:
         warnings.append(
             f"AFTER is shorter: compared at its end, {ends[1]:,.0f} {what}, of BEFORE's {ends[0]:,.0f}"
@@ -234,10 +226,10 @@ def _equal(before: Run, after: Run, warnings: list[str]) -> tuple[int, int, str]
     return steps[0], steps[1], f"equal {what} ({count(common)}): steps {steps[0]:,} and {steps[1]:,}"
 
 
-def _afterwards(before: Run, after: Run, since: int, step: int) -> Prediction:
+def _afterwards(before: Run, after: Run, series: str, since: int, step: int) -> Prediction:
     """What the laws, fitted to BEFORE's log up to ``since``, say of a run with AFTER's settings at ``step``."""
     part = until(before, since)
-    other = _with_settings(part, after)
+    other = _with_settings(part, after, int(curve_of(after, series).step[0]))
     known = outlook_of(part, state_of(part))
     if known is None:
         return Prediction("", None, since, step, why="no law fits BEFORE's log")
@@ -251,12 +243,10 @@ def _won(known: Outlook, other: Run, step: int) -> Estimate | None:
     return Estimate.of(draws, "nats") if np.isfinite(draws).all() else None
 
 
-def _with_settings(before: Run, after: Run) -> Run:
-    """BEFORE with the settings of AFTER; its rate up to where AFTER branched off."""
+def _with_settings(before: Run, after: Run, start: int) -> Run:
+    """BEFORE with the settings of AFTER, which was first evaluated at ``start``; up to there with its own rate."""
     names = [one.canonical for one in differing([before, after], MADE)]
     other = with_changes(before, {name: after.get(name) for name in names})
-    _, curve = judged(after)
-    branched = curve is not None and len(curve) and int(curve.step[0]) > 0
-    if not branched or before.schedule is None or after.schedule is None or curve is None:
+    if start <= 0 or before.schedule is None or after.schedule is None:
         return other
-    return replace(other, schedule=Branched(before.schedule, after.schedule, int(curve.step[0])))
+    return replace(other, schedule=Branched(before.schedule, after.schedule, start))
