@@ -87,6 +87,8 @@ def test_no_run_is_written_over_another(done, data, capsys):
         (("--out_dir=new", "--device=cuda:7"), 2, "device"),
         (("--out_dir=new", "--dataset=nowhere"), 3, "there is no data folder nowhere"),
         (("--init_from=resume", "--max_steps=60"), 2, "the learning rate has come down to 0 by step 40"),
+        (("--out_dir=new", "--architecture=mamba"), 2, "architecture 'mamba'"),
+        (("--out_dir=new", "--trackio=True"), 2, "trackio is not installed: pip install trackio"),
         (("--out_dir=new", "--batch_size=100000000"), 2, "GiB of memory; there are"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",

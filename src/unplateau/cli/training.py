@@ -110,15 +110,19 @@ def planned(resolved: Resolved) -> tuple[Plan, list[tuple[Corpus, float]]]:
     from ..train.preflight import preflight
     from ..train.settle import settled
     from ..train.start import shaped, start_of
+    from ..train.trackers import refuse_missing
     from ..train.world import World
 
     s, start = resolved.settings, start_of(resolved.settings)
     if s.init_from != "resume" and World.of().leads:
         refuse_another_run(Path(s.out_dir))
     data = open_data(s)
+    refuse_missing(s)
     with needs_torch():
         from ..train.machine import device_of
+        from ..train.models import model_kind
     device_of(s)
+    model_kind(s.architecture)
     return preflight(settled(shaped(resolved, start), data[0][0]).settings, data, start), data
 
 

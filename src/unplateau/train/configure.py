@@ -230,7 +230,7 @@ def read_file(path: Path) -> tuple[Told, str]:
         key = setting.key if saved else setting.key.rpartition(".")[2]  # TOML's tables are for order alone
         if key in helpers or (saved and _not_told(key, parsed)):
             continue
-        told.take(key, setting.value, setting.source)
+        told.take(key, setting.value, path.name if saved else setting.source)
         if saved and key in ENDS and parsed.value(f"{ORIGIN}.{key}") == BY_LENGTH:
             told.places[key] = BY_LENGTH
     told.unread = dict(_set_by_code(parsed, helpers))

@@ -6,9 +6,11 @@ Packages are imported where they are asked for. ``log.jsonl`` is the run's own r
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +29,20 @@ class Tracker(Protocol):
     def close(self) -> None: ...
 
 
+SERVICES = ("wandb", "trackio")
+
+
+def refuse_missing(settings: Settings) -> None:
+    """Raise ``UsageError`` where a package that is asked for is not installed; none is imported."""
+    for name in SERVICES:
+        if getattr(settings, name) and name not in sys.modules and find_spec(name) is None:
+            raise _missing(name)
+
+
+def _missing(name: str) -> UsageError:
+    return UsageError(f"{name} is not installed: pip install {name}, or --{name}=False")
+
+
 class Service:
     """Weights & Biases, or trackio, which has the same functions."""
 
@@ -34,7 +50,7 @@ class Service:
         try:
             self._module: Any = import_module(name)
         except ImportError:
-            raise UsageError(f"{name} is not installed: pip install {name}, or --{name}=False") from None
+            raise _missing(name) from None
         place = {"dir": str(folder)} if name == "wandb" else {}
         self._run: Any = self._module.init(
             project=settings.wandb_project,
@@ -52,7 +68,7 @@ class Service:
 
 def trackers_of(settings: Settings, folder: Path) -> list[Tracker]:
     """Those that ``settings`` ask for; raises ``UsageError`` where one is not installed."""
-    asked = [name for name in ("wandb", "trackio") if getattr(settings, name)]
+    asked = [name for name in SERVICES if getattr(settings, name)]
     found: list[Tracker] = [Service(name, settings, folder) for name in asked]
     if settings.tensorboard:
         from .events import EventFile
