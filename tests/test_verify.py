@@ -172,6 +172,11 @@ class TestPrediction:
         assert not found.foretold
         assert any("none of a run with AFTER's settings" in warning for warning in found.warnings)
 
+    def test_of_a_change_that_no_setting_says_is_not_taken(self, tmp_path: Path) -> None:
+        before, after = foreign(tmp_path / "a"), foreign(tmp_path / "b", seed=1, n_embd=128)
+
+        assert not held(before, after, [forecast("cool down now", 0.1, 0.02, cooldown=(None, 100))]).foretold
+
     def test_of_a_named_cause_whose_patch_was_not_made_is_refused(self, tmp_path: Path) -> None:
         before, after = foreign(tmp_path / "a"), foreign(tmp_path / "b", n_embd=96)
 

@@ -64,7 +64,12 @@ def chosen(
     if cause is not None:
         mine = [made for made in known if cause in made.causes]
         return next((made for made in reversed(mine) if made.causes == (cause,)), mine[-1] if mine else None)
-    fits = [made for made in known if made.patch and not unlike(after, made.patch)]
+    has = in_words(after)
+    fits = [
+        made
+        for made in known
+        if made.patch and not unlike(after, made.patch) and set(made.patch) - set(PLACES) <= has.keys()
+    ]
     if not fits and not [one for one in changes if one.canonical in MADE]:
         fits = [made for made in known if made.name == PLANNED]
     return fits[-1] if fits else None
