@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import zstandard
 from looking_parts.cases import CASES, Case, build
 
 from unplateau.errors import UnreadableError
@@ -46,6 +49,7 @@ from unplateau.probes._paired import sd_of
 HERE = Path(__file__).parent
 TABLE = HERE / "looking.csv"
 LIMIT_S = 1800
+SIZE = re.compile(r"^(eval_iters|batch_size) = (\d{1,9})$", re.MULTILINE)
 TOKENS = 32_768  # of each split
 ANY = Normal(0.0, 1.0)  # what is read depends on no prediction
 MADE = tuple(Prediction(cause, ANY, ANY, "") for cause in (*one_batch.CAUSES, "eval-noise"))
@@ -148,18 +152,31 @@ def fit(rows: list[Row]) -> None:
             )
 
 
+def evaluations(rows: list[Row]) -> None:
+    """How far evaluations of the sizes in the planted corpus stray, by what one window strays here."""
+    strays = np.mean(
+        [r.reading.contrast.value for r in rows if r.reading.cause == "eval-noise" and not r.case.cause]
+    )
+    packed = zstandard.ZstdDecompressor().stream_reader((HERE / "planted/corpus.jsonl.zst").read_bytes())
+    sizes: dict[str, list[float]] = {}
+    for line in io.TextIOWrapper(packed, encoding="utf-8"):
+        run = json.loads(line)
+        told = dict(SIZE.findall(run["config"]))
+        name = "eval-noise" if run["truth"]["cause"] == "eval-noise" else "all others"
+        sizes.setdefault(name, []).append(strays - log(int(told["eval_iters"]) * int(told["batch_size"])) / 2)
+    for name, values in sizes.items():
+        print(
+            f"evaluations {name:12} n {len(values)} ln nats: mean {np.mean(values):+.2f} sd {np.std(values):.2f}"
+        )
+
+
 def judged(rows: list[Row]) -> None:
-    """How the predictions as they stand judge each: log-odds of planted runs, and the worst of the others."""
+    """How the predictions as they stand judge each: its log-odds."""
     said = [*fresh_seen.PREDICTIONS, more_windows.FAIR, *context.PREDICTIONS, *gradients.PREDICTIONS]
-    said += [
-        *targets.PREDICTIONS,
-        *(Prediction(cause, one_batch.SO, one_batch.NOT, "") for cause in one_batch.CAUSES),
-    ]
+    said += targets.PREDICTIONS
     for row in rows:
-        probe = row.probe if row.probe == one_batch.NAME else ""
-        for one in said:
-            mine = (one.if_so == one_batch.SO) == bool(probe)
-            if mine and one.cause == row.reading.cause:
+        for one in one_batch.PREDICTIONS[:1] if row.probe == one_batch.NAME else said:
+            if one.cause == row.reading.cause:
                 print(
                     f"{log_odds(one, row.reading):+7.2f}  {row.probe:12} {row.data:5} {one.cause:18} {row.case.name}"
                 )
@@ -191,6 +208,7 @@ def main() -> None:
     if args.verb == "fit":
         rows = [row for case in there for row in rows_of(case, out)]
         fit(rows)
+        evaluations(rows)
         judged(rows)
 
 

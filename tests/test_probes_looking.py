@@ -136,6 +136,10 @@ def windows(losses):
     return {"loss": losses.tolist(), "cheap": [[x, x] for x in losses]}
 
 
+def flat(losses):
+    return {"loss": losses.tolist(), "cheap": [[1.0, 1.0]] * len(losses)}
+
+
 def write_look(place, **parts):
     (place / "evaluations").mkdir(parents=True)
     told = {"schema": "unplateau.inspection/1", "step": 1, "block_size": 16, **parts}
@@ -272,12 +276,25 @@ def test_no_budget_is_overspent_and_more_budget_is_no_less_sure(probe, healthy):
     assert all(b.noise <= a.noise for a, b in pairwise(there))
 
 
-def test_of_another_trainer_s_run_one_batch_tells_what_its_number_format_does_alone(healthy):
+def test_of_another_trainer_s_code_one_batch_tells_nothing(healthy):
     run, site = healthy
-    other = Run("log", "nanogpt", facts={**run.facts, "dtype": fact("bfloat16")})
 
-    assert [one.cause for one in one_batch.PROBE.design(other, site).predictions] == ["precision"]
+    assert one_batch.PROBE.design(run, site) is not None
     assert one_batch.PROBE.design(Run("log", "nanogpt", facts=run.facts), site) is None
+
+
+def test_what_is_known_by_heart_costs_a_part_of_it(healthy, tmp_path):
+    rng = np.random.default_rng(0)
+    losses = 2 + 0.1 * rng.standard_normal((2, 400))
+    write_look(tmp_path, windows={"train": windows(losses[0] - 0.4), "val": flat(losses[1])})
+    told = json.loads((tmp_path / "evaluations/inspect.json").read_text())
+    told["windows"]["train"]["cheap"] = told["windows"]["val"]["cheap"]
+    (tmp_path / "evaluations/inspect.json").write_text(json.dumps(told))
+
+    (found,) = fresh_seen.PROBE.read(fresh_seen.PROBE.design(*healthy), {ARM: tmp_path})
+
+    assert found.contrast.value == pytest.approx(0.4, abs=0.05)
+    assert 0.1 < found.effect.low < found.effect.value < found.effect.high < 0.4
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=lambda p: p.NAME)

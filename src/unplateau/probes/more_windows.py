@@ -64,8 +64,9 @@ def _noisy(windows: int) -> Prediction:
     )
 
 
-#: ln(nats) that one evaluation strays by, with the cause and without it
-NOISY = (Normal(log(0.1), 0.5), Normal(log(0.012), 0.5))
+#: ln(nats) that one evaluation strays by, with the cause and without it: by benchmarks/looking.py, from what a window strays by
+#: and the sizes of evaluations in benchmarks/planted; with one sd, so that more noise is never less evidence
+NOISY = (Normal(-2.2, 0.45), Normal(-4.1, 0.45))
 FAIR = Prediction(
     FAIR_CAUSE,
     Normal(0.0, 0.35),
