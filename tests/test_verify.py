@@ -170,7 +170,7 @@ class TestPrediction:
 
         assert not found.prediction.date
         assert not found.foretold
-        assert any("none of a run with AFTER's settings" in warning for warning in found.warnings)
+        assert any("no forecast is of a run with AFTER's settings" in warning for warning in found.warnings)
 
     def test_of_a_change_that_no_setting_says_is_not_taken(self, tmp_path: Path) -> None:
         before, after = foreign(tmp_path / "a"), foreign(tmp_path / "b", seed=1, n_embd=128)

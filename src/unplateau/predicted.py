@@ -47,6 +47,7 @@ class _Future(msgspec.Struct):
     loss: Estimate | None = None
     gain: Estimate | None = None
     causes: tuple[str, ...] = ()
+    settings: dict[str, tuple[Any, Any]] = {}  # the patch in our own words, without where it starts
 
 
 class _Forecast(msgspec.Struct):
@@ -88,7 +89,7 @@ def _predictions(stored: Mapping[str, Any]) -> list[Prediction]:
             one.last_step,
             f.step,
             printable(one.date, 40) or "an unknown date",
-            f.patch,
+            f.settings or f.patch,
             f.causes or causes_of(f.name),
             "" if f.gain or f.loss else "no law prices it",
         )

@@ -100,7 +100,7 @@ def verify(
         prediction = _afterwards(before, after, series, since, step)
         if stored:
             warnings.append(
-                f"{len(stored)} forecasts are stored of BEFORE, none of a run with AFTER's settings"
+                f"of {len(stored)} stored of BEFORE, no forecast is of a run with AFTER's settings"
             )
     else:
         at = _as_stored(last_of(after, series), prediction)

@@ -68,6 +68,8 @@ def _made(found: Verification) -> str:
     told = found.prediction
     if told.date:
         return f"{told.name!r}, stored {told.date}"
+    if told.gain is None:
+        return "none was stored, and none can be made"
     return "none was stored; made afterwards, from BEFORE's log and AFTER's settings"
 
 
