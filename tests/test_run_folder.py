@@ -110,6 +110,18 @@ def test_a_short_run_is_evaluated_at_its_end_whatever_the_interval(tmp_path):
     assert not [c.fact for c in diagnose(run).contradictions if "steps apart" in c.fact]
 
 
+@pytest.mark.parametrize(("scale", "verdict"), [(9_000.0, "undecided"), (1_000.0, "refuted")])
+def test_a_noise_scale_that_is_logged_is_used_and_not_asked_for(tmp_path, scale, verdict):
+    log = folder_of(tmp_path) / "log.jsonl"
+    steps = ({"step": s, "batch_loss": 2.5, "gradient_noise_scale": scale} for s in range(1, 2000, 50))
+    log.write_text(log.read_text() + "".join(json.dumps(row) + "\n" for row in steps))
+    finding = found(tmp_path, "batch-too-small")
+
+    assert finding.verdict == verdict
+    assert f"the gradient noise scale as logged is {scale:,.0f} tokens" in said(finding)
+    assert not [ask for ask in finding.missing if "norms" in ask]
+
+
 def test_what_the_weights_scatter_by_is_no_noise_of_evaluations_that_read_the_same_windows(tmp_path):
     fixed = found(folder_of(tmp_path / "fixed", scatter=0.08), "eval-noise")
     drawn = folder_of(tmp_path / "drawn", scatter=0.08, sampling="nanogpt", eval_iters=1)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..run import Run
+from ._spikes import FEWEST
 from ._start import tamed
 
 KAPLAN, POWER = 2e8, 4.76  # tokens, nats: B_crit = 2e8 / L^4.76; Kaplan et al. 2020, eq. 1.4, tokens of BPE
 LARGEST = 1e15  # tokens per step; a number above is damage
 BPE = 5000  # a vocabulary below is one of characters or bytes, whose losses Kaplan's law does not know
+MOSTLY = 0.75  # of the logged noise scales are above 0, where they can be told from nothing
 NATS = (0.5, 12.0)  # losses that are nats per token of text
 ASKS = ("norms of micro-batch and accumulated gradients, for the gradient noise scale",)
 
@@ -26,6 +30,27 @@ def level(run: Run) -> float | None:
             last = sorted(curve.value[-5:].tolist())
             return float(last[len(last) // 2])
     return None
+
+
+def measured(run: Run) -> float | None:
+    """The gradient noise scale that the log tells, tokens: the median of its second half (McCandlish et al. 2018)."""
+    told = run.series.get("gradient_noise_scale")
+    if told is None or not len(told := told.finite):
+        return None
+    late = told.between(float(told.step[-1]) / 2, float("inf")).value
+    return float(np.median(late)) if len(late) >= FEWEST and (late > 0).mean() > MOSTLY else None
+
+
+def guide(run: Run) -> tuple[float | None, str]:
+    """The critical batch, tokens: as measured, else Kaplan's at this loss; and whose it is."""
+    if (scale := measured(run)) is not None:
+        return scale, "the gradient noise scale as logged"
+    return critical(run), "Kaplan's rough guide for this loss"
+
+
+def asks(run: Run) -> tuple[str, ...]:
+    """What would tell the critical batch, where it is not logged."""
+    return ASKS if measured(run) is None else ()
 
 
 def critical(run: Run) -> float | None:

@@ -20,7 +20,7 @@ from typing import Any
 from ..run import Run
 from ..units import count
 from . import Finding, Hypothesis, Remedy
-from ._batch import ASKS, critical, tokens_per_step
+from ._batch import ASKS, asks, guide, tokens_per_step
 from ._say import against, anew, finding, pro
 
 NAME = "batch-too-large"
@@ -41,14 +41,14 @@ def test(run: Run) -> Finding:
         return finding(NAME, 0.4, evidence, stake=0.05, missing=ASKS, remedy=_remedy(run))
     if size <= SMALL:
         return finding(NAME, 0.03, [against(fact, source)])
-    limit = critical(run)
+    limit, whose = guide(run)
     if limit is None:
         return finding(NAME, 0.2, [against(fact + ": no guide for this kind of token", source)], missing=ASKS)
     ratio = size / limit
-    fact += f", {ratio:.1f} times Kaplan's rough guide of {count(limit)} at this loss"
+    fact += f", {ratio:.1f} times the {count(limit)} of {whose}"
     if ratio > NEAR:
         chance = 0.35 if ratio > FAR else 0.2
-        return finding(NAME, chance, [pro(fact, source)], stake=0.02, missing=ASKS, remedy=_remedy(run))
+        return finding(NAME, chance, [pro(fact, source)], stake=0.02, missing=asks(run), remedy=_remedy(run))
     return finding(NAME, 0.05, [against(fact, source)])
 
 

@@ -19,7 +19,7 @@ from ..derive import changed
 from ..run import Run
 from ..units import count
 from . import Evidence, Finding, Hypothesis, Remedy
-from ._batch import ASKS, critical, tokens_per_step
+from ._batch import ASKS, asks, guide, tokens_per_step
 from ._say import against, anew, finding, pro
 from ._spikes import FEWEST, noise_of
 from ._start import tamed
@@ -41,32 +41,33 @@ def test(run: Run) -> Finding:
     if size is None:
         return Finding(NAME, "untestable", missing=("tokens_per_step", *ASKS))
     source = run.source("tokens_per_step") or "tokens_per_step"
-    fact, limit = f"{size:,.0f} tokens per step", critical(run)
-    guide = _guide(limit, size)
+    fact, (limit, whose), asked = f"{size:,.0f} tokens per step", guide(run), asks(run)
+    guided = _guide(limit, size, whose)
     if (size >= ENOUGH and (run.get("params") or 0) < BIG) or (limit and size >= NEAR * limit):
-        return finding(NAME, 0.05, [against(fact, source), *guide])
+        return finding(NAME, 0.05, [against(fact, source), *guided])
     noise = _noise(run)
     if size <= HANDFUL:
         evidence = [
             pro(f"{fact}: fewer than {HANDFUL}, each update follows a sentence or two", source),
-            *guide,
+            *guided,
         ]
-        return finding(NAME, 0.8, evidence, stake=0.5, remedy=_remedy(run), missing=ASKS)
+        return finding(NAME, 0.8, evidence, stake=0.5, remedy=_remedy(run), missing=asked)
     if size > TINY or noise is None:
         some = pro(fact, source) if size <= TINY else against(f"{fact}, more than a few hundred", source)
-        return finding(NAME, 0.25 if size <= TINY else 0.15, [some, *guide], missing=ASKS)
+        return finding(NAME, 0.25 if size <= TINY else 0.15, [some, *guided], missing=asked)
     said = f"the loss of one batch scatters by {noise:.2f} nats"
-    evidence = [pro(fact, source), (pro if noise >= NOISY else against)(said, "batch_loss"), *guide]
+    evidence = [pro(fact, source), (pro if noise >= NOISY else against)(said, "batch_loss"), *guided]
     if noise < NOISY:
-        return finding(NAME, 0.25, evidence, missing=ASKS)
-    return finding(NAME, 0.75, evidence, stake=0.1, remedy=_remedy(run), missing=ASKS)
+        return finding(NAME, 0.25, evidence, missing=asked)
+    return finding(NAME, 0.75, evidence, stake=0.1, remedy=_remedy(run), missing=asked)
 
 
-def _guide(limit: float | None, size: float) -> list[Evidence]:
+def _guide(limit: float | None, size: float, whose: str) -> list[Evidence]:
     if limit is None:
         return []
-    fact = f"Kaplan's rough guide for this loss is {count(limit)} tokens, {limit / size:.1f} times the batch"
-    return [(pro if limit > 4 * size else against)(fact, "Kaplan et al. 2020")]
+    fact = f"{whose} is {count(limit)} tokens, {limit / size:.1f} times the batch"
+    source = "Kaplan et al. 2020" if "Kaplan" in whose else "gradient_noise_scale"
+    return [(pro if limit > 4 * size else against)(fact, source)]
 
 
 def _noise(run: Run) -> float | None:
