@@ -80,6 +80,16 @@ class TestRunning:
         (found,) = read_runs(run)
         assert found.probed[0].cause == "lr-not-annealed"
 
+    def test_a_checkpoint_between_two_rows_of_the_log_is_one_of_this_run(self, run):
+        assert probed(run) == 0
+        rows = (run / "log.jsonl").read_text().splitlines()
+        (run / "log.jsonl").write_text("".join(f"{row}\n" for row in rows[:-2]))  # it ends at step 990
+
+        (found,) = read_runs(run)
+        assert found.get("steps_done") == STEP - 10
+        assert found.probed[0].step == STEP
+        assert not [w for w in found.warnings if "not used" in w]
+
     @pytest.mark.parametrize("words", [["--plan"], []], ids=["plan", "run"])
     def test_the_json_is_that_of_the_contract(self, run, capsys, words):
         assert probed(run, "--json", *words) == 0

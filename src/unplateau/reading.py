@@ -82,7 +82,9 @@ def probed(run: Run, place: Place, folders: Sequence[Path] = ()) -> Run:
     told = [one for folder in folders for one in given(folder, warnings)]
     told += [one for root in _roots(place) for one in read(root / FOLDER, warnings)]
     last = run.get("steps_done")
-    late = [one for one in told if one.step is not None and last is not None and one.step > last]
+    # a checkpoint may lie between two rows of the log: a run that is stopped saves at any step
+    until = None if last is None else last + max(run.get("log_interval") or 0, run.get("eval_interval") or 0)
+    late = [one for one in told if one.step is not None and until is not None and one.step > until]
     warnings += dict.fromkeys(
         f"{one.source} is of step {one.step:,}, the log ends at {last:,}: not used" for one in late
     )
