@@ -46,8 +46,8 @@ def design(run: Run, site: Site) -> Trial | None:
 PREDICTIONS = (
     Prediction(
         CAUSE,
-        Normal(0.033, 0.018),
-        Normal(-0.001, 0.007),
+        Normal(0.03, 0.018),
+        Normal(-0.001, 0.006),
         "with it a cooldown lowers the loss; without it the steps at the rate of now are as good",
     ),
 )
