@@ -219,8 +219,8 @@ class TestOutput:
 
         assert list(csv.reader(io.StringIO(text)))[1] == ["'=cmd()", "'@x", "1", "2.0"]
 
-    def test_the_demo_shows_the_reference_run(self):
-        done = call("demo")
+    def test_the_reference_run_is_diagnosed(self):
+        done = call("diagnose", LOG)
 
         assert done.returncode == 0, done.stderr
         assert "val_loss 3.5" in done.stdout
@@ -237,13 +237,13 @@ class TestOutput:
             assert "Claim:" in capsys.readouterr().out
 
     def test_an_ascii_terminal_gets_question_marks_not_a_crash(self):
-        done = call("demo", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+        done = call("diagnose", LOG, env={**os.environ, "PYTHONIOENCODING": "ascii"})
 
         assert done.returncode == 0, done.stderr
         assert "?" in done.stdout
 
     def test_no_colour_is_written_to_a_pipe(self):
-        assert "\x1b" not in call("demo").stdout
+        assert "\x1b" not in call("diagnose", LOG).stdout
 
     def test_help_starts_at_once(self):
         def seconds():

@@ -33,6 +33,7 @@ from unplateau.train.words import ALIASES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+EXAMPLE = ROOT / "src" / "unplateau" / "examples" / "reference-run"  # it comes with the package
 LOGS = "<!-- below: read from the folder of real logs; left as it is where that is absent -->"
 SETTINGS = "<!-- below: written by tools/docs.py (make docs) from src/unplateau/train/settings.py -->"
 HEAD = ("| setting (nanoGPT's word) | default | unit | meaning |", "|---|---|---|---|")
@@ -98,8 +99,8 @@ def help_of(command: click.Command, name: str, parent: click.Context | None) -> 
 
 
 def readme() -> str:
-    """The README, with what `make demo` prints now."""
-    return shown("../README.md", ["demo"])
+    """The README, with what the diagnosis of the reference run prints now."""
+    return shown("../README.md", ["diagnose", str(EXAMPLE / "train.log")])
 
 
 def prepare() -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import click
 
 from ..errors import ElsewhereError, UnplateauError
-from . import fixing, folders, logs, probing, sampling, training, verifying
+from . import fixing, folders, logs, probing, sampling, showing, training, verifying
 from ._core import DONE, INTERRUPTED, UNREADABLE, USAGE, complain, group, hush, say
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "run",
     "sampling",
     "say",
+    "showing",
     "training",
     "verifying",
 ]

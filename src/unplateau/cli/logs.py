@@ -1,4 +1,4 @@
-"""The verbs that read logs: read, diagnose, forecast, causes, demo."""
+"""The verbs that read logs: read, diagnose, forecast, causes."""
 
 from __future__ import annotations
 
@@ -171,16 +171,6 @@ def verdicts(folders: Sequence[str]) -> list[Entry]:
     for warning in warnings:
         complain(warning, DONE)
     return found
-
-
-@group.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@click.option("--verbose", "-v", is_flag=True, help="Every cause, fact and phase, with sources.")
-def demo(as_json: bool, verbose: bool) -> int:
-    """Diagnose the reference run that the package ships."""
-    folder = Path(__file__).parent.parent / "examples" / "reference-run"
-    runs = runs_of(str(folder / "train.log"), config=str(folder / "config.py"))
-    return show(runs, as_json=as_json, verbose=verbose)
 
 
 def show(runs: Sequence[Run], *, as_json: bool, verbose: bool, fail_on: Sequence[str] = ()) -> int:
