@@ -19,6 +19,8 @@ VAL_SLICE = 12_000  # tokens of a val that is one contiguous piece, the end of t
 LONGEST = 6_000_000  # characters read of one text
 BPE_SAMPLE = 2_000_000  # characters that a tokeniser is trained on
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))  # one vocabulary for all, so that any text can be val
+ODD = 60_000  # bytes; larger files of the standard library hold tables
+HALF = 1_500_000  # characters of each text in a mixed one
 SMALL = 0.02  # count added to every n-gram
 CELLS = 5_000_000  # counts in a table of n-grams: of three tokens where they fit, else of two
 SEED = 20_260  # of every draw here; nanoGPT's own seed is fixed in its train.py
@@ -35,7 +37,7 @@ class Data:
     copies: float = 0.0  # share of train that is overwritten by copies of one passage
     noise: float = 0.0  # share of tokens replaced by random ones
     noisy_val: bool = True  # whether val is damaged alike
-    val: str = "fair"  # fair, slice, leak (a piece of train), shifted (ids off by one), or another text
+    val: str = "fair"  # fair, slice, leak (a piece of train), another text, half-TEXT, or shifted[-SHARE] (ids off by one)
 
     @property
     def name(self) -> str:
@@ -63,11 +65,34 @@ def code(_texts: Path) -> Iterator[str]:
         yield path.read_text("utf-8", "replace")
 
 
+def embedded(_texts: Path) -> Iterator[str]:
+    """The addresses that come with the package: no network."""
+    from unplateau.prepare.embedded import embedded_text
+
+    return (text for _, text in embedded_text())
+
+
+def stdlib(_texts: Path) -> Iterator[str]:
+    """The standard library without its large and its odd files: its blocks are alike, so a fair val is as hard as train."""
+    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("[a-z]*.py")):
+        if path.stat().st_size < ODD:
+            yield path.read_text("utf-8", "replace")
+
+
+def mixed(texts: Path) -> Iterator[str]:
+    """First the one, then the other."""
+    for source in (embedded, stdlib):
+        yield "\n".join(source(texts))[:HALF]
+
+
 SOURCES: dict[str, Callable[[Path], Iterator[str]]] = {
     "moby": moby,
     "sotu-early": lambda texts: sotu(texts, 1790, 1899),
     "sotu-late": lambda texts: sotu(texts, 1900, 2100),
     "code": code,
+    "embedded": embedded,
+    "stdlib": stdlib,
+    "mixed": mixed,
 }
 
 
@@ -140,12 +165,22 @@ def val_of(data: Data, train: np.ndarray, fair: np.ndarray, vocab: int, texts: P
         return train[-VAL_SLICE:]
     if data.val == "leak":
         return train[: len(fair)]
-    if data.val == "shifted":
-        return ((fair.astype(np.int64) + 1) % vocab).astype(np.uint16)
+    kind, _, word = data.val.partition("-")
+    if kind == "shifted":
+        return shifted(fair, float(word or 1), vocab)
     if data.val == "fair":
         return fair
     encode, _ = encoder(data.text, data.tokenizer, texts)
-    return encode(split(whole(data.val, texts))[1])
+    other = encode(split(whole(word if kind == "half" else data.val, texts))[1])
+    return np.concatenate([fair, other[: len(fair)]]) if kind == "half" else other
+
+
+def shifted(ids: np.ndarray, share: float, vocab: int) -> np.ndarray:
+    """Tokens, the ids off by one in a share of the blocks, as where one of several files was made with another vocabulary."""
+    out = ids.copy()
+    end = round(share * len(ids))
+    out[:end] = (ids[:end].astype(np.int64) + 1) % vocab
+    return out
 
 
 def build(data: Data, texts: Path, folder: Path) -> dict[str, float]:
