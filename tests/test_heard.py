@@ -1,7 +1,8 @@
 """The diagnosis hears what probes told.
 
 Mutations that went red here: probes not heard at all; the sign of log-odds turned; a weak probe against an untestable
-cause refutes it; two files of one probe both counted; the effect of the laws kept where one was measured.
+cause refutes it; two files of one probe both counted; the effect of the laws kept where one was measured; the limit of a
+badly known cost taken below the probability before the probe.
 """
 
 from __future__ import annotations
@@ -102,6 +103,17 @@ def test_what_a_probe_measures_as_nothing_is_no_cause() -> None:
     nothing = Estimate(0.001, -0.002, 0.004, "nats/token")
 
     assert finding(RUN, "duplicates", told("duplicates", 3.0, effect=nothing)).verdict != "supported"
+
+
+def test_a_probe_for_a_cause_never_lowers_its_probability_however_badly_it_knows_the_cost() -> None:
+    badly = Estimate(0.02, -0.02, 0.06, "nats/token")
+    before = finding(SICK, "over-regularised")
+    after = finding(SICK, "over-regularised", told("over-regularised", 4.6, effect=badly))
+
+    assert before.effect is None
+    assert before.probability is not None
+    assert after.probability is not None
+    assert after.probability >= before.probability
 
 
 def test_estimates_that_disagree_have_a_wider_interval_than_either() -> None:

@@ -40,10 +40,13 @@ def heard(finding: Finding, cause: Hypothesis, run: Run, known: Outlook | None =
     if not told:
         return finding
     effect = effect_of(finding, told)
-    chance = posterior(prior(finding), (one.log_odds for one in told))
+    before, net = prior(finding), sum(one.log_odds for one in told)
+    chance = posterior(before, (one.log_odds for one in told))
     if effect is not None and any(one.effect for one in told):
-        chance = min(chance, max(LEAST, 1 - chance_below(effect, SMALL)))
-    verdict = _verdict(finding.verdict, chance, sum(one.log_odds for one in told))
+        # what costs next to nothing is no cause; but a cost that is badly known takes nothing from what speaks for it
+        least = before if net > 0 else LEAST
+        chance = min(chance, max(least, 1 - chance_below(effect, SMALL)))
+    verdict = _verdict(finding.verdict, chance, net)
     remedy = (finding.remedy or remedy_of(run, cause, known)) if verdict != "refuted" else None
     return replace(
         finding,

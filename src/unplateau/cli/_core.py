@@ -76,7 +76,7 @@ def log_options(verb: F) -> F:
         click.option(
             "--config", metavar="FILE", help="The trainer's config, where it is not beside the log."
         ),
-        click.option("--data", metavar="MANIFEST", help="manifest.json of the training data."),
+        click.option("--data", metavar="PATH", help="Folder of the training data, or its manifest.json."),
         click.option(
             "--unique-tokens",
             type=amount("--unique-tokens"),
