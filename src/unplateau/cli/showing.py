@@ -123,8 +123,8 @@ class Telling:
         """In a sentence."""
         from ..report.demo import meaning
 
-        for row in textwrap.wrap(meaning(name, loop), look()["width"] - 3, break_on_hyphens=False):
-            self.line(f"=> {row}")
+        said = f"=> {meaning(name, loop)}"
+        self.line(textwrap.fill(said, look()["width"], subsequent_indent="   ", break_on_hyphens=False))
 
 
 def show(loop: Loop, place: Path, *, as_json: bool) -> None:

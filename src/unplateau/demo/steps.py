@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -40,11 +41,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of a step. ``earlier``: it was done by a demo that was ended before this one."""
+    """What came of a step. ``cpu``: seconds of the processor; ``earlier``: a demo that was ended before this one did it."""
 
     step: Step
     code: int
     seconds: float
+    cpu: float
     output: str
     earlier: bool = False
 
@@ -66,7 +68,7 @@ def carried_out(step: Step, folder: Path, row: Row) -> Done:
 
     Raises ``FailedStepError`` where it fails, ``StoppedError`` where a signal ended it or this process.
     """
-    began = time.monotonic()
+    began, used = time.monotonic(), _cpu()
     code, output = _run(step, folder, row)
     if code == INTERRUPTED:
         raise StoppedError("interrupted: the same command goes on")
@@ -76,7 +78,7 @@ def carried_out(step: Step, folder: Path, row: Row) -> Done:
     with told(path):
         path.parent.mkdir(exist_ok=True)
     write_durably(path, output.encode())
-    return Done(step, code, time.monotonic() - began, output)
+    return Done(step, code, time.monotonic() - began, _cpu() - used, output)
 
 
 def kept(step: Step, folder: Path, facts: Mapping[str, float]) -> Done:
@@ -89,7 +91,13 @@ def kept(step: Step, folder: Path, facts: Mapping[str, float]) -> Done:
         raise UnplateauError(
             f"can't read {printable(str(path))}: {error.strerror or error}; give another --out, or remove the folder"
         ) from None
-    return Done(step, int(facts["code"]), float(facts["seconds"]), output, earlier=True)
+    return Done(step, int(facts["code"]), float(facts["seconds"]), float(facts["cpu"]), output, earlier=True)
+
+
+def _cpu() -> float:
+    """Seconds of the processor that ended children, and theirs, have used."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _run(step: Step, folder: Path, row: Row) -> tuple[int, str]:

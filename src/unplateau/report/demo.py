@@ -176,6 +176,7 @@ def document(loop: Loop) -> dict[str, Any]:
         "seed": loop.order.seed,
         "steps": [_step(one) for one in loop.done if one.step.shown],
         "seconds": loop.seconds,
+        "cpu_seconds": loop.cpu,
         "losses": dict(loop.losses),
         "before": _ranking(loop.before),
         "after": _ranking(loop.after),
@@ -192,7 +193,13 @@ def document(loop: Loop) -> dict[str, Any]:
 
 
 def _step(one: Done) -> dict[str, Any]:
-    return {"name": one.step.name, "command": one.step.line, "seconds": one.seconds, "exit": one.code}
+    return {
+        "name": one.step.name,
+        "command": one.step.line,
+        "seconds": one.seconds,
+        "cpu_seconds": one.cpu,
+        "exit": one.code,
+    }
 
 
 def _ranking(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
