@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from accuracy_parts import calibration, effects, forecasts, planted, public, real, seconds
+from accuracy_parts import calibration, effects, forecasts, loop, planted, public, real, seconds
 from accuracy_parts.forecasts import COVERS
 from accuracy_parts.judge import ABSENT, ROOT, Judged, each, judged
 from accuracy_parts.page import number, percent, table
@@ -66,6 +66,7 @@ class Measured:
     fits: Sequence[tuple[str, float]]
     processes: Sequence[tuple[str, float]]
     spent: float
+    loop: Sequence[loop.Said] = ()
 
     def of(self, kind: str) -> list[Judged]:
         return [r for r in self.results if r.case.set == kind]
@@ -81,14 +82,23 @@ def measure(*, quick: bool) -> Measured:
         cases = [*planted.given(), *planted.corpus(Path(scratch))]
         cases += [*planted.told(cases), *planted.simulated(*seeds)]
         results = [*each(judged, cases), *public.judged()]
+        looped = loop.measured(Path(scratch) / "loop", every=10 if quick else 1)
     laws = [] if quick else forecasts.rows()
     answers, fits, processes = real.answers(), seconds.fits(), seconds.processes()
-    return Measured(results, answers, laws, fits, processes, time.monotonic() - began)
+    return Measured(results, answers, laws, fits, processes, time.monotonic() - began, looped)
 
 
 def bars(found: Measured) -> list[Bar]:
     """Each bar beside its measured value; those of the laws in the order of their scripts."""
-    return [*_accusations(found), *_calibrated(found), *_laws(found), *_priced(found), *_seconds(found)]
+    looped = [Bar(*told) for told in loop.bars(found.loop)]
+    return [
+        *_accusations(found),
+        *_calibrated(found),
+        *_laws(found),
+        *_priced(found),
+        *looped,
+        *_seconds(found),
+    ]
 
 
 def _accusations(found: Measured) -> list[Bar]:
@@ -188,7 +198,7 @@ def page(found: Measured) -> str:
         f"Measured in {found.spent / 60:.1f} minutes with Python {platform.python_version()}; each table says what was left out.",
         summary,
         *_missed([b for b in bars(found) if b.met is False]),
-        *_causes(found), *_real(found), *_probabilities(found), *_errors(found), *_costs(found), *_cpu(found),
+        *_causes(found), *loop.section(found.loop), *_real(found), *_probabilities(found), *_errors(found), *_costs(found), *_cpu(found),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 

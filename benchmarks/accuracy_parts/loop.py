@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import csv
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from .planted import also
 import loop_pack  # isort: skip - judge puts its folder on the path
 
 GROUPS = ("log", "config", "manifest", "probes")  # each with those before it
+NAMED, PROBED, ACCUSED, ASKS, COVERS = 0.80, 0.95, 0.05, 0.90, (0.80, 0.97)  # bars of the project's plan
+LINES = ("step ", "iter ", "saving ")  # of nanoGPT's log, the config that it prints left out
 Z90 = 1.645
 
 
@@ -62,12 +65,21 @@ def runs(scratch: Path) -> list[loop_pack.Kept]:
 
 
 def reliefs(found: Sequence[loop_pack.Kept]) -> dict[str, frozenset[str]]:
-    """Base -> causes that nobody planted and that cost its sound run something all the same, as measured."""
+    """Base -> causes that nobody planted and that cost its sound run something all the same, as measured.
+
+    val-mismatch where a sound run on much text has a gap: val is the harder text by the luck of the draw.
+    """
     costs: dict[str, set[str]] = defaultdict(set)
     for one in found:
         named = one.name.partition("without-")[2].partition(".")[0]
         if named and one.gain is not None and one.gain.value >= SMALL:
             costs[one.base].add(named)
+        if (
+            one.name.startswith("healthy.base.")
+            and one.truth["gap"] is not None
+            and one.truth["gap"] >= SMALL
+        ):
+            costs[one.base].add("val-mismatch")
     return {base: frozenset(causes) for base, causes in costs.items()}
 
 
@@ -80,13 +92,22 @@ def said(one: loop_pack.Kept, there: frozenset[str]) -> list[Said]:
 def _said(one: loop_pack.Kept, there: frozenset[str], group: str) -> Said:
     place = GROUPS.index(group)
     (run, *_) = read_runs(
-        one.log,
+        one.log if place else bare(one.log),
         config=one.config if place else None,
         data=one.manifest if place > 1 else None,
         evidence=[one.evidence] if place > 2 and one.evidence else (),
     )
     found = diagnose(run)
     return _judged(case_of(one, there, group), one, found, group)
+
+
+def bare(log: Path) -> Path:
+    """The log without the config that nanoGPT prints at its head: losses and saves alone."""
+    place = log.parent.with_name("bare") / log.name
+    place.parent.mkdir(exist_ok=True)
+    lines = log.read_text("utf-8").splitlines(keepends=True)
+    place.write_text("".join(line for line in lines if line.startswith(LINES)), "utf-8")
+    return place
 
 
 def _judged(case: Case, one: loop_pack.Kept, found: Diagnosis, group: str) -> Said:
@@ -126,8 +147,7 @@ def row(found: Sequence[Said]) -> list[object]:
     hurt = [one for one in found if one.counts]
     shown = [one for one in hurt if one.testable]
     open_ = [one for one in hurt if not one.settled]
-    named = sum(one.judged.outcome.startswith("right") for one in hurt)
-    named_shown = sum(one.judged.outcome.startswith("right") for one in shown)
+    named, named_shown = sum(map(_right, hurt)), sum(map(_right, shown))
     three = sum(one.judged.case.cause in [s.cause for s in one.judged.ranked[:3]] for one in hurt)
     silent = sum(one.judged.outcome in ("abstained", "a reading") for one in hurt)
     return [
@@ -175,7 +195,7 @@ def _gains(found: Sequence[Said]) -> str:
 
 def _first(found: Sequence[Said], group: str) -> str:
     mine = [one for one in found if one.group == group]
-    right = sum(one.judged.outcome.startswith("right") for one in mine)
+    right = sum(map(_right, mine))
     return f"{right} of {len(mine)}" if mine else ""
 
 
@@ -204,19 +224,78 @@ def priced(found: Sequence[Said]) -> str:
     return table(head, lines) if lines else "No planted cause was priced."
 
 
+def bars(found: Sequence[Said]) -> list[tuple[str, str, str, bool | None]]:
+    """The promises of the loop: what, wanted, measured, met (None where nothing could be measured)."""
+    before, after = ([one for one in _of(found, group) if one.counts] for group in ("manifest", "probes"))
+    shown = [one for one in before if one.testable]
+    most = [_last(found, name) for name in dict.fromkeys(one.judged.case.name for one in found)]
+    open_ = [one for one in most if one.counts and not one.settled]
+    priced_ = [
+        r for r in effects.effects([one.judged for one in most if one.role == "planted"]) if r.predicted
+    ]
+    return [
+        _bar("planted cause named first, of those testable, log + config + manifest", NAMED, [_right(one) for one in shown]),
+        _bar("planted cause named first, after probes", PROBED, [_right(one) for one in after]),
+        _bar("runs with a wrong cause supported", ACCUSED, [bool(one.accused) for one in most], most=True),
+        _bar("asks for what would tell, where it is not settled", ASKS, [one.asks for one in open_]),
+        _covered([r.hit for r in priced_]),
+    ]  # fmt: skip
+
+
+def _bar(
+    what: str, bar: float, held: Sequence[bool], *, most: bool = False
+) -> tuple[str, str, str, bool | None]:
+    share = sum(held) / len(held) if held else None
+    met = None if share is None else share <= bar if most else share >= bar
+    return f"loop: {what}", f"{100 * bar:.0f} %", percent(sum(held), len(held)), met
+
+
+def _covered(hits: Sequence[bool]) -> tuple[str, str, str, bool | None]:
+    met = COVERS[0] <= sum(hits) / len(hits) <= COVERS[1] if hits else None
+    return "loop: 90 % intervals that hold the true effect", "80 to 97 %", percent(sum(hits), len(hits)), met
+
+
+def _right(one: Said) -> bool:
+    return one.judged.outcome.startswith("right")
+
+
+def _last(found: Sequence[Said], name: str) -> Said:
+    """A run with all the evidence that there is of it."""
+    return [one for one in found if one.judged.case.name == name][-1]
+
+
 def section(found: Sequence[Said]) -> list[str]:
     """What docs/accuracy.md says of the loop."""
     title = "## The whole loop: planted runs with checkpoints, probed"
     if not found:
         return [title, "Not measured: nothing is packed (benchmarks/planted/README.md says how)."]
-    return [
-        title,
-        LOOP,
-        summary(found),
-        by_cause(found),
-        "What the planted cause was said to cost:",
-        priced(found),
-    ]
+    costs = "What the planted cause was said to cost:"
+    return [title, LOOP, summary(found), by_cause(found), costs, priced(found), *peers()]
+
+
+def peers() -> list[str]:
+    """What other tools found in the same logs; nothing where they were not asked."""
+    if not PEERS.is_file():
+        return []
+    with PEERS.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    tools = [name for name in rows[0] if name not in ("name", "role", "cause")]
+    head = ("tool", "finds something, planted", "healthy", "what")
+    return [PEERS_SAY, table(head, (_peer(tool, rows) for tool in tools))]
+
+
+def _peer(tool: str, rows: Sequence[dict[str, str]]) -> list[str]:
+    shares, counts = [], Counter[str]()
+    for role in ("planted", "healthy"):
+        mine = [row[tool] for row in rows if row["role"] == role]
+        shares.append(percent(sum(bool(said) for said in mine), len(mine)))
+        counts.update(word for said in mine for word in said.split(";") if word)
+    return [tool, *shares, ", ".join(f"{word} {n}" for word, n in counts.most_common())]
+
+
+PEERS = Path(loop_pack.__file__).with_name("loop_peers.csv")
+PEERS_SAY = """What other tools find in the same logs (benchmarks/planted/loop_peers.py). They speak of symptoms (divergence, overfitting, a
+plateau) rather than of causes to mend, so only how often they speak can be counted; runmedic reads nanoGPT's log, the others its evaluations as a CSV."""
 
 
 LOOP = """Small runs of our trainer in nanoGPT's mode, 23 causes at three severities on two texts and two tokenisers, and healthy ones
@@ -224,7 +303,7 @@ LOOP = """Small runs of our trainer in nanoGPT's mode, 23 causes at three severi
 causes that cost at least .012 nats, or spoil the number. "Accuses wrongly": a supported cause that was not planted, comes not with the planted one
 by its making, and returned less than .012 nats when taken out of the sound run; or the planted one where it costs less. "Testable": the evidence
 can speak of the planted cause. `probes` ran with the budget that is the default, 20 % of the run's tokens, at the end of the run, by our own
-sound trainer also where the fault was in the one that made the run."""
+sound trainer also where the fault was in the one that made the run. `log` is without the config that nanoGPT prints."""
 
 
 def show(found: Sequence[Said]) -> str:

@@ -1,6 +1,6 @@
 """The loop on planted runs: train them, probe them, keep what is needed to judge them, and print how often they are right.
 
-    python loop.py run --out DIR [--jobs N] [--only WORD ...]      trains; about 15 s a run on an idle core
+    python loop.py run --out DIR [--jobs N] [--only WORD ...]      trains; about 25 s a run on an idle core
     python loop.py probe --out DIR [--jobs N] [--only WORD ...]    `unplateau probe` with its own budget, 20 % of the tokens
     python loop.py pack --out DIR                                  into loop.jsonl.zst; what is not there yet is left out
     python loop.py score                                           judges what was packed
@@ -27,6 +27,8 @@ from loop_cases import LOOP, Planted
 from make import EVALUATED, rendered
 from texts import Data, build, harder
 
+from unplateau.probe.process import LIBC, _ends_with_parent
+
 HERE = Path(__file__).parent
 LIMIT_S = 3600  # one process; far more than any needs
 NICE = ("nice", "-n", "19")
@@ -39,7 +41,14 @@ def process(words: list[str], out: Path, log: Path) -> int:
     """A process in ``out``; what it prints goes to the end of ``log``, what it says of itself to ``log``.err."""
     with log.open("a") as said, log.with_suffix(".err").open("a") as err:
         done = subprocess.run(
-            [*PYTHON, *words], cwd=out, env=ALONE, stdout=said, stderr=err, timeout=LIMIT_S, check=False
+            [*PYTHON, *words],
+            cwd=out,
+            env=ALONE,
+            stdout=said,
+            stderr=err,
+            timeout=LIMIT_S,
+            check=False,
+            preexec_fn=_ends_with_parent if LIBC else None,
         )
     return done.returncode
 

@@ -56,6 +56,7 @@ def _line(one: Planted, out: Path) -> dict[str, object]:
         "severity": one.case.severity,
         "fault": one.fault,
         "gain": None if gain is None else [gain.value, gain.low, gain.high],
+        "gap": _gap(folder / "truth/log.jsonl"),
         "data": {k: v for k, v in asdict(one.case.data).items() if k not in ("text", "tokenizer")},
         **json.loads((data / "truth.json").read_text()),
     }
@@ -70,6 +71,13 @@ def _line(one: Planted, out: Path) -> dict[str, object]:
         "manifest": json.loads((data / "manifest.json").read_text()),
         "probe": _probe(folder, one, out),
     }
+
+
+def _gap(log: Path) -> float | None:
+    """Val loss less train loss, on many windows of each: of a sound run on much text, how much harder val is."""
+    told = json.loads(log.read_text().splitlines()[-1])
+    known = told["val_loss"], told["train_loss"]
+    return None if None in known else round(known[0] - known[1], 4)
 
 
 def gain_of(one: Planted, out: Path) -> Estimate | None:

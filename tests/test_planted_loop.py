@@ -1,0 +1,181 @@
+"""The loop on planted runs: the cases are what the plan asks for, faults are there, and the truth about a run is used to judge it.
+
+Seen red:
+- ``OTHER`` pair for both of a cause: test_each_cause_meets_both_texts_and_both_tokenisers;
+- ``forget`` that clears nothing: test_moments_are_lost_once;
+- ``accused`` without the planted cause: test_a_planted_cause_that_costs_nothing_is_no_right_answer;
+- ``case_of`` without ``there``: test_a_cause_that_cost_the_sound_run_something_is_no_false_accusation;
+- ``_told`` that replaces nothing: test_no_log_tells_its_cause_or_where_it_was_made.
+"""
+
+import json
+import re
+import sys
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unplateau.estimate import Estimate
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT / "benchmarks" / "planted"), str(ROOT / "benchmarks")]
+loop_cases = pytest.importorskip("loop_cases")
+
+import loop_pack  # noqa: E402
+import texts  # noqa: E402
+from accuracy_parts import judge, loop  # noqa: E402
+
+CASES = {one.case.name: one for one in loop_cases.LOOP}
+PLANTED = [one for one in loop_cases.LOOP if one.role == "planted"]
+NATS = "nats/token"
+
+
+class TestTheCases:
+    def test_at_least_twenty_causes_at_three_severities_with_two_seeds(self):
+        causes = Counter((one.case.cause, one.case.severity) for one in PLANTED)
+        severities = Counter(cause for cause, _ in causes)
+
+        assert len(severities) >= 20
+        assert set(severities.values()) == {3}
+        assert set(causes.values()) == {2}
+        assert sum(one.role == "healthy" for one in loop_cases.LOOP) >= 24
+
+    def test_each_cause_meets_both_texts_and_both_tokenisers(self):
+        for cause in loop_cases.CAUSES:
+            mine = [one for one in PLANTED if one.case.cause == cause]
+            assert len({one.base.split("-")[0] for one in mine}) == 2, cause
+            assert len({one.base.split("-")[1] for one in mine}) == 2, cause
+
+    def test_the_run_without_the_cause_is_there_and_was_made_alike(self):
+        for one in PLANTED:
+            mended = CASES[one.case.mended]
+            assert (mended.base, mended.seed) == (one.base, one.seed)
+            assert mended.case.cause != one.case.cause
+            changed = (one.case.config, one.case.data, one.fault, one.case.first)
+            assert changed != (mended.case.config, mended.case.data, mended.fault, mended.case.first), one
+
+    def test_no_name_stands_for_two_runs(self):
+        assert len(CASES) == len(loop_cases.LOOP)
+
+
+class TestTheData:
+    IDS = np.arange(1_000, dtype=np.uint16) % 96
+
+    def test_a_share_of_val_is_off_by_one(self):
+        found = texts.shifted(self.IDS, 0.3, 96)
+
+        assert np.array_equal(found[:300], (self.IDS[:300] + 1) % 96)
+        assert np.array_equal(found[300:], self.IDS[300:])
+
+    def test_half_of_val_is_another_text(self, monkeypatch):
+        monkeypatch.setattr(texts, "encoder", lambda *_: (lambda text: np.full(len(text), 7, np.uint16), 96))
+        monkeypatch.setattr(texts, "whole", lambda *_: "x" * 1_000_000)
+        data = texts.Data("embedded", val="half-stdlib")
+        found = texts.val_of(data, self.IDS, self.IDS, 96, Path())
+
+        assert np.array_equal(found[: len(self.IDS)], self.IDS)
+        assert set(found[len(self.IDS) :].tolist()) == {7}
+
+
+class TestTheFaults:
+    def test_moments_are_lost_once(self, monkeypatch):
+        torch = pytest.importorskip("torch")
+        train = pytest.importorskip("loop_train")
+        weight = torch.nn.Parameter(torch.ones(2))
+        adam = torch.optim.AdamW([weight])
+        weight.grad = torch.ones(2)
+        adam.step()
+        adam.step()
+        monkeypatch.setattr(train.session, "optimizer_of", lambda *_: adam)
+        train.forget()
+        train.session.optimizer_of(None, None)
+
+        adam.step()
+        assert adam.state[weight]["step"] == 1
+        adam.step()
+        assert adam.state[weight]["step"] == 2
+
+    def test_batches_move_through_the_text(self, monkeypatch):
+        pytest.importorskip("torch")
+        train = pytest.importorskip("loop_train")
+        seen = []
+        monkeypatch.setattr(train.batches, "batch_at", lambda _stream, starts, _: seen.append(starts))
+        monkeypatch.setattr(train.batches, "drawn", None)
+        train.order(0.1, 10)
+        settings = type("Settings", (), {"block_size": 8, "batch_size": 50})
+        for _ in range(10):
+            train.batches.drawn(range(10_008), settings)
+
+        assert all(starts.max() - starts.min() <= 1_000 for starts in seen)
+        assert all(a.mean() < b.mean() for a, b in pairwise(seen))
+        assert seen[-1].max() > 8_000
+
+
+def said(gain, cause="capacity", accused=(), verdict="supported"):
+    """What was said of a run with ``cause`` planted."""
+    case = loop.Case("a run", "loop", "base", cause, gain=gain)
+    findings = (judge.Said(cause, verdict, 0.9, 0.9, None, None),)
+    judged = loop.Judged(case, "right", cause, tuple(accused), findings)
+    return loop.Said("planted", "probes", judged, testable=True, asks=False)
+
+
+class TestTheJudgement:
+    def test_a_planted_cause_that_costs_nothing_is_no_right_answer(self):
+        assert said(0.001).accused == ("capacity",)
+        assert not said(0.001).counts
+        assert said(0.1).accused == ()
+        assert said(0.001, cause="eval-noise").counts, "a fault of the number costs no loss"
+
+    def test_a_cause_that_cost_the_sound_run_something_is_no_false_accusation(self):
+        kept = loop_pack.Kept("healthy.without-capacity.b.1", "healthy", "b", {"cause": "still-learning"}, Estimate(0.1, 0.05, 0.2, NATS), *[Path()] * 3, None)  # fmt: skip
+        there = loop.reliefs([kept])["b"]
+
+        assert there == {"capacity"}
+        assert "capacity" in loop.case_of(kept, there, "log").also
+        assert not loop.reliefs([replace(kept, gain=Estimate(0.01, 0.0, 0.02, NATS))])
+
+    def test_the_bars_are_not_met_where_nothing_was_measured(self):
+        assert {met for _, _, _, met in loop.bars([])} == {None}
+
+    def test_a_bar_counts_what_it_says(self):
+        told = {what: met for what, _, _, met in loop.bars([said(0.1), said(0.1, accused=["duplicates"])])}
+
+        assert told["loop: planted cause named first, after probes"]
+        assert told["loop: runs with a wrong cause supported"] is False
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The runs that are packed, in folders."""
+    found = loop.runs(tmp_path_factory.mktemp("loop"))
+    if not found:
+        pytest.skip("nothing is packed yet")
+    return found
+
+
+class TestWhatIsPacked:
+    def test_no_log_tells_its_cause_or_where_it_was_made(self, kept):
+        for one in kept:
+            files = [one.log, one.config, one.manifest, *(one.evidence.iterdir() if one.evidence else ())]
+            text = "".join(path.read_text() for path in files)
+            assert not re.search(r"(?<!\w)/(work|tmp|home|root)/", text), one.name
+            assert one.name not in text
+
+    def test_the_truth_is_that_of_the_cases(self, kept):
+        for one in kept:
+            assert one.truth["cause"] == CASES[one.name].case.cause
+            assert (one.gain is None) == (one.role == "healthy" and ".without-" not in one.name), one.name
+
+    def test_a_tenth_of_the_runs_is_judged_anew(self, tmp_path, kept):
+        found = loop.measured(tmp_path, every=10)
+        mine = {one.judged.case.name for one in found}
+        wrong = {one.judged.case.name for one in found if one.accused}
+
+        assert len(mine) == -(-sum(one.role != "relief" for one in kept) // 10)
+        assert len(wrong) <= max(1, 0.2 * len(mine)), wrong
+        assert loop.summary(found)
+        assert json.dumps(loop.section(found))
