@@ -1,4 +1,8 @@
-"""What the schedule law says of runs whose future we know, and of runs that no law should be sure of."""
+"""What the schedule law says of runs whose future we know, and of runs that no law should be sure of.
+
+Mutations that went red here: a measured cooldown not given to the fit; its sign turned; both branches cooled; one whose
+length nobody told used all the same; its effect counted beside that of the law that was fitted to it.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,14 @@ import pytest
 from synthetic import healthy_run
 from unplateau.curve import Curve
 from unplateau.derive import changed, derive
+from unplateau.diagnose import diagnose
 from unplateau.estimate import Estimate
+from unplateau.evidence import Told
+from unplateau.forecast import outlook
+from unplateau.heard import effect_of
+from unplateau.hypotheses import Finding
 from unplateau.laws._annealing import Path, corners_of, released
+from unplateau.laws._cooled import branches
 from unplateau.laws.schedule import LAW, known, observed, pace_of, prior, without_spikes
 from unplateau.run import Fact, Run
 from unplateau.schedules._branched import Branched
@@ -238,3 +248,61 @@ def test_a_changed_floor_is_priced():
 
     assert isinstance(run.schedule, Cosine)
     assert -0.02 < gain.value < 0.1
+
+
+class TestMeasuredCooldowns:
+    """Two branches of 1,000 steps from step 20,000, held and cooled: what the probe ``cooldown`` tells."""
+
+    WON = Estimate(0.05, 0.047, 0.053, "nats/token")
+
+    def probed(self, won=WON, **other):
+        told = {"step": 20_000, "steps": 1_000, "effect": won, "contrast": won} | other
+        one = Told("lr-not-annealed", "x", 4.0, "cooldown", "evidence/cooldown.json", **told)
+        return replace(constant_run(), probed=(one,))
+
+    def gain(self, run):
+        """Of a cooldown over the next fifth of the steps, against the level of now."""
+        other, end = cooled(run)
+        return Estimate.of(-LAW.fit([run]).price(other, end), "nats")
+
+    def test_sharpen_what_annealing_brings(self):
+        before, after = self.gain(constant_run()), self.gain(self.probed())
+
+        assert after.high - after.low < 0.6 * (before.high - before.low)
+        assert before.low < after.value < before.high
+
+    def test_move_it_to_where_they_say(self):
+        little, much = (
+            self.gain(self.probed(Estimate(x, x - 0.003, x + 0.003, "nats"))) for x in (0.01, 0.12)
+        )
+
+        assert little.high < much.low
+
+    def test_are_met_by_the_law(self):
+        fitted = LAW.fit([self.probed()])
+        (one,) = fitted.heard
+        seen = branches(fitted.run, one)
+        ends = [fitted.posterior.loss(p, seen.step)[:, 0].mean() for p in (seen.against, seen.path)]
+
+        assert ends[0] - ends[1] == pytest.approx(0.05, abs=0.01)
+
+    @pytest.mark.parametrize("lacks", [{"step": None}, {"steps": None}, {"steps": 0}, {"contrast": None}])
+    def test_that_lack_where_they_were_say_nothing(self, lacks):
+        assert LAW.fit([self.probed(**lacks)]).heard == ()
+        assert self.gain(self.probed(**lacks)) == self.gain(constant_run())
+
+    def test_of_a_rate_that_is_not_in_nats_say_nothing(self):
+        assert LAW.fit([self.probed(replace(self.WON, unit="bits"))]).heard == ()
+
+    def test_count_once_where_the_law_was_fitted_to_them(self):
+        run = self.probed()
+        priced = Finding("lr-not-annealed", "supported", effect=Estimate(0.1, 0.08, 0.12, "nats"))
+
+        assert effect_of(priced, run.probed, outlook(run)) == priced.effect
+        assert effect_of(priced, run.probed, outlook(constant_run())) != priced.effect
+
+    def test_are_named_in_the_budget(self):
+        run = self.probed().with_facts(schedule=Fact("constant"), peak_lr=Fact(1e-3))
+        rows = {row.name: row.note for row in diagnose(run).budget.rows}
+
+        assert rows["not annealed"] == "with evidence/cooldown.json"

@@ -11,7 +11,7 @@ from .estimate import Estimate
 from .forecast import Outlook, outlook
 from .hypotheses import SMALL, Evidence, Finding, Hypothesis, Plan
 from .hypotheses._say import chance_below
-from .laws import FLOOR, Draws, Parted
+from .laws import ANNEALING, FLOOR, Draws, Parted
 from .plugins import discover
 from .run import Run
 from .state import State, judged
@@ -32,16 +32,20 @@ INSEPARABLE = {FLOOR: "one run cannot split them"}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A part of the loss. ``capacity``: nats of it that an endless model would win, where the size law tells."""
+    """A part of the loss. ``capacity``: nats of it that an endless model would win, where the size law tells.
+
+    ``measured``: the file of what a probe measured of it, where one did.
+    """
 
     name: str
     nats: Estimate
     capacity: Estimate | None = None
+    measured: str = ""
 
     @property
     def note(self) -> str:
-        """Why the part is not split further; empty where it is one thing."""
-        return INSEPARABLE.get(self.name, "")
+        """Why the part is not split further, or where it was measured; empty where there is nothing to say."""
+        return f"with {self.measured}" if self.measured else INSEPARABLE.get(self.name, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,10 @@ def budget(run: Run, state: State, known: Outlook | None, causes: Mapping[str, H
     if known is None or curve is None:
         return None if state.level is None else Budget(state.level.value, (), state.level, {})
     parts = parts_of(known)
-    rows = tuple(Row(n, Estimate.of(draws, NATS), _capacity(known, n)) for n, draws in parts.items())
+    rows = tuple(
+        Row(n, Estimate.of(draws, NATS), _capacity(known, n), _measured(known, n))
+        for n, draws in parts.items()
+    )
     rest = np.asarray(curve.last - sum(parts.values(), np.zeros_like(known.level)))
     effects, together = effects_of(known, causes)
     alone = sum(effects.values(), np.zeros_like(known.level))
@@ -120,6 +127,11 @@ def _capacity(known: Outlook, part: str) -> Estimate | None:
     """What the size law says of the split that one run can't tell; its prior, anchored on the run's loss."""
     draws = getattr(known.fitted.get("size"), "capacity", None)
     return None if draws is None or part != FLOOR else _estimate(draws)
+
+
+def _measured(known: Outlook, part: str) -> str:
+    """The files of the cooldowns that told how much annealing lets go."""
+    return ", ".join(one.source for one in known.heard) if part == ANNEALING else ""
 
 
 def effects_of(known: Outlook, causes: Mapping[str, Hypothesis]) -> tuple[dict[str, Draws], Draws | None]:

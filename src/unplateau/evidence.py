@@ -47,6 +47,7 @@ class Told:
     effect: Estimate | None = None
     contrast: Estimate | None = None  # what was measured
     step: int | None = None  # of the checkpoint that was probed
+    steps: int | None = None  # of its longest arm
     date: str = ""  # when, ISO 8601: of two files of one probe the later holds
 
 
@@ -151,12 +152,17 @@ class _Said(msgspec.Struct):
     effect: Estimate | None = None
 
 
+class _Arm(msgspec.Struct):
+    steps: int = 0
+
+
 class _File(msgspec.Struct):
     schema: str
     probe: str
     told: list[_Said]
     date: str = ""
     checkpoint: _Checkpoint | None = None
+    arms: list[_Arm] = []
 
 
 def read(folder: Path, warnings: list[str] | None = None) -> tuple[Told, ...]:
@@ -233,6 +239,7 @@ def _told(said: _Said, held: _File, name: str) -> Told:
         effect=said.effect,
         contrast=said.contrast,
         step=held.checkpoint.step if held.checkpoint else None,
+        steps=max((arm.steps for arm in held.arms), default=None),
         date=held.date,
     )
 

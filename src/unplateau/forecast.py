@@ -10,6 +10,7 @@ import numpy as np
 
 from .derive import DERIVED
 from .estimate import Estimate
+from .evidence import Told
 from .facts import VOCABULARY
 from .hypotheses.metric_unit import as_measured
 from .laws import DRAWS, Draws, Fitted, Law
@@ -87,6 +88,11 @@ class Outlook:
     @property
     def _unseen_sd(self) -> float:
         return UNSEEN * abs(float(self.level.mean()))
+
+    @property
+    def heard(self) -> tuple[Told, ...]:
+        """What probes measured that the laws were fitted to, besides the log: it is in every price already."""
+        return tuple(one for law in self.fitted.values() for one in getattr(law, "heard", ()))
 
     @property
     def floor(self) -> Estimate | None:

@@ -1,7 +1,7 @@
 """What probes told, heard with what the log says: prior odds times the ratio of likelihoods, cause by cause.
 
 The prior is the probability that the log, the config and the laws' prices gave. Probes of one run are taken as
-independent of each other; one counts once. A measured effect joins that of the laws.
+independent of each other; one counts once. A measured effect joins that of the laws, where these were not fitted to it.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def heard(finding: Finding, cause: Hypothesis, run: Run, known: Outlook | None =
     told = [one for one in newest(run.probed) if one.cause == finding.cause]
     if not told:
         return finding
-    effect = effect_of(finding, told)
+    effect = effect_of(finding, told, known)
     before, net = prior(finding), sum(one.log_odds for one in told)
     chance = posterior(before, (one.log_odds for one in told))
     if effect is not None and any(one.effect for one in told):
         # what costs next to nothing is no cause; but a cost that is badly known takes nothing from what speaks for it
-        least = before if net > 0 else LEAST
+        least = before if net > 0 and effect.high > SMALL else LEAST
         chance = min(chance, max(least, 1 - chance_below(effect, SMALL)))
     verdict = _verdict(finding.verdict, chance, net)
     remedy = (finding.remedy or remedy_of(run, cause, known)) if verdict != "refuted" else None
@@ -89,8 +89,10 @@ def _verdict(before: Verdict, chance: float, net: float) -> Verdict:
     return limit(old, new, key=ORDER.index)
 
 
-def effect_of(finding: Finding, told: Iterable[Told]) -> Estimate | None:
-    """What the cause costs: by the laws and by what probes measured, together."""
+def effect_of(finding: Finding, told: Iterable[Told], known: Outlook | None = None) -> Estimate | None:
+    """What the cause costs: by the laws and by what probes measured, together; what the laws were fitted to counts once."""
+    if finding.effect is not None and known is not None:
+        told = [one for one in told if one not in known.heard]
     measured = [one.effect for one in told if one.effect is not None and one.effect.unit.startswith("nats")]
     return combined([*([finding.effect] if finding.effect else []), *measured])
 

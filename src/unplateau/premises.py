@@ -29,6 +29,10 @@ def assumptions(ahead: Outlook, series: str, futures: Sequence[tuple[Run, int]])
             f"the loss is the trend's: a single evaluation scatters by {state.noise:.3f} {unit_of(run)} (sd)"
         )
     said.append(_schedule_said(run, ahead))
+    said += [
+        f"what annealing brings is fitted to a cooldown too, of {one.steps:,} steps from step {one.step:,} ({one.source})"
+        for one in ahead.heard
+    ]
     if end := run.get("planned_end"):
         said.append(
             f"the planned end is step {int(end):,} ({run.source('max_steps') or run.source('planned_end')})"

@@ -67,12 +67,16 @@ class Prior:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Losses of one run, shape (n,), their steps, the path of its rate, and the error of one point (sd, nats)."""
+    """Losses of one run, shape (n,), their steps, the path of its rate, and the error of one point (sd, nats).
+
+    ``against``: another path, where what was measured is how much higher the loss of the first is than that of it.
+    """
 
     path: Path
     step: Floats
     loss: Floats
     noise: float
+    against: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +175,10 @@ def bend(prior: Prior, end: float) -> float:
 
 
 def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
-    """The posterior given the curves of one or more runs of one model; ``curves[0]`` is the one to go on with."""
+    """The posterior given the curves of one or more runs of one model; ``curves[0]`` is the one to go on with.
+
+    What was measured between two branches of it (``Observed.against``) tells of A, B and the drift, not of the floor.
+    """
     first, grid = curves[0], Grid.of(prior)
     y = np.concatenate([c.loss for c in curves])
     own = np.repeat(np.arange(len(curves)), [len(c.loss) for c in curves])
@@ -184,12 +191,13 @@ def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
     gap = AHEAD / 20
     knots = np.arange(u.min(), AHEAD, gap)
     scale = bend(prior, end) * np.sqrt(gap)
-    ramps = np.maximum(u[:, None] - knots[None, :], 0.0) * scale  # (n, knots), unit prior
+    ramps = np.concatenate([_ramps(c, knots, end) for c in curves]) * scale  # (n, knots), unit prior
     root = np.linalg.cholesky(base + ramps @ ramps.T)
     ends = np.array([float(first.path.progress_at(first.step[-1], k)) for k in grid.kappa])
     powers, gone, later = _features(curves, grid, ends)
     pieces = believed(prior, grid, float(first.loss[-1]), ends)
-    fits = _fits(root, y, (powers, gone, later), pieces)
+    ones = np.concatenate([np.full(len(c.loss), float(c.against is None)) for c in curves])
+    fits = _fits(root, (ones, y), (powers, gone, later), pieces)
     log_weight = fits + grid.log_weight
     if not np.isfinite(log_weight.max()):
         raise ValueError("no law of a falling loss fits")
@@ -203,7 +211,7 @@ def fit(curves: Sequence[Observed], prior: Prior) -> Posterior:
     cells, which = np.unique(cell, axis=0, return_inverse=True)
     for i, (k, a, c, p, b) in enumerate(cells):
         mean, precision = (side[k, a, 0] for side in pieces[b])
-        x = np.column_stack([np.ones(len(y)), powers[k, a], -gone[k, c, p], -later[k, c, p]])
+        x = np.column_stack([ones, powers[k, a], -gone[k, c, p], -later[k, c, p]])
         weighted = x.T @ inverse
         h = np.block(
             [
@@ -241,27 +249,51 @@ def believed(prior: Prior, grid: Grid, loss: float, ends: Floats) -> list[tuple[
 
 def _features(curves: Sequence[Observed], grid: Grid, ends: Floats) -> tuple[Floats, Floats, Floats]:
     """(S/S_end)^-a, shape (kappa, a, n), and R and R log(S/S_end), shape (kappa, C, p, n), of all points."""
+    every = [_of_path(c.path, c.step, grid, ends) for c in curves]
+    for i, c in enumerate(curves):
+        if c.against is not None:
+            other = _of_path(c.against, c.step, grid, ends)
+            every[i] = [mine - its for mine, its in zip(every[i], other, strict=True)]
+    powers, gone, later = (np.concatenate(parts, axis=-1) for parts in zip(*every, strict=True))
+    return powers, gone, later
+
+
+def _of_path(path: Path, step: Floats, grid: Grid, ends: Floats) -> list[Floats]:
+    """The features of the points of one path."""
     powers, gone, later = [], [], []
     for k, kappa in enumerate(grid.kappa):
-        u = np.log(np.concatenate([c.path.progress_at(c.step, kappa) for c in curves]) / ends[k])
+        u = np.log(path.progress_at(step, kappa) / ends[k])
         powers.append(np.exp(-grid.a[:, None] * u[None, :]))
-        gone.append(np.concatenate([released(c.path, c.step, kappa, grid.C, grid.p) for c in curves], axis=2))
+        gone.append(released(path, step, kappa, grid.C, grid.p))
         later.append(gone[-1] * u)
-    return np.stack(powers), np.stack(gone), np.stack(later)
+    return [np.stack(powers), np.stack(gone), np.stack(later)]
+
+
+def _ramps(seen: Observed, knots: Floats, end: float) -> Floats:
+    """How far each point lies beyond each knot, log S; shape (n, knots)."""
+
+    def of(path: Path) -> Floats:
+        u = np.log(path.progress_at(seen.step, KAPPA) / end)
+        return np.maximum(u[:, None] - knots[None, :], 0.0)
+
+    return of(seen.path) if seen.against is None else of(seen.path) - of(seen.against)
 
 
 def _fits(
-    root: Floats, y: Floats, features: tuple[Floats, Floats, Floats], pieces: Sequence[tuple[Floats, Floats]]
+    root: Floats,
+    told: tuple[Floats, Floats],
+    features: tuple[Floats, Floats, Floats],
+    pieces: Sequence[tuple[Floats, Floats]],
 ) -> Floats:
     """Log evidence of the data in each cell, shape (kappa, a, C, p, B), times the chance that A and B are positive.
 
     Least squares for the four linear parameters in every cell at once: the Gram matrix of each cell is put together
     from inner products that many cells share.
     """
-    powers, *gone = features
+    (ones, y), (powers, *gone) = told, features
     n, (k, a), (c, p) = len(y), powers.shape[:2], gone[0].shape[1:3]
     flat = [powers.reshape(-1, n).T, *(-g.reshape(-1, n).T for g in gone)]
-    white = np.linalg.solve(root, np.column_stack([np.ones(n), y, *flat]))
+    white = np.linalg.solve(root, np.column_stack([ones, y, *flat]))
     one, wy, rest = white[:, 0], white[:, 1], white[:, 2:]
     x = rest[:, : k * a].reshape(n, k, a, 1)
     r, s = (part.reshape(n, k, 1, c * p) for part in np.split(rest[:, k * a :], 2, axis=1))
@@ -272,9 +304,9 @@ def _fits(
         right[..., i] = np.einsum("n,nkar->kar", wy, left)
         for j, other in enumerate(columns[: i + 1]):
             gram[..., i, j] = gram[..., j, i] = _inner(left, other)
-    told = np.stack([_evidence(gram, right, *piece) for piece in pieces], axis=-1)
-    told -= 0.5 * (wy @ wy) + float(np.log(np.diag(root)).sum()) + n / 2 * np.log(2 * np.pi)
-    return np.asarray(told.reshape(k, a, c, p, len(pieces)))
+    found = np.stack([_evidence(gram, right, *piece) for piece in pieces], axis=-1)
+    found -= 0.5 * (wy @ wy) + float(np.log(np.diag(root)).sum()) + n / 2 * np.log(2 * np.pi)
+    return np.asarray(found.reshape(k, a, c, p, len(pieces)))
 
 
 def _evidence(gram: Floats, right: Floats, mean: Floats, precision: Floats) -> Floats:

@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from ..curve import Curve
 from ..derive import derive
 from ..estimate import Estimate
+from ..evidence import Told
 from ..planned import is_share
 from ..run import Fact, Run, Schedule
 from ..schedules.cosine import Cosine
 from ..state import judged, noise_of, state_of
 from . import ANNEALING, DATA, DRAWS, FLOOR, Draws, Law, World
 from ._annealing import Pace, Path
+from ._cooled import branches, told_of
 from ._posterior import KAPPA, Observed, Posterior, Prior, drawn
 from ._posterior import fit as posterior
 
@@ -65,6 +67,7 @@ class ScheduleFit:
     lost: float = (
         0.0  # nats that the run had left the law by, where it did: no law tells where it goes from there
     )
+    heard: tuple[Told, ...] = ()  # the cooldowns that it was fitted to, besides the log
 
     @property
     def parameters(self) -> Mapping[str, Estimate]:
@@ -120,23 +123,29 @@ class ScheduleFit:
 
 
 def fit(runs: Sequence[Run]) -> ScheduleFit:
-    """The posterior for the judged loss of ``runs[0]``; more runs of the same model and data share its parameters."""
+    """The posterior for the judged loss of ``runs[0]``, and for the cooldowns that probes measured on it.
+
+    More runs of the same model and data share its parameters.
+    """
     seen = [observed(run) for run in runs]
     if (grown := progress(seen[0])) < GROWN:
         raise ValueError(
             f"the rate let the run come only {grown:.1f} times as far since its start; a law wants {GROWN:g} times"
         )
-    run = runs[0]
+    run, heard = runs[0], told_of(runs[0])
     assert run.schedule is not None
     found, lost = straying(
-        seen, prior(run.schedule.peak, "share" if is_share(run.facts, run.series) else run.get("optimizer"))
+        [*seen, *(branches(run, one, pace_of(run)) for one in heard)],
+        prior(run.schedule.peak, "share" if is_share(run.facts, run.series) else run.get("optimizer")),
     )
     _, curve = judged(run)
     assert curve is not None
     if state_of(run).verdict == "rising":
         lost = max(lost, float(np.mean(seen[0].loss[-LAST:]) - seen[0].loss.min()))
     last = max(int(run.get("steps_done") or 0), int(curve.step[-1]))
-    return ScheduleFit(run, replace_path(found, Path.of(run.schedule, last, pace=pace_of(run))), last, lost)
+    return ScheduleFit(
+        run, replace_path(found, Path.of(run.schedule, last, pace=pace_of(run))), last, lost, heard
+    )
 
 
 def straying(seen: Sequence[Observed], believed: Prior) -> tuple[Posterior, float]:
