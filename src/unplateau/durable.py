@@ -140,9 +140,15 @@ def told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UnplateauError(
-            f"can't write {path.name}: {error.strerror or error}; what was finished before is kept: "
-            "make room, or give another folder, and run the same command again"
+            f"can't write {path.name}: {error.strerror or error}; what was finished before is kept: {_mended(error)}"
         ) from None
+
+
+def _mended(error: OSError) -> str:
+    """What a user can do about it."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room, and go on, or give another folder"
+    return "give a folder that can be written"
 
 
 def sync(folder: Path) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 BARS = "▁▂▃▄▅▆▇█"
 WIDE = 40  # characters of a spark line
 GIB = 1 << 30
+PART = "/"  # in the name of what is of one part of a mixture
 LEAST_SAID = GIB / 10  # bytes; less memory than that, any machine has
 
 
@@ -68,9 +69,9 @@ def rows(plan: Plan) -> list[tuple[str, str]]:
     length = f"{s.max_steps:,} steps of {s.tokens_per_step:,} tokens: {count(plan.tokens)}"
     told += [("length", f"{length}, {times(plan.passes)} passes")]
     if plan.first:
-        told += [
-            ("goes on", f"from step {plan.first:,}: {max(0, s.max_steps - plan.first):,} steps are left")
-        ]
+        left = max(0, s.max_steps - plan.first)
+        more = "" if left or s.eval_only else "; a larger max_steps makes it longer"
+        told += [("goes on", f"from step {plan.first:,}: {left:,} steps are left{more}")]
     if plan.shape is not None:
         told += [("model", f"{s.architecture}, {parameters(plan.shape)}")]
     if plan.tokens_per_param:
@@ -125,7 +126,9 @@ def end_text(result: Result, width: int | None = None) -> str:
     Next: unplateau diagnose out
     """
     told = {
-        name.removesuffix("_loss"): loss for name, loss in result.losses.items() if name.endswith("_loss")
+        name.removesuffix("_loss"): loss
+        for name, loss in result.losses.items()
+        if name.endswith("_loss") and PART not in name
     }
     losses = ", ".join(
         f"{name} {with_error(loss, result.losses.get(f'{name}_loss_error'))}" for name, loss in told.items()

@@ -19,6 +19,7 @@ LEAST: Mapping[str, int] = {
     **dict.fromkeys(("checkpoint_interval", "keep_every", "seed"), 0),
     **dict.fromkeys(("peak_lr", "floor_lr", "weight_decay", "grad_clip", "z_loss"), 0),
 }
+MOST = (1 << 63) - 1  # of a whole number: what torch's generators and numpy's integers take
 #: shares: at least 0, and below 1
 SHARES = ("dropout", "label_smoothing", "beta1", "beta2", "ema")
 POSITIONS = ("", "learned", "rope", "alibi", "none")
@@ -54,14 +55,19 @@ def _shown(value: Any) -> str:
 
 def _ranges(s: Settings) -> Iterator[tuple[str, str]]:
     for name, least in LEAST.items():
-        if getattr(s, name) < least:
+        value = getattr(s, name)
+        if value < least:
             yield name, f"{least} or more"
+        elif isinstance(value, int) and value > MOST:
+            yield name, f"{MOST} or less"
     for name in SHARES:
         if not 0 <= getattr(s, name) < 1:
             yield name, "at least 0 and below 1"
 
 
 def _names(s: Settings) -> Iterator[tuple[str, str]]:
+    if not s.out_dir.strip():
+        yield "out_dir", "the name of a folder"
     known: dict[str, tuple[Any, ...]] = {
         "schedule": tuple(n for n in discover("schedules") if n != NOT_PLANNED),
         "positions": POSITIONS,

@@ -64,6 +64,8 @@ def folders(dataset: str) -> list[tuple[Path, float]]:
             "no data: give --dataset=FOLDER, which `unplateau prepare` wrote, or nanoGPT's data folder"
         )
     found = [(Path(name), weight) for name, weight in parts(dataset)]
+    if twice := [path for i, (path, _) in enumerate(found) if path in [p for p, _ in found[:i]]]:
+        raise UsageError(f"{printable(str(twice[0]))} is in the mixture twice: name it once, with one weight")
     for path, _ in found:
         if not path.is_dir():
             raise UnreadableError(

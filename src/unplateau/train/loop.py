@@ -211,12 +211,20 @@ class Loop:
         if self._stops() and self.session.step != self.saved:
             self.save()
         self.saver.close()
+        self._tell_skipped()
         if self.stopped:
             said = f"{self.stopped}: saved at step {self.session.step:,}"
             self.voice.note(f"{said}; go on with --init_from=resume")
         self.devices.wait()  # for the one that writes
         seconds, folder = time.monotonic() - self._begun, Path(self.settings.out_dir)
         return Result(folder, self.session.step, self.session.losses, seconds, self.stopped)
+
+    def _tell_skipped(self) -> None:
+        """How many steps ``on_nan`` left out; those of a scaler that finds its scale are none of them."""
+        stepper = self.session.stepper
+        if (left_out := stepper.skipped - stepper.precision.skipped) and self.devices.world.leads:
+            said = f"{left_out:,} of {self.session.step:,} steps were skipped"
+            self.voice.warn(f"{said}: their loss, or its gradient, was no number; take a lower peak_lr")
 
     def _stops(self) -> bool:
         """True once a signal has come to any process; all hear of it at the same step."""

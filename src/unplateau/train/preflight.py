@@ -105,7 +105,7 @@ class Plan:
 def preflight(settings: Settings, data: Sequence[tuple[Corpus, float]], start: Start = SCRATCH) -> Plan:
     """Count the run of settled ``settings`` over ``data``, and say what will hold its loss up.
 
-    Raises ``UsageError`` where it would learn nothing, or can't be held in memory.
+    Raises ``UsageError`` where it would learn nothing, can't be held in memory, or is a branch with no step to take.
     """
     corpora = [corpus for corpus, _ in data]
     unique = [_unique(corpus) for corpus in corpora]
@@ -122,6 +122,7 @@ def preflight(settings: Settings, data: Sequence[tuple[Corpus, float]], start: S
         first,
     )
     refuse_too_large(plan)
+    refuse_none_left(plan)
     return replace(plan, warnings=tuple(warned(plan, corpora)))
 
 
@@ -158,6 +159,17 @@ def refuse_too_large(plan: Plan) -> None:
         return
     raise UsageError(
         f"the run needs about {plan.memory / GIB:,.0f} GiB of memory; there are {plan.room}: {_smaller(plan, plan.room)}"
+    )
+
+
+def refuse_none_left(plan: Plan) -> None:
+    """Raise ``UsageError`` where a branch would take no step; a run that goes on may be at its end."""
+    s = plan.settings
+    if plan.first < max(1, s.max_steps) or s.init_from == "resume" or s.eval_only or s.inspect:
+        return
+    raise UsageError(
+        f"the checkpoint is of step {plan.first:,}, and max_steps is {s.max_steps:,}: no step is left; "
+        "give a larger --max_steps, or an earlier checkpoint"
     )
 
 

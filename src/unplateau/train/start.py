@@ -37,6 +37,7 @@ SHAPE = (
 #: what a checkpoint of our own forces
 MODEL = (*SHAPE[:3], "n_kv_head", "mlp_hidden", "architecture", "bias", "tied", "positions", "vocab_size")
 LEARNED = "learned"
+FLAG = "--"  # begins an origin: a setting that was given on the command line
 CROPPED = (
     "positions.weight"  # its rows are places; a shorter context takes the first ones (train.py does so too)
 )
@@ -101,7 +102,11 @@ def _missing(word: str, path: Path) -> UsageError:
 
 
 def shaped(resolved: Resolved, start: Start) -> Resolved:
-    """``resolved`` with the shape that the weights of ``start`` force; a shorter ``block_size`` stays."""
+    """``resolved`` with the shape that the weights of ``start`` force; a shorter ``block_size`` stays.
+
+    Another shape gives way, as in train.py. Raises ``UsageError`` where a checkpoint of ours is of another one than the
+    command line asks for.
+    """
     if start.kind == "scratch":
         return resolved
     if start.kind == "own":
@@ -122,8 +127,24 @@ def _as_saved(resolved: Resolved, place: Path) -> Resolved:
     changes = {name: was[name] for name in MODEL if name in was and was[name] != getattr(s, name)}
     if was.get("block_size", s.block_size) < s.block_size and LEARNED in (s.positions, was.get("positions")):
         changes["block_size"] = was["block_size"]
+    refuse_other_model(resolved, changes)
     origin = dict.fromkeys(changes, f"{CHECKPOINTS}/{place.name}")
     return replace(resolved, settings=replace(s, **changes), origin={**resolved.origin, **origin})
+
+
+def refuse_other_model(resolved: Resolved, held: Mapping[str, Any]) -> None:
+    """Raise ``UsageError`` for a setting of the command line that weights are not of; ``held`` is what they are of.
+
+    A 0, or an empty word, asks for nothing: it stands for the architecture's own.
+    """
+    for name, value in held.items():
+        flag, given = resolved.origin.get(name, ""), getattr(resolved.settings, name)
+        if flag.startswith(FLAG) and (given or given is False):
+            own = printable(str(value)) if value or value is False else "its architecture's own"
+            raise UsageError(
+                f"{flag} is {printable(str(given))}; expected what the checkpoint's model has, {own}: leave it out, "
+                "or train a new model in another --out_dir"
+            )
 
 
 def proved(start: Start, say: Callable[[str], None], *, mend: bool = False) -> Start:
