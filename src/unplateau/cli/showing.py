@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..demo.planted import PLANTED
 from ..errors import UsageError
 from ._core import DONE, group, look, say, unknown
 
@@ -19,11 +20,17 @@ if TYPE_CHECKING:
 
 OUT = "unplateau-demo"
 SEED = 1337  # nanoGPT's own
+DEFAULT = next(iter(PLANTED))
 REPORT, JSON = "report.txt", "report.json"
 
 
 @group.command()
-@click.option("--cause", metavar="NAME", help="The mistake to make.  [default: lr-not-annealed]")
+@click.option(
+    "--cause",
+    default=DEFAULT,
+    metavar="NAME",
+    help=f"The mistake to make: {', '.join(PLANTED)}.  [default: {DEFAULT}]",
+)
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**31 - 1),
@@ -40,7 +47,7 @@ REPORT, JSON = "report.txt", "report.json"
     help="A folder that is new, empty, or holds the same demo unfinished.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def demo(cause: str | None, seed: int, out: str, as_json: bool) -> int:
+def demo(cause: str, seed: int, out: str, as_json: bool) -> int:
     """Show the whole loop on a small run, in some minutes on a CPU.
 
     A small GPT is trained into a plateau by a plausible mistake; then diagnosed,
@@ -50,9 +57,8 @@ def demo(cause: str | None, seed: int, out: str, as_json: bool) -> int:
     """
     from ..demo.job import run
     from ..demo.place import Order
-    from ..demo.planted import PLANTED, STEPS
+    from ..demo.planted import STEPS
 
-    cause = next(iter(PLANTED)) if cause is None else cause
     if cause not in PLANTED:
         known_cause(cause, list(PLANTED))
     needs_extras()
@@ -88,9 +94,13 @@ class Telling:
         self.number = 0
         self.first = self.last = self.left = 0
         self.kept: deque[str] = deque()
-        self.line(f"$ mkdir -p {folder} && cd {folder}")
+        self.folder = folder
 
     def line(self, text: str = "") -> None:
+        """A row, folded where it is wider than the terminal."""
+        width = look()["width"]
+        if len(text) > width and self.stream.isatty():
+            text = textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False)
         say(f"{text}\n", self.stream)
 
     def begins(self, step: Step, *, earlier: bool) -> None:
@@ -99,8 +109,12 @@ class Telling:
 
         self.first, self.last = ROWS[step.name]
         self.left, self.kept = 0, deque(maxlen=self.last)
+        if not self.number:
+            self.line(f"$ mkdir -p {self.folder} && cd {self.folder}")
         self.number += 1
-        self.line(f"\n--- {self.number}. {PURPOSE[step.name]}{' (done before)' if earlier else ''}")
+        self.line(f"\n--- {self.number}. {PURPOSE[step.name]}")
+        if earlier:
+            self.line("(done before)")
         self.line(f"$ {step.line}")
 
     def row(self, text: str) -> None:

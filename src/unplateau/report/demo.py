@@ -21,7 +21,7 @@ COLUMN = 36  # columns of one ranking beside the other
 PURPOSE = {
     "prepare": "Text that comes with the package, as tokens: one character each.",
     "train": "A small GPT, with a mistake in its config (plateau.toml).",
-    "diagnose": "Why did its loss stop going down? From its log, config and data alone:",
+    "diagnose": "Why did its loss stop going down? By its log, config and data:",
     "probe": "What the log can't tell, short experiments do:",
     "fix": "The mended config, and what it will come to:",
     "train-mended": "The mended run:",
@@ -30,11 +30,11 @@ PURPOSE = {
 #: rows of a verb's output that are shown: the first ones, and the last
 ROWS = {
     "prepare": (7, 0),
-    "train": (0, 3),
+    "train": (0, 2),
     "diagnose": (26, 0),
     "probe": (0, 16),
-    "fix": (24, 14),
-    "train-mended": (0, 3),
+    "fix": (26, 8),
+    "train-mended": (0, 2),
     "verify": (12, 0),
 }
 
