@@ -223,9 +223,8 @@ class TestTheVerb:
             telling.row(f"row {number}")
         telling.ended(steps.Done(step, 0, 1.0, 1.0, ""))
 
-        assert capsys.readouterr().out.splitlines()[-4:] == [
-            "  … 7 rows more in steps/train.txt",
-            "row 7",
+        assert capsys.readouterr().out.splitlines()[-3:] == [
+            "  … 8 rows more in steps/train.txt",
             "row 8",
             "row 9",
         ]
