@@ -4,11 +4,12 @@ Found by trying the trainer as a new user. Each test was red before its guard wa
 layer asked of a checkpoint with one was left out in silence), ``MOST`` (a seed of 23 digits was a fault of unplateau),
 the name of ``out_dir`` (a run in the working folder itself), ``refuse_none_left`` (a branch with an empty log),
 ``folders`` (a data set named twice counted as twice the unique tokens), ``_tell_skipped`` (39 of 40 steps skipped, and
-the last line said nothing of it), and ``_mended`` ("make room" where nothing was full).
+the last line said nothing of it), ``_mended`` ("make room" where nothing was full), and ``last_told`` (a last state.json that can't be parsed ended it).
 """
 
 import errno
 import os
+import shutil
 
 import pytest
 
@@ -60,6 +61,17 @@ def test_a_branch_with_no_step_left_is_refused_and_a_finished_run_says_how_it_go
     assert cli.main(["train", str(run)]) == 0
     assert "from step 4: 0 steps are left; a larger max_steps makes it longer" in capsys.readouterr().out
     assert cli.main(["train", *branch, "--eval_only=True"]) == 0
+
+
+def test_a_run_whose_last_state_is_cut_off_goes_on_from_the_checkpoint_before(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "out")
+    os.truncate(tmp_path / "out/checkpoints/00000004/state.json", 20)
+
+    assert cli.main(["train", str(tmp_path / "out"), "--log_style=rich"]) == 0
+
+    said = capsys.readouterr().out
+    assert "warning: 00000004/state.json is not as it was written: the checkpoint before it is taken" in said
+    assert "from step 2: 2 steps are left" in said
 
 
 @pytest.mark.parametrize("name", ["seed", "max_steps", "eval_tokens"])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..checkpoint import read_checkpoint
-from .checkpoints import found_at, plain_of
+from .checkpoints import last_told
 from .settings import TYPES, Settings
 from .start import Start, start_of
 
@@ -49,8 +49,8 @@ def inherited(word: str) -> tuple[Mapping[str, Any], str, str, Mapping[str, str]
     """
     start = start_of(Settings(init_from=word))
     if start.kind == "own":
-        place = found_at(start.path)
-        told = plain_of(place).get("settings")
+        place, plain = last_told(start.path)
+        told = plain.get("settings")
         found = told if isinstance(told, dict) else {}
         return _known(found, OWN), f"checkpoints/{place.name}", "modern", _origins(place)
     if start.kind == "nanogpt":

@@ -186,6 +186,19 @@ def plain_of(place: Path) -> dict[str, Any]:
     return _json(place / STATE, SCHEMA)
 
 
+def last_told(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint that ``path`` means, and its ``state.json``; of a run's folder the last that can be read.
+
+    ``whole`` says later, of every byte, which one is taken. Raises ``UnreadableError`` where there is none.
+    """
+    named = found_at(path)
+    before = reversed(steps(named.parent)[:-1]) if named.parent in (path, path / FOLDER) else ()
+    for place in (named, *(_place(named.parent, step) for step in before)):
+        with suppress(UnreadableError):
+            return place, plain_of(place)
+    return named, plain_of(named)
+
+
 def _json(path: Path, schema: str) -> dict[str, Any]:
     name = f"{path.parent.name}/{path.name}"
     try:

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..run import Schedule
 from ..shape import Shape
 from ..units import count, tokens_each
-from .checkpoints import found_at, plain_of
+from .checkpoints import last_told
 from .data import Corpus
 from .rates import ENDLESS, going_on, schedule_of
 from .room import MACHINE, Room, room_of
@@ -130,8 +130,8 @@ def _from(settings: Settings, start: Start) -> tuple[int, Schedule]:
     """The step that a run goes on from, and its schedule."""
     if start.kind != "own":
         return 0, schedule_of(settings)
-    place = found_at(start.path)
-    told, step = plain_of(place), int(place.name)
+    place, told = last_told(start.path)
+    step = int(place.name)
     return step, going_on(told.get("settings", {}), settings, step, told.get("lr"))
 
 

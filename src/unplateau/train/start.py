@@ -16,7 +16,7 @@ from ..config import read_config
 from ..errors import UnreadableError, UsageError, printable
 from ..run import Fact
 from .checkpoints import FOLDER as CHECKPOINTS
-from .checkpoints import STATE, WORDS, found_at, plain_of, read, set_aside, steps, whole
+from .checkpoints import STATE, WORDS, found_at, last_told, read, set_aside, steps, whole
 from .settings import Resolved, Settings
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def shaped(resolved: Resolved, start: Start) -> Resolved:
     if start.kind == "scratch":
         return resolved
     if start.kind == "own":
-        return _as_saved(resolved, found_at(start.path))
+        return _as_saved(resolved, *last_told(start.path))
     told = read_checkpoint(start.path) if start.kind == "nanogpt" else _folder(start.path)
     changes = {name: told[name].value for name in SHAPE if name in told}
     s = resolved.settings
@@ -121,9 +121,9 @@ def shaped(resolved: Resolved, start: Start) -> Resolved:
     return replace(resolved, settings=replace(s, **changes), origin={**resolved.origin, **origin})
 
 
-def _as_saved(resolved: Resolved, place: Path) -> Resolved:
+def _as_saved(resolved: Resolved, place: Path, plain: Mapping[str, Any]) -> Resolved:
     """With the model that a checkpoint of ours holds."""
-    was, s = plain_of(place).get("settings", {}), resolved.settings
+    was, s = plain.get("settings", {}), resolved.settings
     changes = {name: was[name] for name in MODEL if name in was and was[name] != getattr(s, name)}
     if was.get("block_size", s.block_size) < s.block_size and LEARNED in (s.positions, was.get("positions")):
         changes["block_size"] = was["block_size"]
