@@ -130,7 +130,7 @@ class TestMemory:
     def test_where_the_weights_alone_do_not_fit_the_model_is_to_be_smaller(self, tmp_path, monkeypatch):
         monkeypatch.setattr(preflight_module, "room_of", lambda _: Room(1 << 30, MACHINE))
 
-        with pytest.raises(UsageError, match=r"lower n_layer, n_embd or block_size$"):
+        with pytest.raises(UsageError, match=r"lower n_layer, n_embd, vocab_size or block_size$"):
             plan(corpus(tmp_path), "--n_embd=2048")
 
     def test_what_may_fit_is_warned_of_and_what_does_is_not(self, tmp_path, monkeypatch):

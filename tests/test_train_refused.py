@@ -16,7 +16,7 @@ import pytest
 from small_runs import SMALL, write_text
 from unplateau import cli
 from unplateau.durable import told
-from unplateau.errors import UnplateauError, UsageError
+from unplateau.errors import UnplateauError, UnreadableError, UsageError
 from unplateau.train.configure import resolve
 from unplateau.train.datasets import folders
 
@@ -83,6 +83,11 @@ def test_a_whole_number_that_no_integer_holds_is_refused(name):
 def test_a_run_s_folder_has_a_name():
     with pytest.raises(UsageError, match=r"--out_dir is ''; expected the name of a folder"):
         resolve(None, ["--out_dir="])
+
+
+def test_a_folder_of_data_taken_for_a_config_is_told_how_it_is_given(tmp_path):
+    with pytest.raises(UnreadableError, match=r"data are given as --dataset=FOLDER"):
+        resolve(tmp_path)
 
 
 def test_a_data_set_is_in_a_mixture_once(tmp_path):

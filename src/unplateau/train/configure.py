@@ -216,7 +216,8 @@ def read_file(path: Path) -> tuple[Told, str]:
     if path.is_dir():
         if not (path / CONFIG).is_file():
             raise UnreadableError(
-                f"{path.name or path} holds no {CONFIG}; expected a run's folder, or a config"
+                f"{path.name or path} holds no {CONFIG}; expected a run's folder, or a config "
+                "(data are given as --dataset=FOLDER, a checkpoint as --init_from=FOLDER)"
             )
         told, preset = read_file(path / CONFIG)
         # the run itself goes on, where it lies now

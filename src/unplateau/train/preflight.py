@@ -179,7 +179,7 @@ def _smaller(plan: Plan, room: Room) -> str:
     while size > 1 and (plan.memory_with(size) or 0.0) > CLOSE * room.size:
         size //= 2
     if (plan.memory_with(size) or 0.0) > CLOSE * room.size:
-        return "lower n_layer, n_embd or block_size"
+        return "lower n_layer, n_embd, vocab_size or block_size"
     parts = -(-s.batch_size * s.gradient_accumulation_steps // size)
     return f"take --batch_size={size} with --gradient_accumulation_steps={parts}"
 
