@@ -171,7 +171,7 @@ class TestWhatIsPacked:
             assert (one.gain is None) == (one.role == "healthy" and ".without-" not in one.name), one.name
 
     def test_a_tenth_of_the_runs_is_judged_anew(self, tmp_path, kept):
-        found = loop.measured(tmp_path, every=10)
+        found = loop.measured(tmp_path, every=10, workers=0)
         mine = {one.judged.case.name for one in found}
         wrong = {one.judged.case.name for one in found if one.accused}
 

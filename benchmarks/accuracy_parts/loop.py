@@ -14,7 +14,7 @@ from unplateau.diagnose import SMALL, Diagnosis, diagnose
 from unplateau.reading import read_runs
 
 from . import effects
-from .judge import Case, Judged, verdict
+from .judge import WORKERS, Case, Judged, each, verdict
 from .page import number, percent, table
 from .planted import also
 
@@ -22,6 +22,15 @@ import loop_pack  # isort: skip - judge puts its folder on the path
 
 GROUPS = ("log", "config", "manifest", "probes")  # each with those before it
 NAMED, PROBED, ACCUSED, ASKS, COVERS = 0.80, 0.95, 0.05, 0.90, (0.80, 0.97)  # bars of the project's plan
+#: planted cause -> causes that come with it by its making here, besides those of the other corpus
+COMES_WITH = {
+    "batch-too-large": frozenset(
+        {"lr-too-low"}
+    ),  # so few steps want a higher rate (benchmarks/probes_parts/truth.py)
+    "tokenizer-mismatch": frozenset(
+        {"val-mismatch"}
+    ),  # what is planted into val alone makes val another text
+}
 LINES = ("step ", "iter ", "saving ")  # of nanoGPT's log, the config that it prints left out
 Z90 = 1.645
 
@@ -127,16 +136,21 @@ def case_of(one: loop_pack.Kept, there: frozenset[str], group: str) -> Case:
         cause=str(one.truth["cause"]),
         gain=None if gain is None else gain.value,
         noise=0.0 if gain is None else (gain.high - gain.low) / 2 / Z90,
-        also=frozenset(also(one.truth)) | there,
+        also=frozenset(also(one.truth)) | COMES_WITH.get(str(one.truth["cause"]), frozenset()) | there,
     )
 
 
-def measured(scratch: Path, every: int = 1) -> list[Said]:
-    """Every ``every``-th run, judged."""
+def measured(scratch: Path, every: int = 1, workers: int = WORKERS) -> list[Said]:
+    """Every ``every``-th run, judged by so many processes."""
     found = runs(scratch)
     there = reliefs(found)
     chosen = [one for one in found if one.role != "relief"][::every]
-    return [each for one in chosen for each in said(one, there.get(one.base, frozenset()))]
+    pairs = [(one, there.get(one.base, frozenset())) for one in chosen]
+    return [told for of_one in each(_of_pair, pairs, workers) for told in of_one]
+
+
+def _of_pair(pair: tuple[loop_pack.Kept, frozenset[str]]) -> list[Said]:
+    return said(*pair)
 
 
 # --- tables
@@ -279,7 +293,7 @@ def peers() -> list[str]:
         return []
     with PEERS.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    tools = [name for name in rows[0] if name not in ("name", "role", "cause")]
+    tools = [name for name in rows[0] if name not in ("set", "name", "role", "cause")]
     head = ("tool", "finds something, planted", "healthy", "what")
     return [PEERS_SAY, table(head, (_peer(tool, rows) for tool in tools))]
 
@@ -293,8 +307,8 @@ def _peer(tool: str, rows: Sequence[dict[str, str]]) -> list[str]:
     return [tool, *shares, ", ".join(f"{word} {n}" for word, n in counts.most_common())]
 
 
-PEERS = Path(loop_pack.__file__).with_name("loop_peers.csv")
-PEERS_SAY = """What other tools find in the same logs (benchmarks/planted/loop_peers.py). They speak of symptoms (divergence, overfitting, a
+PEERS = Path(loop_pack.__file__).with_name("peers.csv")
+PEERS_SAY = """What other tools find in the logs of these runs and of our own corpus (benchmarks/planted/loop_peers.py). They speak of symptoms (divergence, overfitting, a
 plateau) rather than of causes to mend, so only how often they speak can be counted; runmedic reads nanoGPT's log, the others its evaluations as a CSV."""
 
 

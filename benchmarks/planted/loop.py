@@ -30,6 +30,7 @@ from texts import Data, build, harder
 from unplateau.probe.process import LIBC, _ends_with_parent
 
 HERE = Path(__file__).parent
+ENDED = (0, 3)  # exit codes of a probe that is not to be begun again: done, or it says that it can't be
 LIMIT_S = 3600  # one process; far more than any needs
 NICE = ("nice", "-n", "19")
 PYTHON = (*NICE, sys.executable)
@@ -88,11 +89,11 @@ def run(one: Planted, out: Path) -> str:
 def probe(one: Planted, out: Path) -> str:
     """Probe a run at its end, as a user would."""
     folder = out / "runs" / one.case.name
-    shutil.rmtree(folder / "probe.log", ignore_errors=True)
     words = ["-m", "unplateau", "probe", str(folder / "run"), "--json", "--out", str(folder / "probed")]
     (folder / "probe.log").write_text("")
     code = process(words, out, folder / "probe.log")
-    (folder / "probed.code").write_text(str(code))
+    if code in ENDED:
+        (folder / "probed.code").write_text(str(code))
     return (folder / "probe.err").read_text().strip().rpartition("\n")[2]
 
 

@@ -1,4 +1,4 @@
-"""What three other tools say of the logs that were packed, into loop_peers.csv.
+"""What three other tools say of the logs of both corpora, into peers.csv.
 
     python -m venv PEERS && PEERS/bin/pip install runmedic==0.1.1 trainspotter==0.2.6 trainproof==0.22.0
     python loop_peers.py --bin PEERS/bin
@@ -17,10 +17,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from check import HERE, READINGS, corpus_cases
 from loop_pack import unpacked
 from make import EVALUATED
 
-TABLE = Path(__file__).with_name("loop_peers.csv")
+TABLE = Path(__file__).with_name("peers.csv")
 LIMIT_S = 120
 PINNED = {"runmedic": "0.1.1", "trainspotter": "0.2.6", "trainproof": "0.22.0"}
 WORDS = {
@@ -71,6 +72,18 @@ def asked(tool: str, place: Path, log: Path) -> str:
         return "unreadable"
 
 
+def logs(scratch: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """Set, name, role and cause of each run, and its log."""
+    for place in ("loop", "corpus"):
+        (scratch / place).mkdir()
+    for one in unpacked(scratch / "loop"):
+        if one.role != "relief":
+            yield ("loop", one.name, one.role, str(one.truth["cause"])), one.log
+    for name, truth, folder in corpus_cases(HERE / "corpus.jsonl.zst", scratch / "corpus"):
+        role = "healthy" if truth["cause"] in READINGS else "planted"
+        yield ("corpus", name, role, truth["cause"]), folder / "train.log"
+
+
 def main() -> None:
     """Ask each of each."""
     parser = argparse.ArgumentParser(
@@ -80,11 +93,11 @@ def main() -> None:
     place = parser.parse_args().bin.resolve()
     with TemporaryDirectory() as scratch, TABLE.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("name", "role", "cause", *(f"{tool} {version}" for tool, version in PINNED.items())))
-        for one in unpacked(Path(scratch)):
-            if one.role != "relief":
-                said = [asked(tool, place, one.log) for tool in PINNED]
-                writer.writerow((one.name, one.role, one.truth["cause"], *said))
+        writer.writerow(
+            ("set", "name", "role", "cause", *(f"{tool} {version}" for tool, version in PINNED.items()))
+        )
+        for row, log in logs(Path(scratch)):
+            writer.writerow((*row, *(asked(tool, place, log) for tool in PINNED)))
 
 
 if __name__ == "__main__":
