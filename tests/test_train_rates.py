@@ -1,12 +1,17 @@
 """Learning rates of runs. Seen red once each: a schedule that rises again where it was made longer; a peak that is
-held though another was given; a run made longer that rose when it was resumed once more; one that stayed at 0."""
+held though another was given; a run made longer that rose when it was resumed once more; one that stayed at 0; and of
+the doctor: the schedule of config.json taken for what a run did; the rate let rise after its log; any log that differs
+taken for a run made longer; the log kept for a schedule that somebody asks about."""
 
 from dataclasses import asdict, replace
 from itertools import pairwise
 
 import pytest
 
+from unplateau.curve import Curve
+from unplateau.derive import changed, derive
 from unplateau.errors import UsageError
+from unplateau.run import Fact, Run
 from unplateau.train.rates import ends, going_on, own_peak, schedule_of
 from unplateau.train.settings import Settings
 
@@ -98,3 +103,38 @@ def test_adamws_own_peak_falls_with_the_width_and_muons_does_not():
         Settings(optimizer="adamw", **wide)
     )
     assert own_peak(Settings(optimizer="muon", **narrow)) == own_peak(Settings(optimizer="muon", **wide))
+
+
+def logged(now, rates, last):
+    """A run of ours as it is read: its config.json as it stands now, and the rates of its log."""
+    steps = list(range(0, last + 1, 4))
+    facts = {name: Fact(value, "", "config.json") for name, value in asdict(now).items()}
+    lr = Curve(steps, [rates(step) for step in steps])
+    return derive(Run("run", "", {"lr": lr}, facts | {"config_dialect": Fact("unplateau")}))
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine", "wsd"])
+@pytest.mark.parametrize("last", [88, 160])
+def test_the_doctor_knows_what_a_run_that_was_made_longer_did_and_will_do(kind, last):
+    was = settings(schedule=kind, floor_lr=1e-4, decay_start=50)
+    longer = settings(schedule=kind, floor_lr=1e-4, decay_start=150, decay_end=200, max_steps=200)
+    lr = going_on(asdict(was), longer, 80)
+    run = logged(longer, lr, last)
+
+    assert [run.schedule(s) for s in range(0, 220, 4)] == pytest.approx([lr(s) for s in range(0, 220, 4)])
+
+
+@pytest.mark.parametrize("share", [0.5, 1.5])
+def test_a_log_that_differs_in_another_way_is_no_run_made_longer(share):
+    now = settings()
+    run = logged(now, lambda step: share * schedule_of(now)(step), 80)
+
+    assert run.schedule == schedule_of(now)
+
+
+def test_a_schedule_that_is_asked_about_is_not_the_logged_one():
+    longer = settings(decay_end=200, max_steps=200)
+    run = logged(longer, going_on(asdict(settings()), longer, 80), 120)
+    asked = changed(run, {"floor_lr": 0.002})
+
+    assert asked.schedule == schedule_of(replace(longer, floor_lr=0.002))

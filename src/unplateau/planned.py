@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from .curve import Curve
 from .run import Fact, Schedule
 
@@ -12,6 +14,16 @@ POINTS = 3  # logged learning rates that make a schedule; fewer tell nothing of 
 MULTIPLIER = "lrm"  # nanochat logs the share of each group's peak; its form is that of the schedule
 SPLICED = 1000  # points of each part of a schedule that was changed at a resume
 KEPT = 4096  # points of a logged schedule; more add nothing between their neighbours
+OWN = "unplateau"  # the dialect of our own trainer, which logs the rate of each row to nine digits
+CHANGED = "changed"  # the source of a setting that somebody asks about: no log is of it
+SETTINGS = (
+    *("schedule", "peak_lr", "floor_lr", "warmup_steps"),
+    *("decay_start", "decay_end", "decay_form", "max_steps"),
+)
+LOOKS, APART = (
+    200,
+    1e-3,
+)  # logged rates that are held against the schedule; share of the peak that is no rounding
 
 
 def schedule_of(facts: Mapping[str, Fact], series: Mapping[str, Curve]) -> Schedule | None:
@@ -26,7 +38,48 @@ def schedule_of(facts: Mapping[str, Fact], series: Mapping[str, Curve]) -> Sched
     before = facts["schedule_before"].value if "schedule_before" in facts else None
     if now is not None and isinstance(before, list):
         return spliced(before, facts, now)
+    if now is not None and _as_run(facts):
+        return as_logged(now, series.get("lr"))
     return now or recorded(series.get("lr") or series.get(MULTIPLIER))
+
+
+def _as_run(facts: Mapping[str, Fact]) -> bool:
+    """True where the settings are those that our own trainer ran with."""
+    ours = "config_dialect" in facts and facts["config_dialect"].value == OWN
+    return ours and not any(facts[name].source == CHANGED for name in SETTINGS if name in facts)
+
+
+def as_logged(now: Schedule, lr: Curve | None) -> Schedule:
+    """What was logged, and from there on ``now``, but no higher than the last rate, where the log lies below ``now``.
+
+    So our trainer goes on with a run whose schedule was made longer after it had begun to decay (train/rates.py): it does
+    not raise the rate again, and no setting says so. A log that differs in any other way is no such run: ``now``.
+
+    >>> from .schedules.linear import Linear
+    >>> lr = as_logged(Linear(1.0, 0.0, 0, 2_000), Curve([0, 400, 800, 1_000], [1.0, 0.6, 0.2, 0.2]))
+    >>> [round(lr(step), 2) for step in (800, 1_000, 1_500, 1_800)]
+    [0.2, 0.2, 0.2, 0.1]
+    """
+    from .schedules._branched import Branched
+    from .schedules._capped import Capped
+
+    seen = lr.finite if lr is not None else None
+    past = recorded(seen)
+    if seen is None or past is None or not _made_longer(now, seen):
+        return now
+    last, here = int(seen.step[-1]), float(seen.last)
+    return Branched(past, Capped(now, here) if now(last) > here > 0 else now, last)
+
+
+def _made_longer(now: Schedule, seen: Curve) -> bool:
+    """True where the logged rates lie below those of the schedule from somewhere on, and only fall there."""
+    at = np.unique(np.linspace(0, len(seen) - 1, LOOKS).astype(int))
+    above = np.array([now(int(seen.step[i])) for i in at]) - seen.value[at]
+    off = np.abs(above) > APART * now.peak
+    warm = seen.step[at] > getattr(now, "warmup", 0)
+    return bool(
+        off.any() and (above[off] > 0).all() and warm[off].all() and (np.diff(seen.value[at][off]) <= 0).all()
+    )
 
 
 def is_share(facts: Mapping[str, Fact], series: Mapping[str, Curve]) -> bool:

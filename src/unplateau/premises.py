@@ -56,6 +56,8 @@ def _schedule_said(run: Run, ahead: Outlook) -> str:
     where, peak = ("the log", "the log") if lr.name == "recorded" else (where, peak)
     if run.has("schedule_before"):
         return "the learning rate as the log's settings say, part by part between resumes"
+    if lr.name == "branched":
+        return f"the learning rate is as logged, and from there on {run.get('schedule')} ({where}), no higher than it is now"
     past = (
         ", which the power law ignores: the interval is wider by what annealing may bring"
         if ahead.trend == "power"
