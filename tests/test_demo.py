@@ -87,7 +87,11 @@ class TestTheLoop:
         _, loop, voice = shown
         said = words.text(loop)
 
-        assert max(map(len, said.splitlines())) <= 80
+        report = words.report(loop)
+
+        assert max(map(len, report.splitlines())) <= 80
+        assert report.endswith(said)
+        assert "$ unplateau verify run run-batch-too-small" in report
         assert len(voice.said) == 6
         assert "batch-too-small" in said
 

@@ -149,7 +149,7 @@ def show(loop: Loop, place: Path, *, as_json: bool) -> None:
 
     told = json.dumps(words.document(loop)) + "\n"
     write_durably(place / JSON, told.encode())
-    write_durably(place / REPORT, words.text(loop).encode())
+    write_durably(place / REPORT, words.report(loop).encode())
     stream = sys.stderr if as_json else sys.stdout
     say("\n" + words.text(loop, **look()), stream)
     say(f"report     {place / REPORT} and {JSON}\n", stream)

@@ -43,15 +43,16 @@ ROWS = {
 
 
 def meaning(name: str, loop: Loop) -> str:
-    """What the step ``name`` showed, in a sentence or two."""
-    return {
+    """What the step ``name`` showed, in a sentence or two; empty for one that shows nothing by itself."""
+    words = {
         "train": _trained,
         "diagnose": _suspected,
         "probe": _settled,
         "fix": _to_mend,
         "train-mended": _trained_again,
         "verify": _held,
-    }[name](loop)
+    }.get(name)
+    return words(loop) if words else ""
 
 
 def _trained(loop: Loop) -> str:
@@ -73,7 +74,7 @@ def _settled(loop: Loop) -> str:
 
 
 def _to_mend(loop: Loop) -> str:
-    return f"{loop.mended} is mended; the prediction is kept before anything is run."
+    return f"{loop.mended} is mended; what is expected of it is kept before it is run."
 
 
 def _trained_again(loop: Loop) -> str:
@@ -105,6 +106,20 @@ def _verdict(told: Entry) -> str:
 def text(loop: Loop, *, width: int = WIDTH, colour: bool = False) -> str:
     """The end of the demo: causes before and after the probes, what was mended, what came of it."""
     return render(_lines(loop), width, colour=colour)
+
+
+def report(loop: Loop) -> str:
+    """What is kept on disk: each command with what it meant, and the end."""
+    return render([*_commands(loop), *_lines(loop)])
+
+
+def _commands(loop: Loop) -> Iterator[Line]:
+    for one in loop.done:
+        if one.step.shown:
+            yield Line(f"$ {one.step.line}", "title", hang=4)
+            said = meaning(one.step.name, loop)
+            yield from [Line(f"=> {said}", hang=3)] if said else []
+    yield Line()
 
 
 def _lines(loop: Loop) -> Iterator[Line]:
