@@ -1,8 +1,11 @@
 """The loop on planted runs: the cases are what the plan asks for, faults are there, and the truth about a run is used to judge it.
 
 Seen red:
-- ``OTHER`` pair for both of a cause: test_each_cause_meets_both_texts_and_both_tokenisers;
+- ``PAIRS`` with one text in both of a pair: test_each_cause_meets_both_texts_and_both_tokenisers;
+- ``BESIDE`` without no-warmup: test_the_run_without_the_cause_is_there_and_was_made_alike;
+- ``shifted`` that shifts all: test_a_share_of_val_is_off_by_one;
 - ``forget`` that clears nothing: test_moments_are_lost_once;
+- ``order`` that stays where it is: test_batches_move_through_the_text;
 - ``accused`` without the planted cause: test_a_planted_cause_that_costs_nothing_is_no_right_answer;
 - ``case_of`` without ``there``: test_a_cause_that_cost_the_sound_run_something_is_no_false_accusation;
 - ``_told`` that replaces nothing: test_no_log_tells_its_cause_or_where_it_was_made.

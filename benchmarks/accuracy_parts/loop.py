@@ -293,6 +293,8 @@ def peers() -> list[str]:
         return []
     with PEERS.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    if not rows:
+        return []
     tools = [name for name in rows[0] if name not in ("set", "name", "role", "cause")]
     head = ("tool", "finds something, planted", "healthy", "what")
     return [PEERS_SAY, table(head, (_peer(tool, rows) for tool in tools))]

@@ -91,13 +91,11 @@ def main() -> None:
     )
     parser.add_argument("--bin", type=Path, required=True, help="where the tools are installed")
     place = parser.parse_args().bin.resolve()
-    with TemporaryDirectory() as scratch, TABLE.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(
-            ("set", "name", "role", "cause", *(f"{tool} {version}" for tool, version in PINNED.items()))
-        )
-        for row, log in logs(Path(scratch)):
-            writer.writerow((*row, *(asked(tool, place, log) for tool in PINNED)))
+    with TemporaryDirectory() as scratch:
+        found = [(*row, *(asked(tool, place, log) for tool in PINNED)) for row, log in logs(Path(scratch))]
+    head = ("set", "name", "role", "cause", *(f"{tool} {version}" for tool, version in PINNED.items()))
+    with TABLE.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows((head, *found))
 
 
 if __name__ == "__main__":
