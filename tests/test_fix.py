@@ -4,6 +4,7 @@ Each guard was seen red once:
 - the prediction stored in the run's own folder whatever it is: test_a_foreign_folder_is_left_as_it_was;
 - ``redacted`` left out of ``report.fix.diff``: test_a_secret_is_in_the_file_and_nowhere_else;
 - the new ``out_dir`` left out of ``launch``: test_the_mended_run_lies_elsewhere;
+- a nanoGPT folder named whether it is there or not: test_a_folder_that_is_there_is_not_taken_for_another_run;
 - clashes merged key by key (no ``_clash``): test_remedies_that_do_not_go_together_are_left_out_whole.
 """
 
@@ -192,6 +193,13 @@ class TestMended:
 
         assert told["patch"]["out_dir"] == ["out", "out-over-regularised"]
         assert "init_from" not in told["patch"]
+
+    def test_a_folder_that_is_there_is_not_taken_for_another_run(self, flat, capsys):
+        (flat.parent / "out-lr-not-annealed").mkdir()
+        told = json.loads(said(capsys, "fix", flat, "--cause", "lr-not-annealed", "--json", "--no-store")[1])
+
+        assert told["patch"]["out_dir"] == ["out", "out-lr-not-annealed-2"]
+        assert f"{flat}-lr-not-annealed-2/ && " in told["command"]
 
     def test_remedies_that_do_not_go_together_are_left_out_whole(self, flat, capsys):
         told = json.loads(said(capsys, "fix", flat, "--all-supported", "--json", "--no-store")[1])

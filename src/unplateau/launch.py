@@ -229,10 +229,17 @@ def _free(folder: Path) -> Path:
     return next((name for name in names if not name.exists()), folder)
 
 
+def _unused(out_dir: str, path: Path) -> str:
+    """``out_dir``, with a number where one of that name is there, from here or beside the run: it holds another's checkpoint."""
+    beside = path.with_name(Path(out_dir).name)
+    ending = max((_free(place).name for place in (Path(out_dir), beside)), key=len)
+    return f"{out_dir}{ending.removeprefix(beside.name)}"
+
+
 def _of_nanogpt(order: Order) -> Launch:
     run, file = order.run, order.file
     old = str(run.get("out_dir") or "out").rstrip("/")
-    settings, notes = {"out_dir": f"{old}{order.suffix}"}, []
+    settings, notes = {"out_dir": _unused(f"{old}{order.suffix}", order.path)}, []
     lines: list[str] = []
     if order.start:
         settings["init_from"] = "resume"

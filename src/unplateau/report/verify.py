@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..estimate import Estimate
 from ..measured import PAIRED
 from ..record import Entry
 from ..verify import Verification, changed
@@ -51,8 +52,14 @@ def headline(found: Verification) -> str:
         won += ", which noise alone may give"
     if found.predicted is None:
         return f"{won}. Nothing was predicted: {found.prediction.why or 'no law says'}."
-    verdict = "a hit: within the interval" if found.hit else "a miss: outside the interval"
-    return f"{won}. Predicted: {found.predicted}, {verdict}."
+    return f"{won}. Predicted: {found.predicted}, {_verdict(found.predicted, found)}."
+
+
+def _verdict(predicted: Estimate, found: Verification) -> str:
+    if not found.hit:
+        return "a miss: outside the interval"
+    within = predicted.low <= found.achieved.value <= predicted.high
+    return "a hit: within the interval" if within else "a hit: no further apart than the errors of both"
 
 
 def _loss(value: float) -> str:
