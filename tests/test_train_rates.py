@@ -124,12 +124,19 @@ def test_the_doctor_knows_what_a_run_that_was_made_longer_did_and_will_do(kind, 
     assert [run.schedule(s) for s in range(0, 220, 4)] == pytest.approx([lr(s) for s in range(0, 220, 4)])
 
 
-@pytest.mark.parametrize("share", [0.5, 1.5])
-def test_a_log_that_differs_in_another_way_is_no_run_made_longer(share):
-    now = settings()
-    run = logged(now, lambda step: share * schedule_of(now)(step), 80)
+OTHER = {
+    "half": lambda now, step: 0.5 * now(step),
+    "higher where it decays": lambda now, step: now(step) if step < 50 else 1.2 * now(50),
+    "lower, and rising": lambda now, step: now(step) if step < 50 else step * 1e-6,
+}
 
-    assert run.schedule == schedule_of(now)
+
+@pytest.mark.parametrize("other", OTHER.values(), ids=OTHER)
+def test_a_log_that_differs_in_another_way_is_no_run_made_longer(other):
+    now = schedule_of(settings())
+    run = logged(settings(), lambda step: other(now, step), 80)
+
+    assert run.schedule == now
 
 
 def test_a_schedule_that_is_asked_about_is_not_the_logged_one():

@@ -76,10 +76,7 @@ def _made_longer(now: Schedule, seen: Curve) -> bool:
     at = np.unique(np.linspace(0, len(seen) - 1, LOOKS).astype(int))
     above = np.array([now(int(seen.step[i])) for i in at]) - seen.value[at]
     off = np.abs(above) > APART * now.peak
-    warm = seen.step[at] > getattr(now, "warmup", 0)
-    return bool(
-        off.any() and (above[off] > 0).all() and warm[off].all() and (np.diff(seen.value[at][off]) <= 0).all()
-    )
+    return bool(off.any() and (above[off] > 0).all() and (np.diff(seen.value[at][off]) <= 0).all())
 
 
 def is_share(facts: Mapping[str, Fact], series: Mapping[str, Curve]) -> bool:
