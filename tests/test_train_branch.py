@@ -12,6 +12,7 @@ from unplateau.train.branch import branch
 from unplateau.train.checkpoints import found_at, read, steps
 from unplateau.train.ckpt_beside import ckpt_of
 from unplateau.train.configure import resolve
+from unplateau.train.huggingface import read_gpt2
 from unplateau.train.loop import train
 from unplateau.train.nanogpt_ckpt import read_ckpt, write_ckpt
 
@@ -101,6 +102,18 @@ def test_from_nanogpt_s_own_file_with_its_own_settings(parent, tmp_path):
 def test_it_is_not_written_over_its_parent(parent):
     with pytest.raises(UsageError, match="holds a run"):
         branch(parent / "checkpoints/20", parent)
+
+
+@pytest.mark.parametrize("words", [["--max_steps=41"], ["--eval_only=True"]])
+def test_a_folder_for_transformers_is_written_on_request_also_of_any_checkpoint(words, parent, tmp_path):
+    branch(parent / "checkpoints/20", tmp_path / "out", ["--huggingface=True", *words])
+
+    weights = read(found_at(tmp_path / "out")).tensors["model"]
+    shape, told = read_gpt2(tmp_path / "out/huggingface")
+    assert shape.n_embd == 16
+    assert all(torch.equal(told[name], weight) for name, weight in weights.items())
+    with pytest.raises(UsageError, match="transformers has no gpt2 with positions alibi"):
+        resolve(None, ["--huggingface=True", "--architecture=gpt2", "--positions=alibi"])
 
 
 def test_nanogpt_s_own_file_is_written_beside_on_request(parent, tmp_path):

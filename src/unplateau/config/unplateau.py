@@ -15,7 +15,7 @@ TO_OWN = dict(FROM_OWN)
 #: of the trainer alone: what a run does for its user, not what its loss follows from; and where settings came from
 APART = (
     *("schema", "positions", "document_mask", "ema", "eval_only"),
-    *("checkpoint_interval", "keep_every", "nanogpt_ckpt", "on_nan", "log_style"),
+    *("checkpoint_interval", "keep_every", "nanogpt_ckpt", "huggingface", "on_nan", "log_style"),
     *("tensorboard", "wandb", "wandb_project", "trackio", "parallel"),
     *("attention", "matmul", "inspect"),
 )

@@ -26,6 +26,8 @@ POSITIONS = ("", "learned", "rope", "alibi", "none")
 FORMS = ("linear", "1-sqrt", "cosine")
 OPTIMIZERS = ("adamw", "muon")
 NANOGPT = "gpt2", "adamw"
+#: what ``transformers`` has, and the positions that it has there
+TRANSFORMERS = {"gpt2": "learned", "llama": "rope", "modern": "rope"}
 DEFAULT = "default"  # an origin: the user said nothing
 NOT_PLANNED = "recorded"  # a schedule that is read from a log
 
@@ -92,3 +94,10 @@ def _together(s: Settings, words: Mapping[str, str]) -> Iterator[tuple[str, str]
         yield "inspect", f"some of {', '.join(INSPECTED)}"
     if s.nanogpt_ckpt and (s.architecture, s.optimizer) != NANOGPT:
         yield "nanogpt_ckpt", f"False, or {' with '.join(NANOGPT)}: nanoGPT resumes nothing else"
+    if s.huggingface and s.positions not in ("", TRANSFORMERS.get(s.architecture)):
+        yield "huggingface", f"False: transformers has no {s.architecture} with positions {s.positions}"
+    if s.huggingface and s.architecture not in TRANSFORMERS:
+        yield (
+            "huggingface",
+            f"False, or one of {', '.join(TRANSFORMERS)}: transformers has no {s.architecture}",
+        )

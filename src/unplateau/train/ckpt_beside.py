@@ -1,4 +1,4 @@
-"""nanoGPT's ckpt.pt beside a run's own checkpoints: of each save, for nanoGPT to resume or sample from."""
+"""What others read, beside a run's own checkpoints, of each save: nanoGPT's ckpt.pt, a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import Any
 
 from ..config.nanogpt import TO_OWN
 from .checkpoints import State
+from .huggingface import export
 from .models import model_kind
 from .nanogpt_ckpt import MOMENTS, Ckpt, write_ckpt
 from .settings import Settings
 from .start import CKPT
+
+HUGGINGFACE = "huggingface"  # the folder of that name
 
 
 def ckpt_of(state: State) -> Ckpt:
@@ -39,6 +42,11 @@ def _words(settings: Settings) -> dict[str, Any]:
     return {**told, "compile": settings.compile == "on", "decay_lr": settings.schedule != "constant"}
 
 
-def write_beside(run: Path, state: State) -> None:
-    """Write ``ckpt.pt`` into a run's folder; raises ``UnplateauError`` where it can't be."""
-    write_ckpt(run / CKPT, ckpt_of(state))
+def write_beside(settings: Settings, run: Path, state: State) -> None:
+    """Write into a run's folder what ``settings`` ask for; raises ``UnplateauError`` where it can't be written."""
+    if settings.nanogpt_ckpt:
+        write_ckpt(run / CKPT, ckpt_of(state))
+    if settings.huggingface:
+        shape = model_kind(settings.architecture).shape(settings)
+        weights = state.tensors["model"]
+        export(run / HUGGINGFACE, settings.architecture, shape, weights, positions=settings.positions)

@@ -17,6 +17,7 @@ from ..durable import write_durably
 from ..errors import UnreadableError, UsageError, printable, why
 from ..shape import Shape
 from .attention import ROTARY_BASE
+from .check import TRANSFORMERS
 from .gpt2_names import ours, theirs
 from .models import sizes
 from .models.llama import EPSILON as LLAMA_EPSILON
@@ -72,8 +73,7 @@ def export(
 
 
 def _config(architecture: str, shape: Shape, positions: str) -> dict[str, Any]:
-    own = {"gpt2": "learned", "llama": "rope", "modern": "rope"}
-    if positions and positions != own.get(architecture, positions):
+    if positions and positions != TRANSFORMERS.get(architecture, positions):
         raise UsageError(f"transformers has no {architecture} with positions {positions!r}")
     if architecture == "gpt2":
         return _gpt2_config(shape)

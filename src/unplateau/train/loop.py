@@ -208,7 +208,8 @@ class Loop:
             if self.session.step >= self.settings.max_steps or self.settings.eval_only or self._stops():
                 break
             self.step()
-        if self._stops() and self.session.step != self.saved:
+        exports = self.settings.eval_only and self.settings.huggingface
+        if (exports or self._stops()) and self.session.step != self.saved:
             self.save()
         self.saver.close()
         self._tell_skipped()
@@ -339,7 +340,7 @@ class Loop:
     def save(self) -> None:
         """A checkpoint of this step; rows of the log up to it are durable before it is."""
         self.folder.refuse_if_gone()
-        also = partial(write_beside, self.folder.path) if self.settings.nanogpt_ckpt else None
+        also = partial(write_beside, self.settings, self.folder.path)
         self.saver.save(state_of(self.session), before=self.folder.log.sync, after=also)
         self.saved = self.session.step
         if self.saved == self.session.evaluated:  # train.py saves nowhere else

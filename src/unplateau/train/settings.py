@@ -101,6 +101,7 @@ class Settings:
     checkpoint_interval: int = setting(0, "between checkpoints; 0 is at each evaluation", "steps")
     keep_every: int = setting(0, "checkpoints kept for good; 0 is the last and the best alone", "steps")
     nanogpt_ckpt: bool = setting(False, "write nanoGPT's ckpt.pt as well")
+    huggingface: bool = setting(False, "write the weights as a folder for Hugging Face transformers as well")
     on_nan: Literal["stop", "skip"] = setting("stop", "at a loss that is no number: stop, or skip the step")
     log_style: Literal["rich", "nanogpt", "none"] = setting("rich", "lines on the terminal")
     tensorboard: bool = setting(False, "write TensorBoard events")
