@@ -70,6 +70,19 @@ class TestAFile:
 
         assert (run.get("n_embd"), run.source("n_embd")) == (128, "mine.py:1")
 
+    def test_a_given_config_of_our_own_run_adds_to_what_its_folder_says(self, tmp_path):
+        # a TOML with a preset says little: width and optimiser were lost with config.json, and the remedies with them
+        (tmp_path / "log.jsonl").write_text('{"step": 1, "val_loss": 3.0}\n{"step": 2, "val_loss": 2.9}\n')
+        (tmp_path / "config.json").write_text(
+            '{"schema": "unplateau.config/1", "n_embd": 48, "peak_lr": 0.003}'
+        )
+        (tmp_path / "plateau.toml").write_text('preset = "nanogpt"\npeak_lr = 0.001\n')
+
+        (run,) = read_runs(tmp_path, config=tmp_path / "plateau.toml")
+
+        assert (run.get("n_embd"), run.source("n_embd").split(":")[0]) == (48, "config.json")
+        assert run.get("peak_lr") == 0.003  # the command line had another one than the file
+
     def test_leaves_another_trainers_config_alone_and_says_so(self, folder):
         (folder / "config.py").unlink()
         (folder / "config.json").write_text(

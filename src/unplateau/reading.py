@@ -22,6 +22,7 @@ from .readers._parts import with_sums
 from .run import Fact, Run
 
 FIRST = 0.7  # nats between the first loss and ln(vocabulary) that an assumed vocabulary may miss
+OURS = "unplateau"  # the format of our own log.jsonl
 #: what a trainer's code fixes, whatever its configuration
 GPT2 = {
     "architecture": "gpt2",
@@ -170,19 +171,28 @@ def _schedule_before(run: Run) -> dict[str, Fact]:
 
 
 def _configuration(run: Run, place: Place, config: Path | None, warnings: list[str]) -> dict[str, Fact]:
-    from .config import read_config, read_merged
+    from .config import read_merged
 
     echo, where = run.get("config_echo", ""), run.source("config_echo")
     if config is not None:
         _there(config, "the config that the trainer read")
-        return read_merged(config, str(echo), where)
-    facts: dict[str, Fact] = read_merged(None, str(echo), where) if echo else {}
+        given = read_merged(config, str(echo), where)
+        own = _beside(run, place, str(echo), where, []) if run.format == OURS else {}
+        return merge({n: f for n, f in given.items() if n.startswith("config_")}, own, given)
+    return _beside(run, place, str(echo), where, warnings)
+
+
+def _beside(run: Run, place: Place, echo: str, where: str, warnings: list[str]) -> dict[str, Fact]:
+    """The facts of the configs that lie with the log; of our own trainer that is each setting as it was in the end."""
+    from .config import read_config, read_merged
+
+    facts: dict[str, Fact] = read_merged(None, echo, where) if echo else {}
     for path in place.configs:
         try:
             if not _fits(read_config(path), run.format):
                 warnings.append(f"{path.name}, found beside the log, is another trainer's config: not used")
                 continue
-            facts = merge(read_merged(path, str(echo), where), facts)
+            facts = merge(read_merged(path, echo, where), facts)
         except UnplateauError as error:
             warnings.append(f"{path.name}, found beside the log, can't be used: {error}")
     return facts
