@@ -44,7 +44,6 @@ from unplateau.probes import (
     targets,
 )
 from unplateau.probes._looked import ARM
-from unplateau.probes._paired import sd_of
 
 HERE = Path(__file__).parent
 TABLE = HERE / "looking.csv"
@@ -138,14 +137,14 @@ def fit(rows: list[Row]) -> None:
         writer.writerow(("case", "planted", "probe", "data", "cause", "contrast", "error", "unit"))
         for row in rows:
             told = row.reading
-            numbers = f"{told.contrast.value:.4g}", f"{sd_of(told.contrast):.2g}", told.contrast.unit
+            numbers = f"{told.contrast.value:.4g}", f"{told.contrast.sd:.2g}", told.contrast.unit
             writer.writerow((row.case.name, row.case.cause, row.probe, row.data, told.cause, *numbers))
     for probe, data, cause in sorted({(r.probe, r.data, r.reading.cause) for r in rows}):
         mine = [r for r in rows if (r.probe, r.data, r.reading.cause) == (probe, data, cause)]
         print(f"{probe} {data} {cause}")
         for planted in sorted({r.case.cause for r in mine}):
             values = [r.reading.contrast.value for r in mine if r.case.cause == planted]
-            errors = [sd_of(r.reading.contrast) for r in mine if r.case.cause == planted]
+            errors = [r.reading.contrast.sd for r in mine if r.case.cause == planted]
             print(
                 f"  {planted or 'healthy':26} n {len(values):3} mean {np.mean(values):+.4f} sd {np.std(values):.4f} "
                 f"from {min(values):+.4f} to {max(values):+.4f} error {np.median(errors):.4f}"
@@ -183,7 +182,7 @@ def judged(rows: list[Row]) -> None:
 
 
 def log_odds(said: Prediction, found: Reading) -> float:
-    error = sd_of(found.contrast)
+    error = found.contrast.sd
     so, no = (hypot(side.sd, error) for side in (said.if_so, said.if_not))
     far = [(found.contrast.value - side.mean) / sd for side, sd in ((said.if_so, so), (said.if_not, no))]
     return (far[1] ** 2 - far[0] ** 2) / 2 + log(no / so)

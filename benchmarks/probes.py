@@ -36,7 +36,6 @@ from unplateau.probes import (
     precision,
     regularisation,
 )
-from unplateau.probes._paired import sd_of
 from unplateau.reading import read_runs
 from unplateau.run import Run
 
@@ -135,7 +134,7 @@ def rows_of(out: Path) -> Iterator[Row]:
             continue
         for told in PROBES[name].read(trial, folders):
             where = (case.name, at, share, trial.arms[0].steps)
-            measure = (told.contrast.value, sd_of(told.contrast), cost_of(case, told.cause, at, out))
+            measure = (told.contrast.value, told.contrast.sd, cost_of(case, told.cause, at, out))
             yield Row(name, told.cause, *where, *measure)
 
 

@@ -16,7 +16,6 @@ from small_runs import SMALL, write_text
 from unplateau.errors import UnreadableError
 from unplateau.probes import Site, context, fresh_seen, gradients, more_windows, one_batch, targets
 from unplateau.probes._looked import ARM
-from unplateau.probes._paired import sd_of
 from unplateau.reading import read_runs
 from unplateau.run import Run
 from unplateau.train import session, step
@@ -61,7 +60,7 @@ def odds(trial, readings):
 
 
 def ratio(prediction, contrast):
-    error = sd_of(contrast)
+    error = contrast.sd
     so, no = (
         -0.5 * ((contrast.value - side.mean) / hypot(side.sd, error)) ** 2 - log(hypot(side.sd, error))
         for side in (prediction.if_so, prediction.if_not)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from unplateau.errors import UnreadableError
-from unplateau.probes._paired import batch_difference, eval_difference, loss_at, losses_of, mean_of, sd_of
+from unplateau.probes._paired import batch_difference, eval_difference, loss_at, losses_of, mean_of
 
 PLAN = {"schema": "unplateau.evaluations/1", "parts": [{"split": "val", "windows": 40}]}
 
@@ -54,14 +54,14 @@ def test_a_hard_batch_is_hard_for_both_arms_and_no_noise(tmp_path):
     found = batch_difference(a, b)
 
     assert found.value == pytest.approx(0.02, abs=0.003)
-    assert sd_of(found) < 0.0015
+    assert found.sd < 0.0015
 
 
 def test_a_steady_trend_of_the_difference_is_no_noise(tmp_path):
     flat = np.full(100, 3.0)
     a, b = arm(tmp_path / "a", flat), arm(tmp_path / "b", flat - np.linspace(0, 0.1, 100))
 
-    assert sd_of(batch_difference(a, b)) < 1e-9
+    assert batch_difference(a, b).sd < 1e-9
     assert batch_difference(a, b, last=10).value == pytest.approx(0.0955, abs=0.001)
 
 
@@ -73,7 +73,7 @@ def test_windows_are_compared_one_by_one_and_the_last_common_step_holds(tmp_path
     found = eval_difference(a, b)
 
     assert found.value == pytest.approx(0.03, abs=1e-6)
-    assert sd_of(found) < 1e-6
+    assert found.sd < 1e-6
 
 
 def test_other_windows_are_two_means_with_both_errors(tmp_path):
@@ -82,7 +82,7 @@ def test_other_windows_are_two_means_with_both_errors(tmp_path):
     other = {"schema": "unplateau.evaluations/1", "parts": [{"split": "val", "windows": 60}]}
     b = arm(tmp_path / "b", evaluated={10: rng.normal(3.0, 0.5, 60)}, plan=other)
 
-    assert sd_of(eval_difference(a, b)) > 0.09
+    assert eval_difference(a, b).sd > 0.09
 
 
 def test_what_nanogpt_draws_anew_is_not_paired(tmp_path):
@@ -91,7 +91,7 @@ def test_what_nanogpt_draws_anew_is_not_paired(tmp_path):
     a = arm(tmp_path / "a", evaluated={10: hard}, config=drawn)
     b = arm(tmp_path / "b", evaluated={10: hard}, config=drawn)
 
-    assert sd_of(eval_difference(a, b)) > 0.05
+    assert eval_difference(a, b).sd > 0.05
 
 
 def test_a_line_that_was_cut_off_and_a_loss_that_is_no_number_are_left_out(tmp_path):

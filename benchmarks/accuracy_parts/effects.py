@@ -7,12 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from unplateau.estimate import Estimate
+from unplateau.estimate import Z90, Estimate
 
 from .judge import OF_THE_NUMBER, Judged
 from .page import percent, table
-
-Z90 = 1.645
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,6 @@ COMES_WITH = {
     ),  # what is planted into val alone makes val another text
 }
 LINES = ("step ", "iter ", "saving ")  # of nanoGPT's log, the config that it prints left out
-Z90 = 1.645
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ def case_of(one: loop_pack.Kept, there: frozenset[str], group: str) -> Case:
         family=one.base,
         cause=str(one.truth["cause"]),
         gain=None if gain is None else gain.value,
-        noise=0.0 if gain is None else (gain.high - gain.low) / 2 / Z90,
+        noise=0.0 if gain is None else gain.sd,
         also=frozenset(also(one.truth)) | COMES_WITH.get(str(one.truth["cause"]), frozenset()) | there,
     )
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from unplateau.estimate import Estimate
+from unplateau.estimate import Z90, Estimate
 from unplateau.hypotheses import SMALL
 from unplateau.probe.information import log_odds
 from unplateau.probes import Normal, Prediction, cooldown, learning_rate
 from unplateau.probes._ends import end_difference
-from unplateau.probes._paired import UNIT, Z
+from unplateau.probes._paired import UNIT
 
 from .cases import Case
 
@@ -46,7 +46,7 @@ class Row:
     @property
     def estimate(self) -> Estimate:
         """The contrast with its interval."""
-        half = Z * self.error
+        half = Z90 * self.error
         return Estimate(self.contrast, self.contrast - half, self.contrast + half, UNIT)
 
     @property

@@ -14,12 +14,12 @@ import numpy as np
 
 from .curve import Curve
 from .errors import UsageError, printable
-from .estimate import Estimate
+from .estimate import Z90, Estimate
 from .measured import RERUN, common, curve_of
 from .run import Run
 from .settings import Setting, differing
 from .shape import Shape
-from .state import LEAST, PRINTED, Z90, after_start, lost_at, noise_of
+from .state import LEAST, PRINTED, after_start, lost_at, noise_of
 from .timing import step_seconds
 from .units import LN2
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 QUANTILES = (0.05, 0.95)  # the ends of a 90 % interval
+Z90 = 1.645  # standard errors to either end of one, of a normal distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,15 @@ class Estimate:
         low, high = np.quantile(values, QUANTILES)
         value = float(values.mean())
         return cls(value, min(float(low), value), max(float(high), value), unit)
+
+    @property
+    def sd(self) -> float:
+        """The standard error that the interval stands for, as a normal one.
+
+        >>> round(Estimate(0.0, -1.645, 1.645, "nats").sd, 3)
+        1.0
+        """
+        return (self.high - self.low) / (2 * Z90)
 
     def __str__(self) -> str:
         places = self.places

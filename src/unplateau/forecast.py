@@ -9,7 +9,7 @@ from math import hypot
 import numpy as np
 
 from .derive import DERIVED
-from .estimate import Estimate
+from .estimate import Z90, Estimate
 from .evidence import Told
 from .facts import VOCABULARY
 from .hypotheses.metric_unit import as_measured
@@ -17,7 +17,7 @@ from .laws import DRAWS, Draws, Fitted, Law
 from .laws.power import AHEAD, UNSEEN, PowerFit
 from .plugins import discover
 from .run import Run
-from .state import Z90, judged, state_of
+from .state import judged, state_of
 
 TRENDS = (
     "schedule",

@@ -12,14 +12,13 @@ from math import log, sqrt
 
 from .budget import gain
 from .config import in_own_words
-from .estimate import Estimate
+from .estimate import Z90, Estimate
 from .evidence import LEAST, Told, newest, posterior
 from .forecast import Outlook, differences
 from .hypotheses import SMALL, Evidence, Finding, Hypothesis, Plan, Remedy, Verdict
 from .hypotheses._say import LIKELY, UNLIKELY, anew, chance_below
 from .plugins import discover
 from .run import Run
-from .state import Z90
 
 #: how often a cause that log and config can't show held and mattered: benchmarks/untested.py
 UNTESTED = 0.02
@@ -108,7 +107,7 @@ def combined(estimates: Sequence[Estimate]) -> Estimate | None:
     """
     if len(estimates) < 2:
         return estimates[0] if estimates else None
-    sds = [max((one.high - one.low) / (2 * Z90), 1e-9) for one in estimates]
+    sds = [max(one.sd, 1e-9) for one in estimates]
     weights = [1 / sd**2 for sd in sds]
     mean = sum(w * one.value for w, one in zip(weights, estimates, strict=True)) / sum(weights)
     chi2 = sum(w * (one.value - mean) ** 2 for w, one in zip(weights, estimates, strict=True))

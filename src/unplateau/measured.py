@@ -9,11 +9,11 @@ from pathlib import Path
 
 from .curve import Curve
 from .errors import UnreadableError, printable
-from .estimate import Estimate
+from .estimate import Z90, Estimate
 from .places import OWN
 from .probes._paired import losses_of, mean_of
 from .run import Run
-from .state import JUDGED, LEAST, PRINTED, Z90, after_start, noise_of, state_of
+from .state import JUDGED, LEAST, PRINTED, after_start, noise_of, state_of
 
 #: nats; sd of the difference of two runs that differ in nothing: reruns with one seed differ by .0015 on average
 #: (SCIENCE.md section 2), which is .0015 x sqrt(pi / 2) as an sd

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .curve import Curve
-from .estimate import Estimate
+from .estimate import Z90, Estimate
 from .run import LOSSES, Run
 from .student import t_ratio
 
@@ -24,7 +24,6 @@ POINTS = 160  # most points that are segmented; a longer curve is averaged into 
 LEAST = 4  # evaluations; fewer have no slope with an error
 REGIME = 0.5  # doublings; a straight piece shorter than this is no trend yet
 JUDGED = ("val_loss", "val_bpb", "train_loss", "batch_loss")  # the first of these that has enough points
-Z90 = 1.645  # standard errors of a 90 % interval
 PRINTED = 1e-4  # nats; logs print four decimals, no level is known better than that
 WINDOW_SD = 0.4  # nats; sd of one window's mean loss: median of benchmarks/planted/constants.py
 BUMP = 4.0  # standard errors above both neighbours' trend: 1 in 15,000 by chance

@@ -118,7 +118,7 @@ def untestable_on(cause: str, asks: tuple[str, ...]) -> Callable[[Run], Finding]
 
 def chance_below(estimate: Estimate, x: float) -> float:
     """The probability that the truth lies below ``x``, taking the 90 % interval as a normal one."""
-    sd = max((estimate.high - estimate.low) / (2 * 1.645), 1e-12)
+    sd = max(estimate.sd, 1e-12)
     return 0.5 * (1 + erf((x - estimate.value) / sd / sqrt(2)))
 
 

@@ -13,7 +13,6 @@ from ..run import Run, Schedule
 from ..schedules._branched import Branched
 from ..schedules.constant import Constant
 from ..schedules.recorded import Recorded
-from ..state import Z90
 from ._annealing import Pace, Path
 from ._posterior import Observed
 
@@ -52,5 +51,5 @@ def branches(run: Run, one: Told, pace: Pace | None = None) -> Observed:
         return Path.of(Branched(run.schedule, after, start), end, peak, pace)  # type: ignore[arg-type]
 
     down, hold = path(Recorded((start, end), (rate, 0.0))), path(Constant(rate))
-    error = (one.contrast.high - one.contrast.low) / (2 * Z90)
+    error = one.contrast.sd
     return Observed(down, np.array([float(end)]), np.array([-one.contrast.value]), error, against=hold)

@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 
 from ..curve import Curve
 from ..derive import changed, derive
-from ..estimate import Estimate
+from ..estimate import Z90, Estimate
 from ..run import Fact, Run
-from ..state import Z90, state_of
+from ..state import state_of
 from . import DRAWS, Draws, Law, World
 
 Floats = NDArray[np.float64]

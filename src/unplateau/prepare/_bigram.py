@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..estimate import Estimate
+from ..estimate import Z90, Estimate
 from ..student import t_ratio
 from ..units import count
 from ._entropy import plug_in
@@ -30,7 +30,6 @@ HELD = 256  # blocks that the loss is taken on
 BATCHES = 8  # means of neighbours that an error is told from at least
 SHARE = 16  # of a short text, one block in so many is held out
 COPIED = 0.05  # share of train that stood before; above it no text of train is held out
-Z_90 = 1.645  # standard errors of a 90 % interval
 DISCOUNT = 0.75  # counts; close to the optimum n1 / (n1 + 2 n2) on English
 
 Floats = NDArray[np.float64]
@@ -172,7 +171,7 @@ def pair_facts(pairs: Pairs | None, copied: float, unigram: float) -> tuple[dict
         return {}, {}
     loss, error = float(pairs.train.mean()), standard_error(pairs.train)
     bound = min(loss, unigram)
-    low, high = min(pairs.plugin, bound, loss - Z_90 * error), min(loss + Z_90 * error, unigram)
+    low, high = min(pairs.plugin, bound, loss - Z90 * error), min(loss + Z90 * error, unigram)
     method = f"from the entropy of pairs counted on {count(pairs.counted)} tokens to their loss on held-out text, at most the unigram entropy"
     facts, estimates = (
         {"bigram_entropy": bound},
@@ -181,7 +180,7 @@ def pair_facts(pairs: Pairs | None, copied: float, unigram: float) -> tuple[dict
     gap = pairs.gap if copied < COPIED else None
     if gap is not None:
         facts |= {"val_gap": gap[0], "val_gap_error": gap[1]}
-        between = Estimate(gap[0], gap[0] - Z_90 * gap[1], gap[0] + Z_90 * gap[1], "nats")
+        between = Estimate(gap[0], gap[0] - Z90 * gap[1], gap[0] + Z90 * gap[1], "nats")
         estimates["val_gap"] = told(between, "a bigram model's loss on val, less on held-out train")
     return facts, estimates
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..estimate import Estimate
+from ..estimate import Z90, Estimate
 from ._fair import forget
 
 CHUNK = 1 << 17  # tokens hashed at once: a few arrays of 1 MB
@@ -30,7 +30,6 @@ SIEVE = 1 << 22  # cells of the table that says which hashes are worth a search
 BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that it has an inverse modulo 2^64
 FINAL = np.uint64(0xD6E8FEB86659FD93)  # spreads the polynomial's low bits; Stafford's mixers, 2011
 WORDS = 1 << 16  # random numbers; larger tokens are folded onto them with a second table
-Z_90 = 1.645  # standard errors of a 90 % interval
 
 Hashes = NDArray[np.uint64]
 
@@ -217,5 +216,5 @@ def _met(asked: _Asked) -> Estimate:
 def _estimate(share: float, residuals: NDArray[Any], n: int, bits: int) -> Estimate:
     """A share with the interval that choosing one window in 2^bits leaves; exact where all were kept."""
     error = sqrt((1 - 2.0**-bits) * float((residuals.astype(float) ** 2).sum())) / n if n else 0.0
-    low, high = max(0.0, share - Z_90 * error), min(1.0, share + Z_90 * error)
+    low, high = max(0.0, share - Z90 * error), min(1.0, share + Z90 * error)
     return Estimate(share, low, high, "fraction")

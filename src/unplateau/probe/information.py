@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from ..estimate import Estimate
 from ..probes import Normal, Prediction
-from ..probes._paired import sd_of
 
 POINTS, REACH = 2001, 8.0  # of the grid of an integral, and how far it reaches, in standard deviations
 LEAST_SD = 1e-6  # of a contrast; what is exactly known is not told from this
@@ -77,7 +76,7 @@ def log_odds(prediction: Prediction, contrast: Estimate) -> float:
     >>> [round(log_odds(prediction, Estimate(x, x, x, "nats")), 1) for x in (-3.0, 0.0, 0.1, 0.2, 3.0)]
     [-2.0, -2.0, 0.7, 6.9, 6.9]
     """
-    so, no = (_widened(normal, sd_of(contrast)) for normal in (prediction.if_so, prediction.if_not))
+    so, no = (_widened(normal, contrast.sd) for normal in (prediction.if_so, prediction.if_not))
     low, high = sorted((so.mean, no.mean))
     place = np.array([min(max(contrast.value, low), high)])
     return float(_log_density(place, so)[0] - _log_density(place, no)[0])

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import UnreadableError
 from ..probes import Arm
-from ..probes._paired import losses_of, mean_of, sd_of
+from ..probes._paired import losses_of, mean_of
 from .kept import begin, finish
 from .process import run_arm
 from .site import Where, object_at
@@ -79,7 +79,7 @@ def _by_loss(where: Where, arm: Path) -> None:
         return
     tokens, block = where.run.get("eval_tokens"), where.run.get("block_size") or 1
     of_log = float(np.std(windows)) / sqrt(max(1.0, tokens / block)) if tokens else 0.0
-    margin = SAME + ERRORS * hypot(sd_of(mean_of(windows)), of_log)
+    margin = SAME + ERRORS * hypot(mean_of(windows).sd, of_log)
     if abs(measured[0] - logged[where.step]) > margin:
         raise UnreadableError(
             f"the checkpoint's val loss on these data is {measured[0]:.3f}, the log has {logged[where.step]:.3f} at step "

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import UnreadableError
 from ._looked import numbers
-from ._paired import F64, LEAST, mean_of, sd_of
+from ._paired import F64, LEAST, mean_of
 
 #: of what is explained: two kinds of text differ for a network by other factors than the windows of one do
 UNSURE = 0.35
@@ -50,9 +50,9 @@ def gap_of(windows: Mapping[str, Any], unseen: str, other: str) -> Gap:
     return Gap(
         raw,
         harder,
-        hypot(*(sd_of(one) for one in cheap)),
+        hypot(*(one.sd for one in cheap)),
         raw - harder,
-        hypot(unsure, *(sd_of(one) for one in left)),
+        hypot(unsure, *(one.sd for one in left)),
         len(loss_u) + len(loss_o),
     )
 

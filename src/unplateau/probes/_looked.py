@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnreadableError, printable, why
-from ..estimate import Estimate
+from ..estimate import Z90, Estimate
 from ..run import Run
 from . import Arm, Site
-from ._paired import F64, UNIT, Z
+from ._paired import F64, UNIT
 
 ARM = "look"
 FILE, SCHEMA = "evaluations/inspect.json", "unplateau.inspection/1"
@@ -112,4 +112,4 @@ def about(
     0.0
     """
     value = min(max(value, least), most)
-    return Estimate(value, value - Z * error, value + Z * error, unit)
+    return Estimate(value, value - Z90 * error, value + Z90 * error, unit)

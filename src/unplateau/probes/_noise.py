@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..estimate import Estimate
-from ._paired import F64, LOG, Z, _rows
+from ..estimate import Z90, Estimate
+from ._paired import F64, LOG, _rows
 
 BLOCKS = 8  # of the steps, left out one after another (jackknife): norms of neighbouring steps go together
 UNIT = "of the squared gradient norm"
@@ -47,7 +47,7 @@ def noise_share(times: Mapping[float, F64]) -> Estimate | None:
     value = _share(inverse, rows.mean(1))
     parts = np.array_split(np.arange(least), BLOCKS)
     without = np.array([_share(inverse, np.delete(rows, part, axis=1).mean(1)) for part in parts])
-    half = Z * sqrt((BLOCKS - 1) / BLOCKS * float(((without - without.mean()) ** 2).sum()))
+    half = Z90 * sqrt((BLOCKS - 1) / BLOCKS * float(((without - without.mean()) ** 2).sum()))
     return Estimate(value, value - half, value + half, UNIT)
 
 

@@ -20,11 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UnreadableError, printable, why
-from ..estimate import Estimate
+from ..estimate import Z90, Estimate
 from ..student import t_ratio
 
 UNIT = "nats/token"
-Z = 1.645  # the ends of a 90 % interval, of a normal distribution
 SPLITS = ("val", "train", "seen", "fresh")
 LEAST = 4  # pairs; with fewer the scatter is not known
 LOG, CONFIG, EVALUATIONS, PLAN = "log.jsonl", "config.json", "evaluations", "plan.json"
@@ -201,9 +200,9 @@ def loss_at(folder: Path | Losses, split: str = "val", step: int | None = None) 
     windows = found.windows(at, split)
     if windows is not None and len(windows) >= LEAST:
         spread = mean_of(windows)
-        half = max(spread.high - spread.value, Z * error)
+        half = max(spread.high - spread.value, Z90 * error)
     else:
-        half = Z * error
+        half = Z90 * error
     return Estimate(value, value - half, value + half, UNIT)
 
 
@@ -228,7 +227,7 @@ def mean_of(values: F64, unit: str = UNIT, *, trend: bool = False) -> Estimate:
     spread = float(rest @ rest) / (count - 1 - trend)
     together = _together(rest)
     freedom = max(1, round(count / together) - 1 - trend)
-    half = Z * t_ratio(Z, freedom) * sqrt(spread * together / count)
+    half = Z90 * t_ratio(Z90, freedom) * sqrt(spread * together / count)
     return Estimate(mean, mean - half, mean + half, unit)
 
 
@@ -246,15 +245,6 @@ def _together(rest: F64) -> float:
         total += 2 * pair / variance
         lag += 1
     return min(max(1.0, total), count / 2)
-
-
-def sd_of(estimate: Estimate) -> float:
-    """The standard error that a 90 % interval stands for, in its unit.
-
-    >>> round(sd_of(Estimate(0.0, -1.645, 1.645, "nats")), 3)
-    1.0
-    """
-    return (estimate.high - estimate.low) / (2 * Z)
 
 
 def _losses(arm: Path | Losses) -> Losses:

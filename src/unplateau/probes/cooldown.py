@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from math import hypot, log
 from pathlib import Path
 
-from ..estimate import Estimate
+from ..estimate import Z90, Estimate
 from ..run import Run
 from . import Arm, Normal, Prediction, Probe, Reading, Site, Trial
 from ._arms import cooled, cost, measured, noise, per_step, rate_at, rounded, share_of, steady, steps_for
 from ._ends import end_difference, lower
-from ._paired import Z, sd_of
 
 NAME, CAUSE = "cooldown", "lr-not-annealed"
 HOLD, DOWN = "hold", "cooldown"
@@ -68,7 +67,7 @@ def whole(won: Estimate, share: float) -> Estimate:
     >>> print(whole(Estimate(0.04, 0.037, 0.043, "nats/token"), 0.05))
     0.040 nats/token (0.011 to 0.069)
     """
-    half = Z * hypot(sd_of(won), OFF * abs(won.value) * max(0.0, log(FULL / share)))
+    half = Z90 * hypot(won.sd, OFF * abs(won.value) * max(0.0, log(FULL / share)))
     return Estimate(won.value, won.value - half, won.value + half, won.unit)
 
 

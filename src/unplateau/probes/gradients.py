@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UnreadableError
-from ..estimate import Estimate
+from ..estimate import Z90, Estimate
 from ..run import Run
 from ..units import count
 from . import Normal, Prediction, Probe, Reading, Site, Trial
 from ._looked import ARM, LEAST, arm, block_of, cost, looked, number
-from ._paired import Z
 
 NAME, CAUSE = "gradients", "frozen-parameters"
 UNIT = "share of parameters"
@@ -65,7 +64,7 @@ def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
         f"{len(still)} of {len(rows)} tensors stand where they began or get no gradient, "
         f"{count(stuck)} of {count(total)} parameters{': ' + names if still else ''}"
     )
-    low, high = max(0.0, share - Z * ERROR), min(1.0, share + Z * ERROR)
+    low, high = max(0.0, share - Z90 * ERROR), min(1.0, share + Z90 * ERROR)
     return (Reading(CAUSE, Estimate(share, low, high, UNIT), fact),)
 
 

@@ -17,7 +17,7 @@ from ..run import Run
 from . import Normal, Prediction, Probe, Reading, Site, Trial
 from ._fair import gap_of, losses_of
 from ._looked import ARM, LEAST, TOKENS, about, arm, block_of, cost, looked, tokens_for
-from ._paired import F64, mean_of, sd_of
+from ._paired import F64, mean_of
 
 NAME = "more-windows"
 NOISE_CAUSE, FAIR_CAUSE = "eval-noise", "val-mismatch"
@@ -88,7 +88,7 @@ def _strays(losses: F64) -> Reading:
     """How far windows stray; the error of the logarithm of a standard deviation, by how squares scatter."""
     squares = mean_of((losses - losses.mean()) ** 2)
     sd = sqrt(max(squares.value, TINY))
-    error = sd_of(squares) / max(squares.value, TINY) / 2
+    error = squares.sd / max(squares.value, TINY) / 2
     fact = f"the loss of one window strays by {sd:.3f} nats: that of 20 by {sd / sqrt(20):.3f}, of 1,000 by {sd / sqrt(1000):.3f}"
     return Reading(NOISE_CAUSE, about(log(sd), error, UNIT), fact)
 
@@ -96,7 +96,7 @@ def _strays(losses: F64) -> Reading:
 def _fair(windows: Mapping[str, Any]) -> Reading:
     if "fresh" in windows and "val" in windows:
         val, fresh = (mean_of(losses_of(windows, split)) for split in ("val", "fresh"))
-        harder, error = val.value - fresh.value, hypot(sd_of(val), sd_of(fresh))
+        harder, error = val.value - fresh.value, hypot(val.sd, fresh.sd)
         fact = f"val costs {harder:+.3f} +- {error:.3f} nats more than fresh text, which nobody trained on either"
         return Reading(FAIR_CAUSE, about(harder, error), fact)
     gap = gap_of(windows, "val", "train")

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UnreadableError
-from ..estimate import Estimate
+from ..estimate import Z90, Estimate
 from ..run import Run
 from . import Arm, Normal, Prediction, Probe, Reading, Site, Trial
 from ._looked import block_of
-from ._paired import Z, losses_of
+from ._paired import losses_of
 
 NAME, ARM = "one-batch", "one-batch"
 STEPS, LAST = 300, 20  # of the arm, and those at its end that are judged
@@ -71,7 +71,7 @@ def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
     end = np.array([batches[step] for step in steps[-LAST:]])
     share, error = float(end.mean() / first), float(end.std(ddof=1) / first)
     fact = f"the loss of one batch goes from {first:.3f} to {end.mean():.3f} nats in {len(steps)} steps, {share:.0%} of it"
-    contrast = Estimate(share, share - Z * error, share + Z * error, UNIT)
+    contrast = Estimate(share, share - Z90 * error, share + Z90 * error, UNIT)
     return tuple(Reading(one.cause, contrast, fact) for one in trial.predictions)
 
 
