@@ -11,7 +11,7 @@ import pytest
 
 from synthetic import healthy_run
 from unplateau.calibration import KNOTS, RANGES, calibrated
-from unplateau.diagnose import diagnose
+from unplateau.diagnosis import diagnose
 from unplateau.estimate import Estimate
 from unplateau.hypotheses import Evidence, Finding
 from unplateau.plugins import discover

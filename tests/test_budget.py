@@ -30,12 +30,12 @@ from unplateau.budget import (
 from unplateau.cost import FILLS, cost_of, shape_of
 from unplateau.curve import Curve
 from unplateau.derive import changed, derive
-from unplateau.diagnose import diagnose, rank
+from unplateau.diagnosis import diagnose, rank
 from unplateau.estimate import Estimate
-from unplateau.forecast import outlook
 from unplateau.hypotheses import Finding, Hypothesis, Plan
 from unplateau.hypotheses._wider import wider
 from unplateau.laws import DRAWS
+from unplateau.outlook import outlook
 from unplateau.plugins import discover
 from unplateau.reading import read_runs
 from unplateau.report.json import diagnosis, dumps

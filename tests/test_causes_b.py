@@ -12,7 +12,7 @@ import pytest
 from planted import PLANTED, everywhere, replayed, rng_of
 from synthetic import healthy_run, with_values, without_series
 from unplateau.derive import derive
-from unplateau.diagnose import examine
+from unplateau.diagnosis import examine
 from unplateau.hypotheses import nothing_to_change
 from unplateau.plugins import discover
 from unplateau.reading import read_runs

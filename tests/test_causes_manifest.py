@@ -10,7 +10,7 @@ import pytest
 
 from synthetic import healthy_run, without_series
 from unplateau.derive import changed, derive
-from unplateau.diagnose import examine
+from unplateau.diagnosis import examine
 from unplateau.manifest import facts_of, full_file, read_manifest
 from unplateau.plugins import discover
 from unplateau.prepare.embedded import embedded_text

@@ -26,11 +26,11 @@ from unplateau.asked import asks_of, canonical
 from unplateau.counterfactual import FARTHEST, variant
 from unplateau.curve import Curve
 from unplateau.derive import changed, derive
-from unplateau.diagnose import diagnose
+from unplateau.diagnosis import diagnose
 from unplateau.errors import UnreadableError, UsageError
 from unplateau.estimate import Estimate
-from unplateau.forecast import TRENDS, outlook
 from unplateau.futures import forecast
+from unplateau.outlook import TRENDS, outlook
 from unplateau.plugins import discover
 from unplateau.reading import read_runs
 from unplateau.report import forecast as words

@@ -15,7 +15,7 @@ from unplateau.budget import Budget, happened, weighed
 from unplateau.cost import Cost, checkpoint_of, cost_of
 from unplateau.curve import Curve
 from unplateau.derive import changed, derive
-from unplateau.diagnose import diagnose, examine
+from unplateau.diagnosis import diagnose, examine
 from unplateau.errors import UnreadableError
 from unplateau.estimate import Estimate
 from unplateau.hypotheses import Evidence, Finding, Plan, Remedy

@@ -13,7 +13,7 @@ import pytest
 
 from planted import PLANTED
 from synthetic import healthy_run
-from unplateau.diagnose import Diagnosis, diagnose
+from unplateau.diagnosis import Diagnosis, diagnose
 from unplateau.estimate import Estimate
 from unplateau.evidence import Told
 from unplateau.heard import combined

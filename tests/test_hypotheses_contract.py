@@ -15,7 +15,7 @@ from planted import PLANTED
 from synthetic import healthy_run
 from unplateau.curve import Curve
 from unplateau.derive import derive
-from unplateau.diagnose import examine, rank
+from unplateau.diagnosis import examine, rank
 from unplateau.facts import VOCABULARY
 from unplateau.hypotheses import Finding, Hypothesis
 from unplateau.plugins import discover

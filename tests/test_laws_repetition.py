@@ -14,9 +14,9 @@ from synthetic import healthy_run
 from unplateau.curve import Curve
 from unplateau.derive import changed, derive
 from unplateau.estimate import Estimate
-from unplateau.forecast import outlook
 from unplateau.hypotheses.repetition import without
 from unplateau.laws import repetition as law
+from unplateau.outlook import outlook
 from unplateau.reading import read_runs
 from unplateau.run import Fact, Run
 

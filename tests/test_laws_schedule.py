@@ -14,15 +14,15 @@ import pytest
 from synthetic import healthy_run
 from unplateau.curve import Curve
 from unplateau.derive import changed, derive
-from unplateau.diagnose import diagnose
+from unplateau.diagnosis import diagnose
 from unplateau.estimate import Estimate
 from unplateau.evidence import Told
-from unplateau.forecast import outlook
 from unplateau.heard import effect_of
 from unplateau.hypotheses import Finding
 from unplateau.laws._annealing import Path, corners_of, released
 from unplateau.laws._cooled import branches
 from unplateau.laws.schedule import LAW, known, observed, pace_of, prior, without_spikes
+from unplateau.outlook import outlook
 from unplateau.run import Fact, Run
 from unplateau.schedules._branched import Branched
 from unplateau.schedules.constant import Constant

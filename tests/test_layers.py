@@ -5,7 +5,7 @@ Each guard was seen red once:
   test_a_module_imports_only_its_row_and_those_below, "unplateau.run (row 1) imports unplateau.report (row 4)";
 - a module fresh.py that the table lacks: test_every_module_has_a_row;
 - ``import numpy`` in errors.py: test_help_loads_no_numpy;
-- ``import torch`` (an empty torch.py on the path) in diagnose.py: test_the_light_verbs_load_nothing_heavy for
+- ``import torch`` (an empty torch.py on the path) in diagnosis.py: test_the_light_verbs_load_nothing_heavy for
   diagnose and diagnose --json;
 - ``1/0`` at the top of cli/__init__.py, so that nothing heavy is loaded since nothing runs: all of the last two.
 """
@@ -23,13 +23,13 @@ ROOT = Path(unplateau.__file__).parent
 LOG = ROOT / "examples" / "reference-run" / "train.log"
 HEAVY = {"torch", "pandas", "pyarrow", "matplotlib", "sklearn"}
 
-FORECAST = ("forecast", "asked", "counterfactual", "futures", "premises", "reach", "unpriced")
+FORECAST = ("outlook", "asked", "counterfactual", "futures", "premises", "reach", "unpriced")
 #: a module, or a folder with all that is in it, and its row; a folder's name stands for its __init__ too
 ROWS = {
     5: ("cli", "__main__"),
     4: ("report", "watch", "integrations"),
     3: (
-        "diagnose",
+        "diagnosis",
         "heard",
         "reading",
         "logs",

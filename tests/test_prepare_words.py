@@ -16,7 +16,7 @@ from test_prepare_job import SCHEMA
 from test_prepare_manifest_only import EOT, folder, halves, letters, words
 from unplateau import cli
 from unplateau.derive import derive
-from unplateau.diagnose import examine
+from unplateau.diagnosis import examine
 from unplateau.errors import UnreadableError
 from unplateau.manifest import facts_of
 from unplateau.plugins import discover

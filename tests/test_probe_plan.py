@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from probed_runs import STEP, own_run
 from unplateau.cli import main
-from unplateau.diagnose import diagnose
+from unplateau.diagnosis import diagnose
 from unplateau.errors import UnreadableError, UsageError
 from unplateau.estimate import Estimate
 from unplateau.probe.information import entropy, expected, log_odds, together

@@ -28,7 +28,7 @@ import pytest
 from probed_runs import STEP, TRAINER, own_run, stand_in
 from small_runs import SMALL, write_text
 from unplateau.cli import main
-from unplateau.diagnose import diagnose
+from unplateau.diagnosis import diagnose
 from unplateau.errors import UnplateauError
 from unplateau.probe import told
 from unplateau.probe.job import job_of, spread

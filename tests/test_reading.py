@@ -12,7 +12,7 @@ import pytest
 
 import unplateau
 from unplateau.contradictions import contradictions
-from unplateau.diagnose import diagnose
+from unplateau.diagnosis import diagnose
 from unplateau.errors import UnplateauError, UnreadableError
 from unplateau.reading import merge, read_runs
 from unplateau.run import Fact

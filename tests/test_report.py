@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from unplateau.contradictions import Contradiction
 from unplateau.curve import Curve
-from unplateau.diagnose import Diagnosis
+from unplateau.diagnosis import Diagnosis
 from unplateau.estimate import Estimate
 from unplateau.hypotheses import Evidence, Finding, Remedy
 from unplateau.report import facts, text

@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 
-from unplateau.diagnose import diagnose
+from unplateau.diagnosis import diagnose
 from unplateau.reading import read_runs
 
 CONFIG = {

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from unplateau.cli import main
-from unplateau.diagnose import READINGS, diagnose
+from unplateau.diagnosis import READINGS, diagnose
 from unplateau.errors import UnplateauError, UsageError
 from unplateau.plugins import discover
 from unplateau.reading import read_runs

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import unplateau
-from unplateau.diagnose import Diagnosis, diagnose
+from unplateau.diagnosis import Diagnosis, diagnose
 from unplateau.estimate import Estimate
 from unplateau.hypotheses import Finding
 from unplateau.hypotheses.repetition import BITS

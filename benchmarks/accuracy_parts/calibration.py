@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from unplateau.calibration import RANGES, interpolated
-from unplateau.diagnose import READINGS
+from unplateau.diagnosis import READINGS
 
 from .judge import Judged, Said
 from .page import table

@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT / "benchmarks" / "planted"), str(ROOT / "benchmarks" / 
 
 from check import outcome  # noqa: E402 - a script beside its data, not an installed module
 
-from unplateau.diagnose import READINGS, SMALL, Diagnosis, diagnose  # noqa: E402
+from unplateau.diagnosis import READINGS, SMALL, Diagnosis, diagnose  # noqa: E402
 from unplateau.estimate import Estimate  # noqa: E402
 from unplateau.hypotheses import Finding  # noqa: E402
 from unplateau.plugins import discover  # noqa: E402

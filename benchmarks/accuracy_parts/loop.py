@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unplateau.diagnose import SMALL, Diagnosis, diagnose
+from unplateau.diagnosis import SMALL, Diagnosis, diagnose
 from unplateau.reading import read_runs
 
 from . import effects

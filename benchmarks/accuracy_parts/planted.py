@@ -13,7 +13,7 @@ from .page import percent, table
 
 import check  # isort: skip - judge puts its folder on the path
 
-from unplateau.diagnose import READINGS
+from unplateau.diagnosis import READINGS
 from unplateau.simulate import HEALTHY
 from unplateau.simulate.dialects import DIALECTS
 from unplateau.simulate.faults import PLANTERS

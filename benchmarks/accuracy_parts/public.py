@@ -9,7 +9,7 @@ import numpy as np
 
 from unplateau.curve import Curve
 from unplateau.derive import derive
-from unplateau.diagnose import diagnose
+from unplateau.diagnosis import diagnose
 from unplateau.run import Fact, Run
 
 from .judge import Case, Judged, verdict

@@ -14,7 +14,7 @@ import numpy as np
 
 from unplateau.curve import Curve
 from unplateau.derive import derive
-from unplateau.diagnose import READINGS, Diagnosis, diagnose
+from unplateau.diagnosis import READINGS, Diagnosis, diagnose
 from unplateau.reading import read_runs
 from unplateau.run import Fact, Run
 

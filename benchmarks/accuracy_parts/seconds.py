@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from unplateau.forecast import outlook
 from unplateau.laws import Law
+from unplateau.outlook import outlook
 from unplateau.plugins import discover
 from unplateau.reading import read_runs
 

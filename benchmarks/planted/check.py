@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from unplateau.diagnose import READINGS, Diagnosis, diagnose
+from unplateau.diagnosis import READINGS, Diagnosis, diagnose
 from unplateau.reading import read_runs
 
 HERE = Path(__file__).parent

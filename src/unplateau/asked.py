@@ -15,7 +15,7 @@ from .config._dialect import STEPS as FROM_ZERO
 from .derive import DERIVED
 from .errors import UsageError, printable
 from .facts import VOCABULARY
-from .forecast import IDLE
+from .outlook import IDLE
 from .plugins import discover
 from .run import Run
 

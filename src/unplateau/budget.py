@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .estimate import Estimate
-from .forecast import Outlook, outlook
 from .hypotheses import SMALL, Evidence, Finding, Hypothesis, Plan
 from .hypotheses._say import chance_below
 from .laws import ANNEALING, FLOOR, Draws, Parted
+from .outlook import Outlook, outlook
 from .plugins import discover
 from .run import Run
 from .state import State, judged

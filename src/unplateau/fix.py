@@ -18,7 +18,7 @@ from .config.edit import edited
 from .config.spelling import spelled
 from .counterfactual import BATCH, DATA, SIZES
 from .derive import DERIVED, changed
-from .diagnose import Diagnosis
+from .diagnosis import Diagnosis
 from .errors import UsageError, printable
 from .estimate import Estimate
 from .fixed import diff_of, marked, unheaded

@@ -11,12 +11,12 @@ import numpy as np
 from .asked import Ask
 from .cost import GIB, Cost, cost_of, fits, shape_of
 from .counterfactual import FARTHEST, Kind, Variant, as_planned, check_step, last_step, planned_step, variant
-from .diagnose import READINGS, diagnose
+from .diagnosis import READINGS, diagnose
 from .errors import UnreadableError, UsageError, printable
 from .estimate import Estimate
-from .forecast import Outlook, outlook
 from .hypotheses import Plan, Remedy
 from .laws import Draws
+from .outlook import Outlook, outlook
 from .plugins import discover
 from .premises import assumptions, limits, unit_of
 from .reach import Reach, reach_of

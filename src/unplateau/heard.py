@@ -14,9 +14,9 @@ from .budget import gain
 from .config import in_own_words
 from .estimate import Z90, Estimate
 from .evidence import LEAST, Told, newest, posterior
-from .forecast import Outlook, differences
 from .hypotheses import SMALL, Evidence, Finding, Hypothesis, Plan, Remedy, Verdict
 from .hypotheses._say import LIKELY, UNLIKELY, anew, chance_below
+from .outlook import Outlook, differences
 from .plugins import discover
 from .run import Run
 

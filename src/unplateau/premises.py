@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .forecast import Outlook
+from .outlook import Outlook
 from .plugins import discover
 from .run import Run
 from .state import judged, state_of

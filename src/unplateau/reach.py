@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .counterfactual import Variant, last_step
 from .estimate import QUANTILES, Estimate
-from .forecast import Outlook
+from .outlook import Outlook
 from .state import judged
 
 Verdict = Literal["already", "reached", "not-before", "never"]

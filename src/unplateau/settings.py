@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .config import in_own_words
-from .forecast import SETTINGS
+from .outlook import SETTINGS
 from .run import Run
 
 #: what is known of the text, and of how it was cut into tokens and splits

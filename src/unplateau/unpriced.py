@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .asked import Ask
 from .counterfactual import BATCH, DATA, SCHEDULED, SIZES
-from .forecast import Outlook
+from .outlook import Outlook
 from .plugins import discover
 from .run import Run
 

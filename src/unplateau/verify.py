@@ -20,8 +20,8 @@ from .counterfactual import SCHEDULED
 from .derive import changed as with_changes
 from .errors import UnreadableError, UsageError, printable
 from .estimate import Estimate
-from .forecast import Outlook
 from .measured import Point, common, curve_of, difference, point_of, scatter, until
+from .outlook import Outlook
 from .predicted import PLACES, Prediction, chosen, close, unlike
 from .run import Run
 from .schedules._branched import Branched

@@ -12,7 +12,7 @@ from ..errors import UnreadableError, UsageError, printable
 from ._core import DONE, group, log_options, look, runs_of, say, unknown
 
 if TYPE_CHECKING:
-    from ..diagnose import Diagnosis
+    from ..diagnosis import Diagnosis
     from ..fix import Mended
     from ..run import Run
 
@@ -67,7 +67,7 @@ def check(causes: tuple[str, ...], *, all_supported: bool) -> None:
 
 def diagnosis_of(runs: list[Run]) -> Diagnosis:
     """The diagnosis of the one run at a path."""
-    from ..diagnose import diagnose
+    from ..diagnosis import diagnose
 
     if len(runs) > 1:
         names = printable(", ".join(run.name for run in runs), 200)

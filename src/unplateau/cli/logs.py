@@ -12,7 +12,7 @@ import click
 from ..errors import UnplateauError, UnreadableError, UsageError, printable
 
 if TYPE_CHECKING:
-    from ..diagnose import Diagnosis
+    from ..diagnosis import Diagnosis
     from ..futures import Forecast
     from ..record import Entry
     from ..run import Run
@@ -175,7 +175,7 @@ def verdicts(folders: Sequence[str]) -> list[Entry]:
 
 def show(runs: Sequence[Run], *, as_json: bool, verbose: bool, fail_on: Sequence[str] = ()) -> int:
     """Diagnose and print; 1 where a ``--fail-on`` condition is met."""
-    from ..diagnose import diagnose as examine
+    from ..diagnosis import diagnose as examine
 
     found = [d for d in map(examine, runs) if not d.empty]
     if not found:

@@ -14,7 +14,7 @@ from ..errors import UnreadableError, UsageError, printable
 from ._core import DONE, amount, group, log_options, look, runs_of, say
 
 if TYPE_CHECKING:
-    from ..diagnose import Diagnosis
+    from ..diagnosis import Diagnosis
     from ..probe.job import Job
     from ..probe.plan import Budget
     from ..probe.site import Where
@@ -106,7 +106,7 @@ def probe(
 
 def diagnosed(path: str, out: str | None, given: dict[str, Any]) -> Diagnosis:
     """The diagnosis of the one run at ``path``, with the evidence that is there by now."""
-    from ..diagnose import diagnose
+    from ..diagnosis import diagnose
     from .logs import without_losses
 
     folders = (str(out),) if out and any(Path(out, "evidence").glob("*.json")) else ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..diagnose import Diagnosis
+from ..diagnosis import Diagnosis
 from ..errors import UsageError, printable
 from ..probes import Arm, Trial
 from .kept import Kept, alone, begin, evidence_of, finish, read_plan, write_plan

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..diagnose import Diagnosis
+from ..diagnosis import Diagnosis
 from ..errors import UnplateauError, UsageError
 from ..estimate import Estimate
 from ..heard import prior

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..budget import Budget
-from ..diagnose import Diagnosis, runner_up
+from ..diagnosis import Diagnosis, runner_up
 from ..estimate import Estimate
 from .lines import Line
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..curve import Curve
-from ..diagnose import Diagnosis
+from ..diagnosis import Diagnosis
 from ..hypotheses import Finding
 from ..hypotheses._say import step_word
 from ..run import LOSSES

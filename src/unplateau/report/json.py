@@ -11,7 +11,7 @@ import numpy as np
 
 from ..budget import Budget
 from ..curve import Curve, Steps, Values
-from ..diagnose import Diagnosis
+from ..diagnosis import Diagnosis
 from ..errors import printable
 from ..estimate import Estimate
 from ..hypotheses import Finding, Hypothesis, Remedy

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cost import duration
-from ..diagnose import Diagnosis
+from ..diagnosis import Diagnosis
 from ..estimate import Estimate
 from ..evidence import ArmRun
 from ..heard import prior

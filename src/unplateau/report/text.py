@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..budget import happened
-from ..diagnose import Diagnosis, weight
+from ..diagnosis import Diagnosis, weight
 from ..errors import printable
 from ..hypotheses import SMALL, Finding, Remedy
 from ..run import Run

@@ -12,10 +12,10 @@ from .calibration import calibrated
 from .contradictions import Contradiction, contradictions
 from .derive import derive
 from .estimate import Estimate
-from .forecast import Outlook
 from .heard import asking, heard
 from .hypotheses import SMALL, Finding, Hypothesis
 from .hypotheses.metric_unit import as_measured
+from .outlook import Outlook
 from .plugins import discover
 from .run import Run
 from .state import State, state_of
