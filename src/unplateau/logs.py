@@ -27,12 +27,13 @@ def read_file(path: Path, options: Options) -> list[Run]:
     """The runs with a loss in one log, by the reader that knows it best; raises ``UnreadableError``."""
     source = Source.stdin() if str(path) == "-" else Source(path)
     try:
-        return _with_loss(source, options)
+        return read_source(source, options)
     finally:
         source.close()
 
 
-def _with_loss(source: Source, options: Options) -> list[Run]:
+def read_source(source: Source, options: Options) -> list[Run]:
+    """The runs with a loss in the bytes of one log, wherever they lie; raises ``UnreadableError``."""
     tried: list[str] = []
     refusal: UnplateauError | None = None
     readers: Iterator[Reader] = mapping(source) if options.columns else claims(source)

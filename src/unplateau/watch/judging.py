@@ -1,0 +1,240 @@
+"""A run judged at its evaluations: how it stands, and what of that is new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ..derive import derive
+from ..diagnosis import Diagnosis, diagnose
+from ..errors import UnplateauError, printable
+from ..report.causes import claims
+from ..report.headline import headline
+from ..run import LOSSES, Run
+from .ledger import SEEN, Ledger, Page, turn
+from .pace import Pace, left_of, pace_of, rate_of
+from .seen import Event, Standing, Watched
+from .spots import EVALUATED
+
+#: verdicts on a curve that are raised as causes are; that it falls, or is short, is no news
+RAISED = ("slowing", "flat", "rising", "diverged")
+
+Mark = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Which run is looked at: its key, its log, when that was last written, and the time now (seconds since 1970)."""
+
+    key: str
+    path: Path
+    written: float
+    now: float
+
+
+@dataclass(slots=True)
+class Judge:
+    """Judges runs and turns the pages of the ledger.
+
+    ``kept``: the last run judged, by its key, and its diagnosis: one alone, for 200 would not fit into a small process.
+    """
+
+    ledger: Ledger
+    kept: tuple[str, Diagnosis] | None = None
+    _marks: dict[str, Mark] = field(default_factory=dict)
+    _paces: dict[str, Pace | None] = field(default_factory=dict)
+    _told: str = ""
+
+    def turn(
+        self, run: Run, before: Watched | None, look: Look, *, live: bool, forced: bool
+    ) -> tuple[Watched, list[Event]]:
+        """The run as it stands, and what is new; judged only where it was evaluated since, or ``forced``.
+
+        ``live``: it is the one that its log goes on with, so that findings on it are raised.
+        """
+        key = look.key
+        mark = mark_of(run)
+        if before is not None and self._marks.get(key) == mark and not forced:
+            return self.at_step(before, int(run.get("steps_done") or 0), look.written), []
+        self._marks[key] = mark
+        found = self.diagnosed(key, run)
+        events = list(_moved(key, run, before, self.ledger.pages.get(key), look.now))
+        if live:
+            page, news = self._turned(found, look)
+            events += news
+        else:
+            page = Page()
+        watched = self._watched(found, look, page)
+        if before is None or watched.evaluated != before.evaluated:
+            events.append(Event(look.now, "evaluated", key, watched.headline, "", watched.evaluated))
+        return watched, sorted(events, key=lambda e: e.kind in ("raised", "cleared"))
+
+    def diagnosed(self, key: str, run: Run) -> Diagnosis:
+        """Judge ``run``, and keep that."""
+        found = diagnose(run)
+        found = replace(found, run=replace(found.run, name=printable(key, 200)))
+        self.kept = key, found
+        return found
+
+    def at_step(self, watched: Watched, step: int, written: float) -> Watched:
+        """``watched`` after some lines without an evaluation."""
+        pace, end = self._paces.get(watched.key), watched.end
+        left = pace.hours(max(0, end - step)) if pace is not None and end else watched.left
+        return replace(watched, step=step, left=left, written=written)
+
+    def new_trouble(self) -> str:
+        """Why the ledger can't be kept, once."""
+        if self.ledger.trouble == self._told:
+            return ""
+        self._told = self.ledger.trouble
+        return self._told
+
+    def _turned(self, found: Diagnosis, look: Look) -> tuple[Page, list[Event]]:
+        """The page of the run after this evaluation, and what was raised or cleared by it."""
+        key, now = look.key, look.now
+        step, held = evaluated_at(found.run), held_by(found)
+        before = self._before(self.ledger.pages.get(key, Page()), found, held.keys(), step)
+        with self.ledger.turned() as pages:
+            page = _page_of(pages.get(key), found.run)
+            new = step != page.step
+            page, raised, cleared = turn(page, step, look.written, held, before)
+            if new:
+                page = msgspec.structs.replace(page, seen=_seen(page.seen, step, look.written))
+            events = [*_raised(key, found, raised, page, now), *_cleared(key, found, cleared, step, now)]
+            if (end := found.run.get("planned_end")) and step >= int(end) and not page.ended:
+                page = msgspec.structs.replace(page, ended=True)
+                events.append(
+                    Event(now, "ended", key, f"its planned end, step {int(end):,}, is reached", "", step)
+                )
+            pages[key] = page
+        return page, events
+
+    def _before(self, page: Page, found: Diagnosis, held: AbstractSet[str], step: int) -> AbstractSet[str]:
+        """What held at the evaluation before, where the page does not know and something hangs on it."""
+        open_still = {
+            n for n in held if n not in page.entries or not (page.entries[n].raised or page.entries[n].held)
+        }
+        if not open_still or (page.step != step and page.step == evaluated_at(found.run, -2)):
+            return frozenset()
+        try:
+            return held_by(diagnose(until(found.run, step))).keys()
+        except UnplateauError:
+            return frozenset()
+
+    def _watched(self, found: Diagnosis, look: Look, page: Page) -> Watched:
+        run, state = found.run, found.state
+        pace = self._paces[look.key] = pace_of(run, page.seen)
+        curve = run.series.get(state.series)
+        known = curve.finite if curve is not None else run.loss
+        rank = [f.cause for f in found.findings]
+        names = sorted(page.raised, key=lambda n: rank.index(n) if n in rank else len(rank))
+        return Watched(
+            key=look.key,
+            name=run.name,
+            path=look.path,
+            format=run.format,
+            verdict=state.verdict,
+            headline=headline(found, claims()),
+            series=state.series,
+            unit=curve.unit if curve is not None else "",
+            loss=known.last if known is not None and len(known) else None,
+            step=run.get("steps_done"),
+            evaluated=evaluated_at(run),
+            end=run.get("planned_end"),
+            planned=found.planned,
+            left=left_of(run, pace),
+            pace=pace.source if pace is not None else "",
+            rate=rate_of(found, pace),
+            standing=tuple(_standing(n, page) for n in names),
+            findings={f.cause: (f.verdict, f.probability) for f in found.findings},
+            written=look.written,
+        )
+
+
+def held_by(found: Diagnosis) -> dict[str, float | None]:
+    """What is supported, and how sure; and the verdict on the curve where that is news."""
+    held = {f.cause: f.probability for f in found.findings if f.verdict == "supported"}
+    return held | ({found.state.verdict: None} if found.state.verdict in RAISED else {})
+
+
+def evaluated_at(run: Run, place: int = -1) -> int:
+    """The step of the last evaluation (or of the one at ``place`` from the end), else of the last loss; -1 for none."""
+    steps = [run.series[n].step for n in EVALUATED if n in run.series and len(run.series[n]) >= -place]
+    steps = steps or [run.series[n].step for n in LOSSES if n in run.series and len(run.series[n]) >= -place]
+    return max((int(step[place]) for step in steps), default=-1)
+
+
+def until(run: Run, step: int) -> Run:
+    """``run`` as it was logged before ``step``; facts that its log told later stay."""
+    series = {n: c.between(-1, step) for n, c in run.series.items()}
+    return derive(replace(run, series={n: c for n, c in series.items() if len(c)}))
+
+
+def mark_of(run: Run) -> Mark:
+    """What tells one evaluation of a run from the next: the last of each series, and what is not finite."""
+    told: list[object] = []
+    for name in EVALUATED:
+        if name in run.series and len(curve := run.series[name]):
+            told += [name, len(curve), int(curve.step[-1]), repr(curve.last)]
+    lost = sum(int((~np.isfinite(run.series[n].value)).sum()) for n in LOSSES if n in run.series)
+    return (*told, lost) if told else (run.get("steps_done"), lost)
+
+
+def _first(run: Run) -> tuple[int, float] | None:
+    """The first finite loss of a run."""
+    curve = run.loss
+    return (int(curve.step[0]), curve.first) if curve is not None and len(curve) else None
+
+
+def _page_of(page: Page | None, run: Run) -> Page:
+    """The page, or a new one where another run has taken the log's place.
+
+    A log that begins later than the page's run, with another loss, is of the same run resumed.
+    """
+    first = _first(run)
+    if page is None or page.first is None or first is None:
+        return msgspec.structs.replace(page or Page(), first=first)
+    begins_anew = first != tuple(page.first) and first[0] <= page.first[0]
+    return Page(first=first) if begins_anew else page
+
+
+def _seen(seen: tuple[tuple[int, float], ...], step: int, written: float) -> tuple[tuple[int, float], ...]:
+    """The times of evaluations, to the last; those from before a resume are no measure any more."""
+    kept = [(s, t) for s, t in seen if s < step and t < written]
+    return (*kept[-SEEN + 1 :], (step, written))
+
+
+def _moved(key: str, run: Run, before: Watched | None, page: Page | None, now: float) -> Iterator[Event]:
+    done = int(run.get("steps_done") or 0)
+    first = _first(run)
+    if page is not None and page.first is not None and first is not None and _page_of(page, run) is not page:
+        yield Event(now, "restarted", key, f"another run began in this log; it is at step {done:,}", "", done)
+    elif before is None:
+        yield Event(now, "appeared", key, f"found, at step {done:,}", "", done)
+    elif before.step is not None and done < before.step:
+        yield Event(now, "resumed", key, f"it went back from step {before.step:,} to {done:,}", "", done)
+
+
+def _standing(name: str, page: Page) -> Standing:
+    entry = page.entries[name]
+    return Standing(name, entry.since_step, entry.since, entry.probability)
+
+
+def _raised(key: str, found: Diagnosis, names: list[str], page: Page, now: float) -> Iterator[Event]:
+    said = claims()
+    for name in names:
+        entry = page.entries[name]
+        claim = said.get(name) or f"The curve is {name}."
+        sure = f", {entry.probability:.0%}" if entry.probability is not None else ""
+        yield Event(now, "raised", key, f"{claim} ({name}{sure})", name, evaluated_at(found.run))
+
+
+def _cleared(key: str, found: Diagnosis, names: list[str], step: int, now: float) -> Iterator[Event]:
+    verdicts = {f.cause: f.verdict for f in found.findings}
+    for name in names:
+        yield Event(now, "cleared", key, f"{name} is {verdicts.get(name, 'over')}", name, step)

@@ -1,0 +1,290 @@
+"""The logs below a path, each read again only when it told something new.
+
+A log is read as a whole, as every verb reads it: so what is watched is what ``diagnose`` says, after any resume or
+rotation. To know when that is due, only the new lines are looked at, by the reader that knows the log; whether that
+reader understands lines of the middle alone is tried on each log before it is relied upon.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..captures import nothing, read_all
+from ..errors import UnplateauError
+from ..logs import read_source
+from ..places import Place, look
+from ..plugins import discover
+from ..readers import Options, Reader
+from ..reading import complete, probed
+from ..run import LOSSES, Fact, Run
+from ..source import Source
+from ..state import JUDGED
+from .follow import Change, Growing, Joined, older_parts
+
+TOGETHER = 12  # logs below one path that are read together, as ``diagnose`` reads them: some may be copies
+HEAD = 4096  # bytes at the start that are read before new lines: a table's names stand there
+TRIED = 1 << 16  # bytes at the end on which reading lines alone is tried
+GREW = 0.01  # share by which a log without evaluations grows before it is judged again
+LEAST = 10  # points of it, at least
+BESIDE = 5.0  # seconds between looks at configurations and evidence
+INNER = 2_000  # files in a folder that is one log
+EVALUATED = tuple(name for name in JUDGED if name != "batch_loss")  # series with a point an evaluation
+
+Points = frozenset[tuple[str, int, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How logs are read: what the user said of them, as for every verb."""
+
+    config: Path | None = None
+    data: Path | None = None
+    unique_tokens: int | None = None
+    options: Options = field(default_factory=Options)
+    evidence: tuple[Path, ...] = ()
+
+
+@dataclass(slots=True)
+class Lines:
+    """How the new lines of one log are looked at: its reader, and what its head gives."""
+
+    reader: Reader
+    options: Options
+    head: bytes
+    known: Points
+
+    def points(self, lines: bytes) -> Points:
+        """The losses that ``lines`` tell, by series, step and value; nan as infinite, so that it equals itself."""
+        return _points(self.reader, self.head + lines, self.options) - self.known
+
+
+def _points(reader: Reader, text: bytes, options: Options) -> Points:
+    try:
+        runs = reader.read(Source(Path("lines"), "lines", io.BytesIO(text)), options)
+    except (UnplateauError, ValueError):
+        return frozenset()
+    return frozenset(point for run in runs for point in losses_of(run))
+
+
+def losses_of(run: Run) -> Iterator[tuple[str, int, float]]:
+    """Every point of a loss; a value that is not finite is infinite."""
+    for name in dict.fromkeys((*LOSSES, *JUDGED)):
+        if name in run.series:
+            curve = run.series[name]
+            values = np.where(np.isfinite(curve.value), curve.value, np.inf)
+            yield from ((name, s, v) for s, v in zip(curve.step.tolist(), values.tolist(), strict=True))
+
+
+@dataclass(slots=True)
+class Spot:
+    """A log, or a few of one folder that are read together.
+
+    ``runs``: what it gave; ``stale``: it must be read again; ``forced``: since what is known besides the log changed;
+    ``advanced``: the last step of lines that were looked at since, 0 where none; ``cost``: seconds that reading took.
+    """
+
+    key: str
+    places: tuple[Place, ...]
+    reading: Reading
+    files: dict[Path, Growing] = field(default_factory=dict)
+    runs: tuple[Run, ...] = ()
+    stale: bool = True
+    forced: bool = False
+    advanced: int = 0
+    cost: float = 0.0
+    _logs: tuple[Path, ...] = ()
+    _looked: float = -BESIDE
+    _lines: Lines | None = None
+    _heard: int = 0  # bytes of the single log that were looked at
+    _fresh: int = 0  # points since it was read
+
+    @property
+    def path(self) -> Path:
+        """The log, or the first of them."""
+        return self.places[0].logs[0]
+
+    @property
+    def alone(self) -> bool:
+        """True for a single log that is a file."""
+        return len(self.places) == 1 and len(self.places[0].logs) == 1 and not self.path.is_dir()
+
+    @property
+    def there(self) -> bool:
+        """True where a log of it can be read."""
+        return any(self._file(path).there for path in self._logs)
+
+    @property
+    def by_lines(self) -> bool:
+        """True where its new lines can be looked at alone."""
+        return self._lines is not None
+
+    @property
+    def written(self) -> float:
+        """When any of its logs was last written, seconds since 1970."""
+        return max((self.files[p].written for p in self._logs if p in self.files), default=0.0)
+
+    def look(self, now: float) -> Change:
+        """What happened to its logs since the look before; ``stale`` where that may change what it gave."""
+        if now - self._looked >= BESIDE:
+            self._looked, self._logs = now, tuple(self._all_logs())
+            if [path for path in self._beside() if self._file(path).look() != "same"]:
+                self.stale = self.forced = True
+        changes = {self._file(path).look() for path in self._logs}
+        if changes <= {"same", "grown"}:
+            if "grown" in changes:
+                self.stale = self.stale or self._tells()
+                return "grown"
+            return "same"
+        self.stale, self._heard, self._lines = True, 0, None
+        return next(change for change in ("replaced", "cut", "gone", "new", "rewritten") if change in changes)
+
+    def _file(self, path: Path) -> Growing:
+        return self.files.setdefault(path, Growing(path))
+
+    def _all_logs(self) -> Iterator[Path]:
+        for place in self.places:
+            for log in place.logs:
+                yield from _files(log) if log.is_dir() else (log,)
+
+    def _beside(self) -> Iterator[Path]:
+        """What else decides what is known: configurations, the data's manifest, what probes told."""
+        from ..evidence import FOLDER
+
+        yield from (path for path in (self.reading.config, self.reading.data) if path and path.is_file())
+        for place in self.places:
+            yield from place.configs
+            if place.manifest is not None:
+                yield place.manifest
+            for folder in place.folders[:1]:
+                yield from _files(folder / FOLDER)
+
+    def _tells(self) -> bool:
+        """Whether the news holds an evaluation, a loss that is not finite, or so many batches that it matters."""
+        if self._lines is None:
+            return True
+        news = self.files[self.path].lines_from(self._heard)
+        if news is None:
+            return True
+        lines, self._heard = news
+        points = self._lines.points(lines)
+        self._fresh += len(points)
+        self.advanced = max((step for _, step, _ in points), default=self.advanced)
+        if any(name in EVALUATED or value == np.inf for name, _, value in points):
+            return True
+        return not self._evaluated and self._fresh >= max(LEAST, GREW * self._long)
+
+    @property
+    def _evaluated(self) -> bool:
+        return any(name in run.series for run in self.runs[-1:] for name in EVALUATED)
+
+    @property
+    def _long(self) -> int:
+        return max(
+            (len(c) for run in self.runs[-1:] for n, c in run.series.items() if n in LOSSES), default=0
+        )
+
+    def read(self) -> None:
+        """Read it anew. Raises ``UnreadableError`` where no loss can be read; ``stale`` is over either way."""
+        self.stale, begun = False, time.perf_counter()
+        try:
+            self.runs = tuple(self._read())
+        finally:
+            self.cost = time.perf_counter() - begun
+        self._fresh = self.advanced = 0
+
+    def _read(self) -> list[Run]:
+        if not self.alone:
+            found = read_all(self.places, self.reading.options)
+            if not found:
+                raise nothing(self.places[0].path, self.places)
+        else:
+            place = self.places[0]
+            found = [(place, run) for run in self._single()]
+        return [self._completed(run, place) for place, run in found]
+
+    def _single(self) -> list[Run]:
+        size = self._file(self.path).size
+        end = self._end(size) if self._lines is not None else None
+        runs = read_source(Joined(self.path, older_parts(self.path), end), self.reading.options)
+        if self._lines is None:
+            self._lines = self._tried(runs, size)
+            end = self._end(size)
+        self._heard = size if end is None else end
+        return runs
+
+    def _end(self, size: int) -> int | None:
+        """Where the last whole line ends; None where there is none to be seen."""
+        file = self.files[self.path]
+        news = file.lines_from(max(0, size - TRIED))
+        return news[1] if news is not None and news[0] else None
+
+    def _tried(self, runs: Sequence[Run], size: int) -> Lines | None:
+        """A way to look at lines alone, where it finds in the last ones what the whole log gave there."""
+        reader = discover("readers").get(runs[-1].format)
+        start = self.files[self.path].lines_from(0) if size <= HEAD else None
+        try:
+            with self.path.open("rb") as file:
+                head = file.read(HEAD) if start is None else start[0]
+                file.seek(max(0, size - TRIED))
+                tail = file.read(TRIED)
+        except OSError:
+            return None
+        if reader is None or not head.rstrip(b"\n").isascii():
+            return None
+        head = head[: head.rfind(b"\n") + 1]
+        tail = tail.partition(b"\n")[2] if size > TRIED else tail
+        lines = Lines(reader, self.reading.options, head, _points(reader, head, self.reading.options))
+        last = _last_points(runs[-1])
+        return lines if last and last <= lines.points(tail) | lines.known else None
+
+    def _completed(self, run: Run, place: Place) -> Run:
+        asked, option = self.reading, {}
+        if asked.unique_tokens is not None:
+            option["unique_tokens"] = Fact(asked.unique_tokens, "tokens", "--unique-tokens")
+        run = complete(run, place, config=asked.config, data=asked.data, option=option)
+        return probed(run, place, asked.evidence)
+
+
+def _last_points(run: Run) -> Points:
+    """The last point of each loss."""
+    last: dict[str, tuple[str, int, float]] = {
+        name: (name, step, value) for name, step, value in losses_of(run)
+    }
+    return frozenset(last.values())
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files in a folder that is one log, and in those below it; the first ``INNER``."""
+    try:
+        found = (path for path in folder.glob("**/*") if path.is_file())
+        yield from sorted(path for path, _ in zip(found, range(INNER), strict=False))
+    except OSError:
+        return
+
+
+def spots_of(path: Path, reading: Reading) -> dict[str, Spot]:
+    """The logs at ``path``, by a name that stays. Raises ``UnreadableError`` where nothing lies there."""
+    places = tuple(place for place in look(path) if place.logs)
+    if sum(len(place.logs) for place in places) <= TOGETHER:
+        return {"": Spot("", places, reading)} if places else {}
+    found: dict[str, Spot] = {}
+    for place in places:
+        if len(place.logs) <= TOGETHER:
+            found[_key(place.logs[0].parent, path)] = Spot(
+                _key(place.logs[0].parent, path), (place,), reading
+            )
+            continue
+        for log in place.logs:
+            key = _key(log, path)
+            found[key] = Spot(key, (replace(place, path=log, logs=(log,), folders=()),), reading)
+    return found
+
+
+def _key(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()

@@ -1,0 +1,184 @@
+"""The watch itself: look, read what is new, judge it, and say what changed. Knows no screen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..diagnosis import Diagnosis
+from ..errors import UnplateauError, UsageError, printable
+from ..run import Run
+from .follow import Change
+from .judging import Judge, Look
+from .ledger import Ledger
+from .seen import Event, Kind, Update, Watched
+from .spots import Reading, Spot, spots_of
+
+OFTEN = 0.2  # seconds between looks, at least
+SHARE = 0.005  # of the time that looking may take
+AGAIN = 5.0  # seconds between looks for new logs in a folder, at least
+SLICE = 0.3  # seconds of reading and judging within one poll; the rest waits for the next
+BUSY = 0.5  # of the time that reading and judging may take
+BLIND = 0.1  # the same, of logs that can't be looked at line by line
+MOVED: dict[Change, tuple[Kind, str]] = {
+    "replaced": ("rotated", "the log was moved aside and begun anew"),
+    "cut": ("cut", "the log became shorter"),
+    "gone": ("gone", "the log is not there any more"),
+}
+
+
+class Watcher:
+    """Follows the logs at ``path``, which may not be there yet.
+
+    ``poll`` gives an ``Update`` where something is new, else None; call it every ``wait`` seconds. ``reading``: what
+    the user said of the logs; ``ledger``: what was raised before; ``clock``: seconds since 1970.
+    Raises ``UsageError`` for standard input.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        reading: Reading | None = None,
+        ledger: Ledger | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if str(path) == "-":
+            raise UsageError(
+                "watch follows a file or a folder; found -: write with | tee train.log, and watch that"
+            )
+        self.path, self.clock, self.wait = path, clock, OFTEN
+        self.last: Update | None = None
+        self.reading = reading or Reading()
+        self.judge = Judge(ledger or Ledger(path))
+        self._spots: dict[str, Spot] = {}
+        self._due: dict[str, float] = {}
+        self._runs: dict[str, dict[str, Watched]] = {}  # by spot, then by key
+        self._events: list[Event] = []
+        self._waiting, self._changed = "", True
+        self._scan_at = float("-inf")
+
+    def poll(self) -> Update | None:
+        """Look once; what is new, or None. Reads and judges for ``SLICE`` seconds, what is left at the next poll."""
+        begun, now = time.perf_counter(), self.clock()
+        self._scan(now)
+        for spot in self._spots.values():
+            self._look(spot, now)
+        self.wait = max(OFTEN, (time.perf_counter() - begun) / SHARE)
+        if self._work(now):
+            self.wait = 0.0
+        self._tell_trouble(now)
+        return self._update(now) if self._changed or self._events else None
+
+    def diagnosis(self, key: str) -> Diagnosis | None:
+        """The whole diagnosis of a run; read and judged anew unless it was the last one judged. None where it is gone."""
+        if self.judge.kept is not None and self.judge.kept[0] == key:
+            return self.judge.kept[1]
+        for name, runs in self._runs.items():
+            if key in runs:
+                spot = self._spots[name]
+                spot.read()
+                found = {self._key(spot, run): run for run in spot.runs}
+                return self.judge.diagnosed(key, found[key]) if key in found else None
+        return None
+
+    @property
+    def busy(self) -> bool:
+        """True while logs wait to be read."""
+        return any(spot.stale and spot.there for spot in self._spots.values())
+
+    def _scan(self, now: float) -> None:
+        """Look for logs: at once while there are none, else now and then."""
+        if now < self._scan_at:
+            return
+        begun = time.perf_counter()
+        try:
+            found = spots_of(self.path, self.reading)
+            waiting = "" if found else f"no log in {printable(self.path.name)} yet"
+        except UnplateauError as error:
+            found, waiting = {}, str(error)
+        for key, spot in found.items():
+            if key not in self._spots or self._spots[key].places != spot.places:
+                self._spots[key] = spot
+        if not self._spots:
+            self._wait_for(waiting)
+        alone = self.path.is_file()
+        cost = time.perf_counter() - begun
+        self._scan_at = now + (
+            OFTEN if not self._spots else float("inf") if alone else max(AGAIN, cost / SHARE)
+        )
+
+    def _wait_for(self, waiting: str) -> None:
+        self._changed |= waiting != self._waiting
+        self._waiting = waiting
+
+    def _look(self, spot: Spot, now: float) -> None:
+        change = spot.look(now)
+        if change in MOVED and spot.runs:
+            kind, text = MOVED[change]
+            for key in self._runs.get(spot.key, {}):
+                self._events.append(Event(now, kind, key, text))
+        if spot.advanced and spot.runs:
+            self._tick(spot, now)
+
+    def _tick(self, spot: Spot, now: float) -> None:
+        """The last step, of lines that were looked at and not judged."""
+        runs = self._runs.get(spot.key, {})
+        if spot.alone and runs and (key := list(runs)[-1]):
+            runs[key] = self.judge.at_step(runs[key], spot.advanced, spot.written or now)
+            self._changed = True
+        spot.advanced = 0
+
+    def _work(self, now: float) -> bool:
+        """Read and judge what is stale, the last written first; True where some is left that could be done now."""
+        begun = time.perf_counter()
+        ready = [s for s in self._spots.values() if s.stale and s.there and self._due.get(s.key, 0.0) <= now]
+        for i, spot in enumerate(sorted(ready, key=lambda s: -s.written)):
+            if i and time.perf_counter() - begun > SLICE:
+                return True
+            start = time.perf_counter()
+            self._read(spot, now)
+            cost = time.perf_counter() - start
+            self._due[spot.key] = now + cost / (BUSY if spot.by_lines else BLIND)
+        return False
+
+    def _read(self, spot: Spot, now: float) -> None:
+        forced, spot.forced = spot.forced, False
+        try:
+            spot.read()
+        except UnplateauError as error:
+            if not self._runs.get(spot.key):
+                self._wait_for(str(error))
+            return
+        self._waiting = ""
+        runs = {self._key(spot, run): run for run in spot.runs}
+        before = self._runs.get(spot.key, {})
+        after: dict[str, Watched] = {}
+        for i, (key, run) in enumerate(runs.items()):
+            live = i == len(runs) - 1 or not spot.alone
+            look = Look(key, spot.path, spot.written or now, now)
+            watched, events = self.judge.turn(run, before.get(key), look, live=live, forced=forced)
+            after[key] = watched
+            self._events += events
+            self._changed |= watched != before.get(key)
+        self._runs[spot.key] = after
+
+    def _key(self, spot: Spot, run: Run) -> str:
+        """The run's own name below the place of its log."""
+        if not spot.key or run.name == spot.key or spot.key.endswith(f"/{run.name}"):
+            return spot.key or run.name
+        return f"{spot.key}/{run.name}"
+
+    def _tell_trouble(self, now: float) -> None:
+        if said := self.judge.new_trouble():
+            self._events.append(Event(now, "trouble", "", said))
+
+    def _update(self, now: float) -> Update:
+        runs = sorted((w for found in self._runs.values() for w in found.values()), key=lambda w: -w.written)
+        number = 1 + (self.last.number if self.last else 0)
+        self.last = Update(
+            number, now, self.path, tuple(runs), tuple(self._events), "" if runs else self._waiting
+        )
+        self._events, self._changed = [], False
+        return self.last
