@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from browser import chromium, chromium_of_module  # noqa: F401 - fixtures
+
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("dev", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
