@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pkgutil
+import sys
+from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from typing import Any
 
 #: each family: the package that holds it (also the entry-point group), and the name a module exports
@@ -30,11 +32,17 @@ def discover(family: str) -> dict[str, Any]:
     package, export = FAMILIES[family]
     names = sorted(m.name for m in pkgutil.iter_modules(_folder(package)) if m.name[0] != "_")
     found = [getattr(import_module(f"{package}.{name}"), export) for name in names]
-    found += [entry.load() for entry in entry_points(group=f"unplateau.{family}")]
+    found += [entry.load() for entry in _installed(tuple(sys.path)).select(group=f"unplateau.{family}")]
     by_name = {plugin.name: plugin for plugin in found}
     if len(by_name) < len(found):
         raise ValueError(f"two plug-ins of {package} share a name: {[p.name for p in found]}")
     return by_name
+
+
+@lru_cache(maxsize=1)
+def _installed(path: tuple[str, ...]) -> EntryPoints:  # noqa: ARG001
+    """All entry points below ``sys.path``. To find them opens a file of each package: .2 s of a diagnosis, where 170 are installed."""
+    return entry_points()
 
 
 def _folder(package: str) -> list[str]:
