@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ..budget import Budget
 from ..diagnosis import Diagnosis, runner_up
@@ -30,29 +31,60 @@ def span(estimate: Estimate, places: int) -> str:
     return f"{value} ({low} to {high})"
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A row of the table: numbers as they are shown."""
+
+    name: str
+    value: str
+    interval: str
+    note: str = ""
+
+
+def parts_of(budget: Budget) -> list[Part]:
+    """The rows that are large enough to be seen, and the unexplained."""
+    seen = [row for row in budget.rows if max(abs(row.nats.low), abs(row.nats.high)) >= 0.5 * 10**-PLACES]
+    rows = [*((row.name, row.nats, row.note) for row in seen), ("unexplained", budget.unexplained, "")]
+    return [
+        Part(name, _fixed(nats.value), f"{_fixed(nats.low)} to {_fixed(nats.high)}", note)
+        for name, nats, note in rows
+    ]
+
+
+def total_of(found: Diagnosis, budget: Budget) -> Part:
+    """What the rows come to, beside the trend that all but the last come to."""
+    level = sum(row.nats.value for row in budget.rows)
+    return Part(f"= {found.state.series}", _fixed(budget.loss), f"the trend: {_fixed(level)}")
+
+
+def _fixed(nats: float) -> str:
+    return f"{nats:.{PLACES}f}"
+
+
 def budget_lines(found: Diagnosis, *, verbose: bool = False) -> Iterator[Line]:
     """The rows, the unexplained and their sum; nothing where no law explains a part."""
     budget = found.budget
     if budget is None or not budget.rows:
         return
-    seen = [row for row in budget.rows if max(abs(row.nats.low), abs(row.nats.high)) >= 0.5 * 10**-PLACES]
-    rows = [*((row.name, row.nats, row.note) for row in seen), ("unexplained", budget.unexplained, "")]
-    widest = max(len(name) for name, *_ in rows)
+    parts, total = parts_of(budget), total_of(found, budget)
+    widest = max(len(part.name) for part in parts)
     yield Line("BUDGET, nats", "title")
-    for name, nats, note in rows:
-        value = f"{nats.value:{PLACES + 4}.{PLACES}f}"
-        interval = f"({nats.low:.{PLACES}f} to {nats.high:.{PLACES}f})"
-        said = f"{name:<{widest}} {value} {interval}"
-        yield Line(f"{said}  {note}" if note else said, indent=2, hang=4)
-    sums = f"{f'= {found.state.series}':<{widest}} {budget.loss:{PLACES + 4}.{PLACES}f}"
-    level = sum(row.nats.value for row in budget.rows)
-    yield Line(f"{sums}  (the trend: {level:.{PLACES}f})", indent=2, hang=4)
-    if verbose and (said := _together(budget)):
+    for part in parts:
+        said = f"{part.name:<{widest}} {part.value:>{PLACES + 4}} ({part.interval})"
+        yield Line(f"{said}  {part.note}" if part.note else said, indent=2, hang=4)
+    sums = f"{total.name:<{widest}} {total.value:>{PLACES + 4}}"
+    yield Line(f"{sums}  ({total.interval})", indent=2, hang=4)
+    for said in notes_of(budget) if verbose else ():
         yield Line(said, "dim", indent=2, hang=4)
-    for row in budget.rows if verbose else ():
+
+
+def notes_of(budget: Budget) -> Iterator[str]:
+    """What the table can't say: causes together, and how a law would split what one run can't."""
+    if said := _together(budget):
+        yield said
+    for row in budget.rows:
         if row.capacity is not None:
-            split = f"by the size law an endless model would win {row.capacity} of it"
-            yield Line(f"{row.name}: {split}", "dim", indent=2, hang=4)
+            yield f"{row.name}: by the size law an endless model would win {row.capacity} of it"
 
 
 def _together(budget: Budget) -> str:

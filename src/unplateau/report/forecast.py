@@ -46,15 +46,18 @@ def text(found: Forecast, *, width: int = WIDTH, colour: bool = False) -> str:
 
 
 def _title(found: Forecast) -> Iterator[Line]:
-    first = found.futures[0]
     yield Line(f"{found.run.name} ({found.run.format or 'unknown format'})", "dim", most=1)
+    yield Line(title_of(found), "title")
+
+
+def title_of(found: Forecast) -> str:
+    """What the loss will be, or where it stands that is asked for no later step, in a sentence."""
+    first = found.futures[0]
     if first.step <= found.last:
-        yield Line(f"{_stands(found)}: {found.series} is {found.now} at step {found.last:,}.", "title")
-        return
-    yield Line(
+        return f"{_stands(found)}: {found.series} is {found.now} at step {found.last:,}."
+    return (
         f"{found.series} will be {first.loss} at step {first.step:,}, {_what(found)}; the trend is now {found.now} "
-        f"at step {found.last:,}.",
-        "title",
+        f"at step {found.last:,}."
     )
 
 
@@ -83,13 +86,13 @@ def _table(found: Forecast) -> Iterator[Line]:
     yield Line("FUTURES", "title")
     yield Line(_row([title for title, _ in COLUMNS]), "dim", whole=True)
     for future in found.futures:
-        yield Line(_named(found, future), "good" if future.kind != "continue" else "", hang=4)
-        yield Line(_row(_cells(future)), whole=True)
-        for note in _notes(found, future):
+        yield Line(named(found, future), "good" if future.kind != "continue" else "", hang=4)
+        yield Line(_row(cells(future)), whole=True)
+        for note in notes_of(found, future):
             yield Line(note, "doubt", indent=4, hang=6)
 
 
-def _notes(found: Forecast, future: Future) -> list[str]:
+def notes_of(found: Forecast, future: Future) -> list[str]:
     return [note for note in (*future.notes, unsayable(found.run, future.patch)) if note]
 
 
@@ -98,7 +101,7 @@ def _row(cells: Sequence[str]) -> str:
     return "".join(f" {cell:>{room - 1}}" for cell, (_, room) in zip(cells, COLUMNS, strict=True))
 
 
-def _label(found: Forecast, future: Future) -> str:
+def label(found: Forecast, future: Future) -> str:
     """The name of a future; nobody planned the first where no end is, or where it is past."""
     end = found.run.get("planned_end")
     if future is found.futures[0] and (not end or future.step > int(end)):
@@ -107,21 +110,21 @@ def _label(found: Forecast, future: Future) -> str:
 
 
 def _labelled(found: Forecast, name: str) -> str:
-    return next((_label(found, future) for future in found.futures if future.name == name), redacted(name))
+    return next((label(found, future) for future in found.futures if future.name == name), redacted(name))
 
 
-def _named(found: Forecast, future: Future) -> str:
+def named(found: Forecast, future: Future) -> str:
     changes = ", ".join(
         f"{key} = {setting(new)}" + (f" (was {setting(old)})" if old is not None else "")
         for key, (old, new) in own_patch(found.run, future.patch).items()
     )
     # a name that is the settings themselves says nothing that the changes don't
     said = [word for word in (changes, STARTS[future.kind]) if word]
-    name = [] if "=" in future.name and changes else [_label(found, future)]
+    name = [] if "=" in future.name and changes else [label(found, future)]
     return ": ".join([*name, "; ".join(said)] if said else name)
 
 
-def _cells(future: Future) -> Sequence[str]:
+def cells(future: Future) -> Sequence[str]:
     cost = future.cost
     return (
         f"{future.step:,}" if future.step < 10**9 else f"{future.step:.3g}",
@@ -169,7 +172,7 @@ def _reaches(found: Forecast) -> Iterator[Line]:
         yield Line(f"WHEN IT REACHES {asked[0][1].loss:g}", "title")
     for future, reach in asked:
         said = reached(reach, future, found.run.get("planned_end"))
-        yield Line(f"{_label(found, future)}: {said}", indent=2, hang=4)
+        yield Line(f"{label(found, future)}: {said}", indent=2, hang=4)
 
 
 def reached(reach: Reach, future: Future, end: int | None = None) -> str:
@@ -214,7 +217,7 @@ def _worth(found: Forecast) -> Iterator[Line]:
     for future in priced:
         doubt = "" if future.gain.excludes(0.0) else "; it may gain nothing, or lose: the interval holds 0"
         gain = f"{future.gain} below now" if future.gain.value >= 0 else f"{_up(future.gain)} above now"
-        yield Line(f"{_label(found, future)}: {gain}{_for(future)}{doubt}", indent=2, hang=4)
+        yield Line(f"{label(found, future)}: {gain}{_for(future)}{doubt}", indent=2, hang=4)
     if (lowest := found.lowest) is None:
         return
     name, sure = _labelled(found, lowest.name), f"{lowest.probability:.0%} sure"
@@ -318,7 +321,7 @@ def _future(found: Forecast, one: Future) -> dict[str, Any]:
             "memory": one.cost.memory,
             "card_memory": one.cost.card,
         },
-        "notes": _notes(found, one),
+        "notes": notes_of(found, one),
     }
     return told | ({"reaches": _reach(one.reaches)} if one.reaches else {})
 

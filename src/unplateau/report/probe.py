@@ -116,7 +116,7 @@ def outcome_text(
     lines = [Line("OUTCOMES", "title")]
     for found in outcomes:
         lines.append(Line(f"{found.trial.probe}: {found.said}", hang=2))
-        lines += [Line(_odds(cause, odds), indent=2, hang=4) for cause, odds in (found.odds or {}).items()]
+        lines += [Line(odds_of(cause, odds), indent=2, hang=4) for cause, odds in (found.odds or {}).items()]
     lines += [Line(), Line("CAUSES, ranked", "title")]
     lines.append(Line(f"before: {', '.join(before) or 'none'}", hang=8))
     lines.append(Line(f"after:  {', '.join(map(_with_chance, _open(after))) or 'none'}", hang=8))
@@ -134,10 +134,10 @@ def _with_chance(finding: Any) -> str:
     return f"{finding.cause} ({finding.verdict}, {prior(finding):.0%})"
 
 
-def _odds(cause: str, log_odds: float) -> str:
+def odds_of(cause: str, log_odds: float) -> str:
     """How much likelier, in words.
 
-    >>> _odds("capacity", 0.69), _odds("capacity", -9.0)
+    >>> odds_of("capacity", 0.69), odds_of("capacity", -9.0)
     ('2.0 times likelier with capacity than without', 'more than 100 times likelier without capacity than with it')
     """
     times = exp(min(abs(log_odds), 700.0))

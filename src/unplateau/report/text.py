@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..budget import happened
-from ..diagnosis import Diagnosis, weight
+from ..diagnosis import Diagnosis
 from ..errors import printable
-from ..hypotheses import SMALL, Finding, Remedy
+from ..hypotheses import Finding, Remedy
 from ..run import Run
 from ..state import State
 from .budget import budget_lines, forecast_line, runner_up_line
@@ -19,9 +19,9 @@ from .headline import headline, how, named, of, wanted_facts, wanted_probes
 from .lines import WIDTH, Line, render
 from .patch import own_patch
 from .redact import redacted
+from .remedies import chosen, doubt
 
 SHORT = 60  # lines; what fits on a screen and a half
-OPTIMAL = 20.0  # tokens per parameter (Hoffmann et al. 2022); few shorter runs repeat their text
 E = 10**6  # entries; no run has so many
 BESIDE = ("train_loss", "batch_loss")  # the second curve of the chart
 SHOWN = 16  # the chart shows the last sixteenth to the end: four doublings; before that the loss only falls
@@ -111,8 +111,14 @@ def _title(found: Diagnosis, claims: Mapping[str, str]) -> Iterator[Line]:
     yield Line(f"{found.run.name} ({found.run.format or 'unknown format'})", "dim", most=1)
     yield Line(headline(found, claims), "title")
     yield from forecast_line(found)
-    if unit := found.run.get("step_unit"):
-        yield Line(f"The log has no optimiser steps: every step here is one of its {unit}.")
+    if said := counted_in(found.run):
+        yield Line(said)
+
+
+def counted_in(run: Run) -> str:
+    """What a step is, where it is no optimiser step; else empty."""
+    unit = run.get("step_unit")
+    return f"The log has no optimiser steps: every step here is one of its {unit}." if unit else ""
 
 
 def _chart(run: Run, state: State, width: int, height: int) -> list[str]:
@@ -206,54 +212,14 @@ def _brief(findings: Sequence[Finding], limits: Limits, most: int) -> Iterator[L
 
 
 def _remedies(found: Diagnosis, limits: Limits) -> Iterator[Line]:
-    chosen = _once(_ordered(found))
-    if chosen:
-        won = any(f.remedy and f.remedy.gain for f in chosen)
+    told = chosen(found)
+    if told:
+        won = any(f.remedy and f.remedy.gain for f in told)
         yield Line("WHAT TO DO" + (GAINS if won else ""), "title")
-    for finding in chosen[: limits.remedies]:
+    for finding in told[: limits.remedies]:
         if finding.remedy:
-            doubt = _doubt(finding)
-            yield from _remedy(finding.remedy, finding.cause + doubt, found.run, limits, sure=not doubt)
-
-
-def _ordered(found: Diagnosis) -> list[Finding]:
-    """Remedies of what is supported; what laws price of what may not hold; last what costs no loss to speak of."""
-    mended = [f for f in found.findings if f.remedy]
-    sure = [f for f in mended if f.verdict == "supported" or f is found.first]
-    sure = sure or [f for f in mended if f.verdict == "undecided"][:1]
-    priced = [f for f in mended if f not in sure and f.remedy and f.remedy.gain and f.remedy.gain.value > 0]
-    options = [f for f in priced if f.verdict == "undecided"]
-    # of what nothing points to, only what would be worth it in a run as long as this
-    options += [
-        f
-        for f in priced
-        if f.verdict == "refuted" and f.remedy and f.remedy.condition and _matters(f, found.run)
-    ]
-    late = [f for f in sure if f is not found.first and weight(f) < SMALL]
-    return [*(f for f in sure if f not in late), *options, *late]
-
-
-def _matters(finding: Finding, run: Run) -> bool:
-    """True where the gain may count, and the run is long enough to have seen its text again."""
-    gain = finding.remedy.gain if finding.remedy else None
-    each = run.get("tokens_per_param")
-    return gain is not None and gain.value > 0 and gain.high >= SMALL and each is not None and each >= OPTIMAL
-
-
-def _once(findings: Sequence[Finding]) -> list[Finding]:
-    """Without those that come to the same run as one before."""
-    out: list[Finding] = []
-    for finding in findings:
-        plan = finding.remedy.plan if finding.remedy else None
-        if plan is None or all(f.remedy is None or f.remedy.plan != plan for f in out):
-            out.append(finding)
-    return out
-
-
-def _doubt(finding: Finding) -> str:
-    if finding.remedy and finding.remedy.condition:
-        return f", {finding.remedy.condition}"
-    return "" if finding.verdict == "supported" else ", if it is this"
+            unsure = doubt(finding)
+            yield from _remedy(finding.remedy, finding.cause + unsure, found.run, limits, sure=not unsure)
 
 
 def _remedy(remedy: Remedy, cause: str, run: Run, limits: Limits, *, sure: bool) -> Iterator[Line]:

@@ -1,0 +1,94 @@
+"""Which remedies are told, and in which order: of what holds, of what may hold, and what each wins for its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..cost import Cost, cost_of
+from ..diagnosis import Diagnosis, weight
+from ..estimate import Estimate
+from ..hypotheses import SMALL, Finding, Remedy
+from ..run import Run
+
+OPTIMAL = 20.0  # tokens per parameter (Hoffmann et al. 2022); few shorter runs repeat their text
+BILLION = 10**9  # tokens
+
+
+def chosen(found: Diagnosis) -> list[Finding]:
+    """Remedies of what is supported; what laws price of what may not hold; last what costs no loss to speak of."""
+    sure, options, late = _groups(found)
+    return _once([*sure, *options, *late])
+
+
+def by_rate(found: Diagnosis) -> list[Finding]:
+    """The same, in each of the three groups what wins most for its cost first; what no law prices comes last."""
+    groups = (sorted(group, key=lambda f: -_rate_to_rank(f, found.run)) for group in _groups(found))
+    return _once([finding for group in groups for finding in group])
+
+
+def _groups(found: Diagnosis) -> tuple[list[Finding], list[Finding], list[Finding]]:
+    mended = [f for f in found.findings if f.remedy]
+    sure = [f for f in mended if f.verdict == "supported" or f is found.first]
+    sure = sure or [f for f in mended if f.verdict == "undecided"][:1]
+    priced = [f for f in mended if f not in sure and f.remedy and f.remedy.gain and f.remedy.gain.value > 0]
+    options = [f for f in priced if f.verdict == "undecided"]
+    # of what nothing points to, only what would be worth it in a run as long as this
+    options += [
+        f
+        for f in priced
+        if f.verdict == "refuted" and f.remedy and f.remedy.condition and _matters(f, found.run)
+    ]
+    late = [f for f in sure if f is not found.first and weight(f) < SMALL]
+    return [f for f in sure if f not in late], options, late
+
+
+def _matters(finding: Finding, run: Run) -> bool:
+    """True where the gain may count, and the run is long enough to have seen its text again."""
+    gain = finding.remedy.gain if finding.remedy else None
+    each = run.get("tokens_per_param")
+    return gain is not None and gain.value > 0 and gain.high >= SMALL and each is not None and each >= OPTIMAL
+
+
+def _once(findings: Sequence[Finding]) -> list[Finding]:
+    """Without those that come to the same run as one before."""
+    out: list[Finding] = []
+    for finding in findings:
+        plan = finding.remedy.plan if finding.remedy else None
+        if plan is None or all(f.remedy is None or f.remedy.plan != plan for f in out):
+            out.append(finding)
+    return out
+
+
+def doubt(finding: Finding) -> str:
+    """What must hold for the remedy to be one; empty where the cause is supported."""
+    if finding.remedy and finding.remedy.condition:
+        return f", {finding.remedy.condition}"
+    return "" if finding.verdict == "supported" else ", if it is this"
+
+
+def price(remedy: Remedy, run: Run) -> Cost | None:
+    """What the remedy's run costs on the machine that logged ``run``; None where it makes no run."""
+    plan = remedy.plan
+    return None if plan is None else cost_of(run, plan.run, plan.start, plan.end)
+
+
+def rate(remedy: Remedy, run: Run) -> Estimate | None:
+    """What the remedy wins per hour, or per billion tokens where no hours are known; None where no law says.
+
+    The error of the hours is not in it: it is small beside that of the gain.
+    """
+    gain, cost = remedy.gain, price(remedy, run)
+    if gain is None or cost is None:
+        return None
+    if cost.hours is not None and cost.hours.value > 0:
+        return _per(gain, cost.hours.value, "per hour")
+    return _per(gain, cost.tokens / BILLION, "per 1B tokens") if cost.tokens else None
+
+
+def _per(gain: Estimate, amount: float, word: str) -> Estimate:
+    return Estimate(gain.value / amount, gain.low / amount, gain.high / amount, f"{gain.unit} {word}")
+
+
+def _rate_to_rank(finding: Finding, run: Run) -> float:
+    found = rate(finding.remedy, run) if finding.remedy else None
+    return float("-inf") if found is None else found.value
