@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from unplateau.cli import main
-from unplateau.compare import Comparison, Equal, compare
+from unplateau.comparison import Comparison, Equal, compare
 from unplateau.errors import UnreadableError, UsageError
 from unplateau.reading import read_runs
 from unplateau.report.compare import comparison, text

@@ -7,7 +7,7 @@ import pytest
 
 from unplateau.errors import UsageError
 from unplateau.reading import read_runs
-from unplateau.train.events import EventFile
+from unplateau.eventfile import EventFile
 from unplateau.train.folder import RunFolder
 from unplateau.train.settings import Settings
 from unplateau.train.trackers import TENSORBOARD, tell, trackers_of

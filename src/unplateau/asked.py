@@ -70,11 +70,16 @@ def asked(groups: Sequence[str], run: Run) -> tuple[tuple[Ask, ...], tuple[str, 
             asks.append(_ask(group, run))
         except UsageError as error:
             refused.append(str(error))
+    return apart(asks), tuple(refused)
+
+
+def apart(asks: Sequence[Ask]) -> tuple[Ask, ...]:
+    """``asks``, each with a name of its own. Raises ``UsageError`` where two share one, or one is called as planned."""
     names = [ask.name for ask in asks]
     for name in names:
         if name == AS_PLANNED or names.count(name) > 1:
             raise UsageError(f"two futures are called {name!r}; name them apart: --set 'NAME: KEY=VALUE,...'")
-    return tuple(asks), tuple(refused)
+    return tuple(asks)
 
 
 def _ask(group: str, run: Run) -> Ask:
@@ -83,18 +88,29 @@ def _ask(group: str, run: Run) -> Ask:
     pairs = [pair.strip() for pair in body.split(",") if pair.strip()]
     if not pairs or len(pairs) > KEYS:
         raise UsageError(f"--set wants KEY=VALUE[,KEY=VALUE...], at most {KEYS}; found {printable(group)!r}")
-    settings: dict[str, Any] = {}
+    split: list[tuple[str, str]] = []
     for pair in pairs:
         key, equals, value = (part.strip() for part in pair.partition("="))
         if not equals or not key or not value:
             raise UsageError(f"--set wants KEY=VALUE; found {printable(pair)!r}")
+        split.append((key, value))
+    return ask_of(printable(name.strip(), 40) or printable(", ".join(pairs), 60), split, run)
+
+
+def ask_of(name: str, pairs: Sequence[tuple[str, str]], run: Run) -> Ask:
+    """The future called ``name`` with settings as ``pairs`` of a key and its value in words.
+
+    Raises ``UsageError`` in one line for what can't be meant.
+    """
+    settings: dict[str, Any] = {}
+    for key, value in pairs:
         found = canonical(key, run)
         if found in settings:
-            raise UsageError(f"--set gives {found} twice: {printable(group)!r}")
+            raise UsageError(f"--set gives {found} twice: {printable(name)!r}")
         settings[found] = _value(key, found, value, run)
     if len(ends := [key for key in ENDS if key in settings]) > 1:
         raise UsageError(f"{' and '.join(ends)} both say where the run ends; give one of them")
-    return Ask(printable(name.strip(), 40) or printable(", ".join(pairs), 60), settings)
+    return Ask(name, settings)
 
 
 def canonical(key: str, run: Run) -> str:

@@ -110,7 +110,7 @@ def compare(runs: tuple[str, ...], *, columns: tuple[str, ...], unit: str | None
     And the settings in which they differ. RUN is a log or a run's folder; 2 to
     20 runs. Configs are found beside the logs.
     """
-    from ..compare import compare as beside
+    from ..comparison import compare as beside
     from ..report import compare as words
 
     found = beside(named_runs(runs, columns, unit))
@@ -125,7 +125,7 @@ def compare(runs: tuple[str, ...], *, columns: tuple[str, ...], unit: str | None
 
 def named_runs(paths: Sequence[str], columns: Sequence[str], unit: str | None) -> list[tuple[str, Run]]:
     """The runs at ``paths``, each by its path, and by its own name where a path holds several."""
-    from ..compare import MOST
+    from ..comparison import MOST
     from ..reading import read_runs
 
     options, found = options_of(columns, unit), []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..compare import BASES, Comparison, Equal, Told
+from ..comparison import BASES, Comparison, Equal, Told
 from ..cost import SPANS
 from ..errors import printable
 from ..estimate import Estimate
@@ -27,35 +27,35 @@ def text(found: Comparison, *, width: int = WIDTH, colour: bool = False) -> str:
 
 def _lines(found: Comparison, width: int) -> Iterator[Line]:
     for i, one in enumerate(found.told, 1):
-        yield Line(f"{i:>2}  {redacted(one.name)}: {_done(one)}", hang=4)
+        yield Line(f"{i:>2}  {redacted(one.name)}: {done(one)}", hang=4)
     yield Line()
     yield Line(f"LOSS ({found.told[0].series}, {found.unit}; +- half a 90 % interval)", "title")
     room = width - CELL * (len(found.equal) + 1) - 4
     yield from _table(found, room) if room >= 0 else _paragraphs(found)
     for equal in found.equal:
-        yield Line(_said(equal), hang=2)
+        yield Line(said_of(equal), hang=2)
     for base, why in found.unequal.items():
         yield Line(f"not at equal {base}: {why}", "doubt", hang=2)
     yield Line()
     yield Line("WHAT DIFFERS" if found.differs else "Nothing differs that their configs say.", "title")
     for setting in found.differs[:SHOWN]:
-        yield Line(_setting(setting), indent=2, hang=4)
+        yield Line(setting_of(setting), indent=2, hang=4)
     if len(found.differs) > SHOWN:
         yield Line(f"and {len(found.differs) - SHOWN} more: --json has all", "dim", indent=2)
     for warning in found.warnings:
         yield Line(f"warning: {redacted(warning)}", "doubt", hang=2)
 
 
-def _done(one: Told) -> str:
+def done(one: Told) -> str:
     """How far a run goes."""
-    amounts = (_amount(base, one.end * one.per_step[base]) for base in BASES if base in one.per_step)
+    amounts = (amount_of(base, one.end * one.per_step[base]) for base in BASES if base in one.per_step)
     return ", ".join([f"{one.end:,} steps", *amounts])
 
 
-def _amount(base: str, amount: float) -> str:
+def amount_of(base: str, amount: float) -> str:
     """An amount in words.
 
-    >>> _amount("tokens", 7.6e9), _amount("time", 7200), _amount("FLOPs", 1.23e18), _amount("steps", 1000)
+    >>> amount_of("tokens", 7.6e9), amount_of("time", 7200), amount_of("FLOPs", 1.23e18), amount_of("steps", 1000)
     ('7.60B tokens', '2 h', '1.23e+18 FLOPs', '1,000 steps')
     """
     if base == "time":
@@ -74,14 +74,14 @@ def _table(found: Comparison, room: int) -> Iterator[Line]:
         cells = [one.loss(one.end), *(equal.losses[i] for equal in found.equal)]
         best = any(equal.lowest == i for equal in found.equal)
         name = printable(redacted(one.name), max(room - 1, 1)) if room > 1 else ""
-        row = f"{i + 1:>2}  {name:<{room}}" + "".join(f"{_cell(loss):>{CELL}}" for loss in cells)
+        row = f"{i + 1:>2}  {name:<{room}}" + "".join(f"{cell(loss):>{CELL}}" for loss in cells)
         yield Line(row, "good" if best else "", whole=True)
 
 
-def _cell(loss: Estimate | None) -> str:
+def cell(loss: Estimate | None) -> str:
     """A loss and half of its interval.
 
-    >>> _cell(Estimate(2.9367, 2.9267, 2.9467, "nats")), _cell(None)
+    >>> cell(Estimate(2.9367, 2.9267, 2.9467, "nats")), cell(None)
     ('2.937 +-0.010', '?')
     """
     if loss is None:
@@ -92,14 +92,14 @@ def _cell(loss: Estimate | None) -> str:
 
 def _paragraphs(found: Comparison) -> Iterator[Line]:
     for i, one in enumerate(found.told):
-        said = [f"{_cell(one.loss(one.end))} at the end"]
-        said += [f"{_cell(equal.losses[i])} at equal {equal.base}" for equal in found.equal]
+        said = [f"{cell(one.loss(one.end))} at the end"]
+        said += [f"{cell(equal.losses[i])} at equal {equal.base}" for equal in found.equal]
         yield Line(f"{i + 1:>2}  {'; '.join(said)}", hang=4)
 
 
-def _said(equal: Equal) -> str:
+def said_of(equal: Equal) -> str:
     """Which is lowest, in a sentence."""
-    head = f"at equal {equal.base} ({_amount(equal.base, equal.amount)}) "
+    head = f"at equal {equal.base} ({amount_of(equal.base, equal.amount)}) "
     if sum(loss is not None for loss in equal.losses) < 2:
         return head + "only one run has a loss"
     ties = ", ".join(str(i + 1) for i in equal.ties)
@@ -107,18 +107,22 @@ def _said(equal: Equal) -> str:
     return f"{head}run {equal.lowest + 1} is lowest{behind}"
 
 
-def _setting(setting: Setting) -> str:
+def setting_of(setting: Setting) -> str:
     """A setting with its values, and the numbers of the runs that have each.
 
-    >>> _setting(Setting("n_embd", (192, 1280, 192, None), "n_embd"))
+    >>> setting_of(Setting("n_embd", (192, 1280, 192, None), "n_embd"))
     'n_embd: 192 (1, 3), 1280 (2), not known (4)'
     """
     held: dict[str, list[int]] = {}
     for i, value in enumerate(setting.values, 1):
-        shown = "not known" if value is None else printable(str(shown_value(setting.canonical, value)), 60)
-        held.setdefault(shown, []).append(i)
+        held.setdefault(shown_setting(setting, value), []).append(i)
     values = ", ".join(f"{value} ({', '.join(map(str, places))})" for value, places in held.items())
     return f"{setting.name}: {values}"
+
+
+def shown_setting(setting: Setting, value: Any) -> str:
+    """A run's value of a setting as it may be shown."""
+    return "not known" if value is None else printable(str(shown_value(setting.canonical, value)), 60)
 
 
 def comparison(found: Comparison) -> dict[str, Any]:

@@ -1,17 +1,14 @@
 """A run's folder, held by one writer: ``config.json``, ``environment.json``, ``manifest.json`` and the log.
 
-Locks are ``flock``'s, which end with the process however it ends. Files are whole or not there; the log is only ever
-added to, a line at a time.
+Files are whole or not there; the log (``runlog.py``) is only ever added to, a line at a time.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,79 +16,12 @@ from typing import Any, Self
 from .. import __version__
 from ..durable import told, write_durably
 from ..errors import UnplateauError, UnreadableError, UsageError, printable, why
+from ..runlog import LOCK, LOG, Log, held, last_row
 
-LOCK = ".lock"
-CONFIG, ENVIRONMENT, MANIFEST, LOG = "config.json", "environment.json", "manifest.json", "log.jsonl"
+CONFIG, ENVIRONMENT, MANIFEST = "config.json", "environment.json", "manifest.json"
 CHECKPOINTS = "checkpoints"
 CONFIG_SCHEMA, ENVIRONMENT_SCHEMA = "unplateau.config/1", "unplateau.environment/1"
-DIGITS = 9  # significant ones of a logged number; a float32 needs no more
-TAIL = 1 << 16  # bytes at the end of a log in which its last line is looked for
 LIMIT = 1 << 20  # bytes of an environment.json
-
-
-class Log:
-    """``log.jsonl``: one object a line, the step first. A row that ``append`` returned from outlives the process.
-
-    A last line that was cut off is removed when the log is opened. Where the disk is full, ``UnplateauError`` says so,
-    and no half row stays.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with told(path):
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-            self._size = self._mended()
-
-    def _mended(self) -> int:
-        """Cut off what stands behind the last line end: it was never said to be written."""
-        size = os.fstat(self._handle).st_size
-        while size:
-            start = max(0, size - TAIL)
-            end = os.pread(self._handle, size - start, start).rfind(b"\n")
-            size = start + end + 1 if end >= 0 else start
-            if end >= 0:
-                break
-        os.ftruncate(self._handle, size)
-        return size
-
-    def append(self, step: int, values: Mapping[str, Any]) -> None:
-        """Add a row; a number that is not finite is null, for JSON has no NaN."""
-        row = {"step": step, **{name: _rounded(value) for name, value in values.items()}}
-        line = json.dumps(row, allow_nan=False, ensure_ascii=False).encode() + b"\n"
-        try:
-            with told(self.path):
-                self._write(line)
-        except UnplateauError:
-            os.ftruncate(self._handle, self._size)
-            raise
-        self._size += len(line)
-
-    def _write(self, line: bytes) -> None:
-        if os.write(self._handle, line) < len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def sync(self) -> None:
-        """Make all rows outlive the machine; call it before a checkpoint that goes past them."""
-        with told(self.path):
-            os.fsync(self._handle)
-
-    def last(self) -> dict[str, Any] | None:
-        """The last row; None where there is none, or it is no row."""
-        start = max(0, self._size - TAIL)
-        return _row(os.pread(self._handle, self._size - start, start))
-
-    def close(self) -> None:
-        os.close(self._handle)
-
-
-def _row(tail: bytes) -> dict[str, Any] | None:
-    """The last row of what a log ends with; a line that was cut off is none."""
-    lines = tail[: tail.rfind(b"\n") + 1].splitlines()
-    try:
-        row = json.loads(lines[-1]) if lines else None
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
 
 
 def settings_in(folder: Path | str) -> dict[str, Any]:
@@ -105,13 +35,7 @@ def settings_in(folder: Path | str) -> dict[str, Any]:
 
 def refuse_another_run(folder: Path) -> None:
     """Raise ``UsageError`` where ``folder`` holds a run already; nothing is made or locked."""
-    try:
-        with (folder / LOG).open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
-            last = _row(file.read(TAIL))
-    except OSError:
-        last = None
-    _refuse(folder, last)
+    _refuse(folder, last_row(folder / LOG))
 
 
 def _refuse(folder: Path, last: Mapping[str, Any] | None) -> None:
@@ -122,17 +46,6 @@ def _refuse(folder: Path, last: Mapping[str, Any] | None) -> None:
         f"{printable(str(folder))} holds a run{done}: go on with it by --init_from=resume, "
         "or give another --out_dir"
     )
-
-
-def _rounded(value: Any) -> Any:
-    """As JSON holds it.
-
-    >>> _rounded(1 / 3), _rounded(float("nan")), _rounded(7)
-    (0.333333333, None, 7)
-    """
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if isfinite(value) else None
-    return value
 
 
 class RunFolder:
@@ -149,7 +62,7 @@ class RunFolder:
         self.path = path
         with told(path):
             path.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(path)
+        self._lock = held(path, "is training in", "wait for it, or give another --out_dir")
         try:
             self.log = Log(path / LOG)
         except BaseException:
@@ -221,23 +134,3 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _locked(folder: Path) -> int:
-    """A handle that holds the folder's lock; raises ``UnplateauError`` where another process has it."""
-    with told(folder / LOCK):
-        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    if os.name != "posix":
-        return handle
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise UnplateauError(
-            f"another process is training in {printable(str(folder))}: wait for it, or give another --out_dir"
-        ) from None
-    except OSError:
-        return handle  # a file system without locks, as Lustre mounted so: nothing holds a second writer back
-    return handle

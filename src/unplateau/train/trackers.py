@@ -71,7 +71,7 @@ def trackers_of(settings: Settings, folder: Path) -> list[Tracker]:
     asked = [name for name in SERVICES if getattr(settings, name)]
     found: list[Tracker] = [Service(name, settings, folder) for name in asked]
     if settings.tensorboard:
-        from .events import EventFile
+        from ..eventfile import EventFile
 
         found.append(EventFile(folder / TENSORBOARD))
     return found

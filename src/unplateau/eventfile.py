@@ -13,7 +13,7 @@ from pathlib import Path
 
 from crc32c import crc32c
 
-from ..durable import told
+from .durable import told
 
 VERSION = b"brain.Event:2"
 MASK = 0xA282EAD8  # added to a CRC that was turned by 15 bits, crc32c.h
