@@ -1,0 +1,190 @@
+"""Pictures as data: each figure is a static SVG that needs no script, and the numbers that a page's script draws it from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from . import draw
+from .theme import Theme, css, page_css, painted
+
+if TYPE_CHECKING:
+    from ...comparison import Comparison
+    from ...diagnosis import Diagnosis
+    from ...futures import Forecast
+    from .paint import Drawn, Layout
+
+__all__ = ["Figure", "Theme", "compared", "figures_of", "page_css", "script_json"]
+TITLE = 30  # units above a picture that stands alone: its title
+EDGE = 14  # units around it
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One picture: for eyes (``svg``), for those who can't see it (``alt``), and for scripts (``data``).
+
+    ``name``: what it is called in files and pages; ``wide``, ``narrow``: the insides of two layouts of the same
+    picture, with their sizes, for a page or paper and for a phone. ``data``: plain JSON, already thinned.
+    """
+
+    name: str
+    title: str
+    alt: str
+    wide: Drawn
+    narrow: Drawn
+    data: Mapping[str, Any]
+
+    @property
+    def svg(self) -> str:
+        """The picture as a file of its own, light or dark as its reader's system is."""
+        return self.alone()
+
+    def alone(self, theme: Theme = "auto") -> str:
+        """The picture as a file of its own, with its title, its style and a background."""
+        drawn = self.wide
+        width, height = drawn.width + 2 * EDGE, drawn.height + TITLE + 2 * EDGE
+        inside = (
+            f"<title>{draw.escaped(self.title)}</title><desc>{draw.escaped(self.alt, 2000)}</desc>"
+            f"<style>{css(theme)}</style>{draw.rect(0, 0, width, height, ink='paper')}"
+            f"{draw.text(EDGE, EDGE + 15, draw.fitted(self.title, drawn.width, 16), size=16, bold=True)}"
+            f'<g transform="translate({EDGE} {EDGE + TITLE})">{drawn.body}</g>'
+        )
+        size = f'width="{draw.number(width)}" height="{draw.number(height)}"'
+        return painted(_svg(inside, width, height, size), dark=theme == "dark")
+
+    @property
+    def inline(self) -> str:
+        """Both layouts, for a page that holds ``style()``, where the narrower one shows in narrow places."""
+        label = f'role="img" aria-label="{draw.escaped(self.alt, 2000)}"'
+        parts = [
+            painted(_svg(drawn.body, drawn.width, drawn.height, label, f"up up-{name}"))
+            for name, drawn in (("wide", self.wide), ("narrow", self.narrow))
+        ]
+        return f'<div class="up-static">{"".join(parts)}</div>'
+
+    @property
+    def html(self) -> str:
+        """The whole of a ``<figure>``: the static picture, and the data that the script of a page makes it live with."""
+        return (
+            f'<figure class="up-figure" data-figure="{draw.escaped(self.name)}">'
+            f"<figcaption>{draw.escaped(self.title)}</figcaption>{self.inline}"
+            f'<script type="application/json">{script_json(self.data)}</script></figure>'
+        )
+
+
+def _svg(inside: str, width: float, height: float, attributes: str, classes: str = "up") -> str:
+    from .theme import FONT
+
+    box = f"0 0 {draw.number(width)} {draw.number(height)}"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="{classes}" viewBox="{box}" {attributes} '
+        f'font-family="{draw.escaped(FONT)}">{inside}</svg>'
+    )
+
+
+def script_json(data: Mapping[str, Any]) -> str:
+    r"""JSON that can stand in a ``<script>``: nothing in it can end that, or begin a comment.
+
+    >>> print(script_json({"name": "</script><!--"}))
+    {"name":"\u003c/script\u003e\u003c!--"}
+    """
+    import json
+
+    told = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return told.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def figures_of(found: Diagnosis, ahead: Forecast | None = None) -> tuple[Figure, ...]:
+    """The pictures of one run, those that it has the facts for: health, curve, budget, remedies.
+
+    ``ahead``: its forecast, whose futures are drawn beside the plan; without one, the plan alone.
+    """
+    made = (_health(found), _curve(found, ahead), _budget(found), _remedies(found))
+    return tuple(figure for figure in made if figure is not None)
+
+
+def compared(found: Comparison) -> tuple[Figure, ...]:
+    """The pictures of several runs: one for each of tokens, time and FLOPs that at least two of them know."""
+    from . import compared as runs
+    from .paint import plotted
+
+    out = []
+    for equal in found.equal:
+        plot = runs.plot_of(found, equal)
+        if plot is not None:
+            title, said = f"Loss against {plot.unit}, {len(found.told)} runs", runs.alt(found, equal)
+            out.append(
+                _made(f"compared-{equal.base.lower()}", title, said, partial(plotted, plot), plot.as_dict())
+            )
+    return tuple(out)
+
+
+def _made(
+    name: str, title: str, alt: str, paint: Callable[[Layout], Drawn], data: Mapping[str, Any]
+) -> Figure:
+    """A figure in both layouts."""
+    from .paint import NARROW, WIDE
+
+    return Figure(name, title, alt, paint(WIDE), paint(NARROW), data)
+
+
+def _health(found: Diagnosis) -> Figure | None:
+    from . import health
+    from .measure import Amounts
+
+    amounts = Amounts.of(found.run)
+    if not (pieces := health.pieces_of(found, amounts)):
+        return None
+    said = health.said(pieces, found.state, amounts.unit)
+    title = f"How {found.state.series} moved, against {amounts.unit} (logarithmic)"
+    data = health.as_dict(pieces, found.state, amounts.unit)
+    return _made(
+        "health",
+        title,
+        f"{title}: {said}",
+        lambda at: health.strip(pieces, found, amounts, at, log=True),
+        data,
+    )
+
+
+def _curve(found: Diagnosis, ahead: Forecast | None) -> Figure | None:
+    from .curve import curve_plot, words
+    from .paint import plotted
+
+    plot = curve_plot(found, ahead)
+    if plot is None:
+        return None
+    title = f"Loss against {plot.unit}"
+    return _made("curve", title, words(found, plot), partial(plotted, plot), plot.as_dict())
+
+
+def _budget(found: Diagnosis) -> Figure | None:
+    from . import waterfall
+
+    budget = found.budget
+    if budget is None or not budget.rows:
+        return None
+    series = found.state.series
+    return _made(
+        "budget",
+        f"Where the {series} of {budget.loss:.3f} nats comes from",
+        waterfall.alt(budget, series),
+        lambda at: waterfall.waterfall(budget, series, at),
+        waterfall.as_dict(budget),
+    )
+
+
+def _remedies(found: Diagnosis) -> Figure | None:
+    from . import remedies
+
+    if not (gains := remedies.gains_of(found)):
+        return None
+    return _made(
+        "remedies",
+        "What each remedy wins, and what it costs",
+        remedies.alt(gains),
+        partial(remedies.dotted, gains),
+        remedies.as_dict(gains),
+    )

@@ -1,0 +1,69 @@
+"""Several runs in one picture: their judged losses against equal tokens, equal time and equal FLOPs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...comparison import Comparison, Equal, Told
+from ...estimate import Z90
+from ..redact import redacted
+from .plot import Flag, Panel, Plot, Track
+from .scale import padded
+from .thin import thinned
+
+START = 0.01  # share of the shortest run that is left out: the fall from ln(vocabulary)
+INKS = ("val", "train", "fresh", "plan", "seen", "other3", "ink", "batch")
+UNITS = {"tokens": "tokens", "time": "hours", "FLOPs": "FLOPs", "steps": "steps"}
+SECONDS = 3600.0  # in the unit of the time axis
+
+
+def plot_of(found: Comparison, equal: Equal) -> Plot | None:
+    """The runs against ``equal.base``; None where fewer than two of them know it."""
+    tracks = [t for i, one in enumerate(found.told) if (t := _track(i, one, equal.base)) is not None]
+    above = [t.x[t.x > 0] for t in tracks]
+    ends = [(float(x[0]), float(x[-1])) for x in above if len(x)]
+    if len(ends) < 2:
+        return None
+    first, last = min(a for a, _ in ends), max(b for _, b in ends)
+    if last <= first:
+        return None
+    view = (max(first, START * min(b for _, b in ends)), last)
+    panel = Panel("loss", f"{found.told[0].series}, {found.unit}", tuple(tracks), _view(tracks, view))
+    amount = equal.amount / (SECONDS if equal.base == "time" else 1.0)
+    flag = Flag(
+        "end", amount, f"as far as the shortest goes: here the losses are compared at equal {equal.base}"
+    )
+    unit = UNITS[equal.base]
+    return Plot(unit, unit, view, (first, last), (panel,), (flag,))
+
+
+def _track(i: int, one: Told, base: str) -> Track | None:
+    """One run: its evaluations with their noise, joined by a line; None where it does not know what it cost."""
+    cost = 1.0 if base == "steps" else one.per_step.get(base)
+    if cost is None or not len(one.curve):
+        return None
+    x = one.curve.step.astype(np.float64) * (cost / (SECONDS if base == "time" else 1.0))
+    kept = thinned(x, one.curve.value)
+    y, half = one.curve.value[kept], np.full(len(kept), Z90 * one.noise, dtype=np.float64)
+    label = f"{i + 1}  {redacted(one.name)}"
+    ink, dash = INKS[i % len(INKS)], i // len(INKS) % 3
+    return Track(f"run{i}", label, ink, "line", x[kept], y, y - half, y + half, dash=dash, width=1.8)
+
+
+def _view(tracks: Sequence[Track], view: tuple[float, float]) -> tuple[float, float]:
+    """The lowest and the highest loss of the view, without their noise."""
+    inside = [t.y[(t.x >= view[0]) & (t.x <= view[1])] for t in tracks]
+    every = np.concatenate(inside)
+    return padded(float(every.min()), float(every.max()), 0.05) if len(every) else (0.0, 1.0)
+
+
+def alt(found: Comparison, equal: Equal) -> str:
+    """The picture in words."""
+    losses = [
+        f"{redacted(one.name)} {loss.value:.4f} +-{(loss.high - loss.low) / 2:.4f}"
+        for one, loss in zip(found.told, equal.losses, strict=True)
+        if loss is not None
+    ]
+    return f"{found.told[0].series} of {len(found.told)} runs against {equal.base}. At equal {equal.base}: {'; '.join(losses)}."

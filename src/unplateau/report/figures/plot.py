@@ -1,0 +1,137 @@
+"""A chart of lines as plain values: what is drawn, before anybody decides how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from .draw import Floats
+
+Mark = Literal["line", "dots", "crosses", "slants", "faint"]
+#: significant digits of what goes into a page; a pixel of a wide screen is the 2,560th part of an axis
+DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """One series of a chart. ``x``, ``y``, ``low``, ``high``: shape (n,), x rising; ``low`` and ``high`` may be absent.
+
+    ``mark``: how it is drawn; ``faint`` is raw points under a smoothing. ``bars``: the interval is one of each point,
+    not a band. ``scaling``: the range of the chart has to hold it.
+    """
+
+    key: str
+    label: str
+    ink: str
+    mark: Mark
+    x: Floats
+    y: Floats
+    low: Floats | None = None
+    high: Floats | None = None
+    bars: bool = False
+    dash: int = 0  # of draw.DASHES
+    width: float = 2.0
+    shown: bool = True
+    scaling: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """The track for the script of a page."""
+        told: dict[str, Any] = {
+            "key": self.key,
+            "label": self.label,
+            "ink": self.ink,
+            "mark": self.mark,
+            "bars": self.bars,
+            "dash": self.dash,
+            "width": self.width,
+            "shown": self.shown,
+            "x": rounded(self.x),
+            "y": rounded(self.y),
+        }
+        if self.low is not None and self.high is not None:
+            told |= {"low": rounded(self.low), "high": rounded(self.high)}
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A place on the x axis that has something to say; ``y`` where it is a point of the chart."""
+
+    kind: Literal["bump", "resume", "lost", "now", "end", "phase"]
+    x: float
+    label: str
+    y: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        place = {} if self.y is None else {"y": float(f"{self.y:.{DIGITS}g}")}
+        return {"kind": self.kind, "x": float(f"{self.x:.{DIGITS}g}"), "label": self.label, **place}
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One field with a y axis of its own; all panels of a plot share the x axis.
+
+    ``view``: the lowest and the highest y that are shown at first.
+    """
+
+    name: str
+    label: str
+    tracks: tuple[Track, ...]
+    view: tuple[float, float]
+    log: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        tracks = [track.as_dict() for track in self.tracks]
+        return {
+            "name": self.name,
+            "label": self.label,
+            "log": self.log,
+            "view": [float(f"{v:.{DIGITS}g}") for v in self.view],
+            "tracks": tracks,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Panels over one x axis. ``view``: its part that is shown at first; ``whole``: all of it."""
+
+    label: str  # of the x axis
+    unit: str
+    view: tuple[float, float]
+    whole: tuple[float, float]
+    panels: tuple[Panel, ...]
+    flags: tuple[Flag, ...] = ()
+    log: bool = True
+    notes: tuple[str, ...] = field(default=())  # what a reader has to know of the picture
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plot for the script of a page."""
+        return {
+            "kind": "lines",
+            "label": self.label,
+            "unit": self.unit,
+            "log": self.log,
+            "view": [float(v) for v in self.view],
+            "whole": [float(v) for v in self.whole],
+            "panels": [panel.as_dict() for panel in self.panels],
+            "flags": [flag.as_dict() for flag in self.flags],
+            "notes": list(self.notes),
+        }
+
+
+def rounded(values: Floats) -> list[float | int | None]:
+    """Numbers with ``DIGITS`` digits; what is not finite is None, as in JSON.
+
+    >>> rounded(np.array([3.14159265, 2000.0, np.nan]))
+    [3.14159, 2000, None]
+    """
+    out: list[float | int | None] = []
+    for value in values.tolist():
+        if not np.isfinite(value):
+            out.append(None)
+            continue
+        near = float(f"{value:.{DIGITS}g}")
+        out.append(int(near) if near == int(near) and abs(near) < 2**53 else near)
+    return out
