@@ -6,7 +6,7 @@ import pkgutil
 import sys
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import EntryPoints, entry_points
+from importlib.metadata import entry_points
 from typing import Any
 
 #: each family: the package that holds it (also the entry-point group), and the name a module exports
@@ -40,7 +40,7 @@ def discover(family: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _installed(path: tuple[str, ...]) -> EntryPoints:  # noqa: ARG001
+def _installed(path: tuple[str, ...]) -> Any:  # noqa: ARG001 - of another type in each version of Python
     """All entry points below ``sys.path``. To find them opens a file of each package: .2 s of a diagnosis, where 170 are installed."""
     return entry_points()
 
