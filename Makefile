@@ -25,14 +25,16 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/python tools/docs.py --check
 
+# writes the pages that are made from the code, then the site, which opens from disk: site/index.html
 docs: $(VENV)/.installed
 	$(BIN)/python tools/docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: $(VENV)/.installed
 	for f in $(filter-out $(MEASURED), $(wildcard benchmarks/*.py)); do $(BIN)/python $$f || exit 1; done
 
 clean:
-	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 bench-planted: $(VENV)/.installed
 	$(BIN)/python benchmarks/planted/check.py

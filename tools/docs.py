@@ -1,5 +1,7 @@
 """Write docs/cli.md, docs/causes.md, docs/formats.md and what commands print; ``--check`` fails where they drifted.
 
+Parts of other pages are written by ``docs_filled``.
+
 The table of real logs in docs/formats.md needs the folder that UNPLATEAU_SHARED names, or ../shared; without
 it that part is left as it is, and not checked.
 """
@@ -13,13 +15,14 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
 import click
 import reference_run
+from docs_filled import filled
 
 from unplateau.cli import group, run
 from unplateau.errors import UnplateauError
@@ -53,6 +56,7 @@ def main() -> int:
     }
     pages["prepare.md"] = prepare()
     pages["../README.md"] = readme()
+    pages |= written(pages)
     drifted = [name for name, text in pages.items() if current(name) != text]
     for name in drifted:
         if check:
@@ -61,6 +65,12 @@ def main() -> int:
             (DOCS / name).write_text(pages[name], encoding="utf-8")
             print(f"wrote {named(name)}")
     return int(check and bool(drifted))
+
+
+def written(but: Container[str]) -> dict[str, str]:
+    """Pages with parts that are written from the code, each with these parts as they are now."""
+    names = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+    return {name: filled(current(name)) for name in names if name not in but}
 
 
 def named(name: str) -> str:
