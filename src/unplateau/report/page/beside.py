@@ -1,0 +1,57 @@
+"""Several runs: their losses at equal tokens, time and FLOPs, and the settings in which they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ...comparison import Comparison
+from ...settings import Setting
+from ..compare import cell, done, said_of, shown_setting
+from ..figures import Figure
+from .figure import embedded
+from .html import Child, Html, join, tag
+from .parts import Section, listed, table
+
+
+def section(found: Comparison, figures: Sequence[Figure], runs: Sequence[str]) -> Iterator[Section]:
+    """The runs side by side; ``runs``: the id of each one's own part."""
+    yield Section(
+        "beside",
+        "Side by side",
+        join(
+            map(embedded, figures),
+            _losses(found, runs),
+            listed(map(said_of, found.equal)),
+            listed(f"not at equal {base}: {why}" for base, why in found.unequal.items()),
+            listed(f"warning: {warning}" for warning in found.warnings),
+        ),
+    )
+    yield Section("differs", "What differs", _differs(found))
+
+
+def _losses(found: Comparison, runs: Sequence[str]) -> Html:
+    heads = ("run", "how far", "at its end", *(f"equal {equal.base}" for equal in found.equal))
+    rows: list[Sequence[Child]] = []
+    for i, one in enumerate(found.told):
+        name = tag("a", f"{i + 1}. {one.name}", href=f"#{runs[i]}") if i < len(runs) else one.name
+        equal = (_lowest(cell(e.losses[i]), lowest=e.lowest == i) for e in found.equal)
+        rows.append((name, done(one), cell(one.loss(one.end)), *equal))
+    said = (
+        f"{found.told[0].series} in {found.unit}; ± is half a 90% interval; the lowest of a column is in bold"
+    )
+    return table(said, heads, rows, kind="losses")
+
+
+def _lowest(words: str, *, lowest: bool) -> Html | str:
+    return tag("strong", words) if lowest else words
+
+
+def _differs(found: Comparison) -> Html:
+    if not found.differs:
+        return tag("p", "Nothing differs that their configs say.")
+    heads = ("setting", *(f"{i}. {one.name}" for i, one in enumerate(found.told, 1)))
+    return table("Settings that are not the same", heads, map(_setting, found.differs), kind="differs")
+
+
+def _setting(one: Setting) -> Sequence[Child]:
+    return (one.name, *(shown_setting(one, value) for value in one.values))

@@ -1,0 +1,69 @@
+"""What to do: each remedy as a change of the user's own config, with what it wins and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...hypotheses import Finding, Remedy
+from ...run import Run
+from ..headline import chance
+from ..patch import own_patch, unsayable
+from ..remedies import by_rate, doubt, rate
+from ..text import setting
+from .figure import drawn
+from .html import Html, join, tag
+from .parts import Section, mark, number, pairs
+from .view import View
+
+ORDER = (
+    "Gain: the trend of now less the loss afterwards. First what mends a supported cause, then what may be worth it; "
+    "of each, what wins most for its cost comes first."
+)
+
+
+def section(view: View) -> Iterator[Section]:
+    """The remedies, the best for its cost first."""
+    found = by_rate(view.found)
+    if not found:
+        return
+    items = [tag("li", _remedy(view, finding, finding.remedy)) for finding in found if finding.remedy]
+    yield Section(
+        view.id("remedies"),
+        "What to do",
+        join(tag("p", ORDER, class_="note"), drawn(view, "remedies"), tag("ol", *items, class_="remedies")),
+        "remedies-part",
+    )
+
+
+def _remedy(view: View, finding: Finding, remedy: Remedy) -> Html:
+    run = view.found.run
+    advice = remedy.advice or ("change the config" if remedy.patch else "")
+    heading = tag(
+        f"h{view.level + 2}",
+        f"{advice[:1].upper()}{advice[1:]}" if advice else finding.cause,
+    )
+    cause = tag("a", finding.cause, href=f"#{view.id('cause', finding.cause)}")
+    why = tag(
+        "p", "against ", cause, doubt(finding), " ", mark(finding.verdict, chance(finding)), class_="why"
+    )
+    worth = rate(remedy, run)
+    facts = (
+        ("gain", number(remedy.gain) if remedy.gain else "no law prices it"),
+        ("cost", remedy.cost),
+        ("for its cost", number(worth) if worth else None),
+        ("risk", remedy.risk),
+        ("note", unsayable(run, remedy.patch)),
+    )
+    return join(heading, why, _patch(run, remedy), pairs(facts, "facts"))
+
+
+def _patch(run: Run, remedy: Remedy) -> Html | None:
+    """The lines of the user's config that change."""
+    changes = own_patch(run, remedy.patch)
+    if not changes:
+        return None
+    lines = (
+        tag("span", f"{key} = {setting(new)}", tag("span", f"    # was {setting(old)}", class_="was"), "\n")
+        for key, (old, new) in changes.items()
+    )
+    return tag("pre", tag("code", *lines))

@@ -1,0 +1,74 @@
+"""What could not be tested and why, and what this log can't tell whoever reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...hypotheses import Finding
+from ..headline import how, of, wanted_facts, wanted_probes
+from .html import Child, Html, join, tag
+from .parts import Section, listed, table
+from .view import View
+
+
+def section(view: View) -> Iterator[Section]:
+    """Not tested because ...; what to send; what can't be told."""
+    parts = [part for part in (_untested(view), _wanted(view), _cannot(view)) if part]
+    if parts:
+        yield Section(view.id("unknown"), "What this can’t tell you", join(*parts))
+
+
+def _title(view: View, words: str) -> Html:
+    return tag(f"h{view.level + 2}", words)
+
+
+def _untested(view: View) -> Html | None:
+    """Each cause that could not be tested, and what it lacks."""
+    untested = of(view.found.findings, "untestable")
+    if not untested:
+        return None
+    rows = [_because(view, finding) for finding in untested]
+    heads = ("cause", "claim", "not tested because this is missing")
+    return join(_title(view, "Not tested, because …"), table("Causes that could not be tested", heads, rows))
+
+
+def _because(view: View, finding: Finding) -> tuple[Child, Child, Child]:
+    name = tag("span", finding.cause, id=view.id("cause", finding.cause), class_="name")
+    probe = [f"or a probe: {' or '.join(finding.probes)}"] if finding.probes else []
+    lacks = [how(item) for item in finding.missing] + probe
+    return name, view.claims.get(finding.cause, ""), listed(lacks) or "its facts"
+
+
+def _wanted(view: View) -> Html | None:
+    """What to send, the most useful first, and the probes that would tell."""
+    findings = view.found.findings
+    asked: list[Child] = [
+        join(how(item), ": would settle ", _names(view, causes)) for item, causes in wanted_facts(findings)
+    ]
+    asked += [
+        join(f"a probe, {probe} (unplateau probe RUN): would settle ", _names(view, [cause]))
+        for probe, cause in wanted_probes(findings)
+    ]
+    found = listed(asked)
+    return join(_title(view, "What would settle more"), found) if found else None
+
+
+def _names(view: View, causes: list[str]) -> Html:
+    links = [tag("a", cause, href=f"#{view.id('cause', cause)}") for cause in causes]
+    return join((", " if i else "", link) for i, link in enumerate(links))
+
+
+def _cannot(view: View) -> Html | None:
+    """What no law prices, and what one run can't split."""
+    budget, ahead = view.found.budget, view.ahead
+    said = [
+        f"{row.name}: {row.note}" for row in (budget.rows if budget else ()) if row.note and not row.measured
+    ]
+    said += [
+        f"what {f.cause} costs: {f.unpriced}" for f in of(view.found.findings, "undecided") if f.unpriced
+    ]
+    said += ahead.unpriced if ahead is not None else ()
+    said += ahead.refused if ahead is not None else ()
+    said += [view.refused] if view.refused else []
+    found = listed(dict.fromkeys(said))
+    return join(_title(view, "What no law here can price"), found) if found else None
