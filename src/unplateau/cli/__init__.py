@@ -12,11 +12,12 @@ from collections.abc import Sequence
 import click
 
 from ..errors import ElsewhereError, UnplateauError
-from . import fixing, folders, logs, probing, sampling, showing, training, verifying
+from . import completion, fixing, folders, logs, probing, sampling, serving, showing, training, verifying
 from ._core import DONE, INTERRUPTED, UNREADABLE, USAGE, complain, group, hush, say
 
 __all__ = [
     "complain",
+    "completion",
     "fixing",
     "folders",
     "group",
@@ -26,6 +27,7 @@ __all__ = [
     "run",
     "sampling",
     "say",
+    "serving",
     "showing",
     "training",
     "verifying",
@@ -38,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets question marks
     try:
+        if asked := os.environ.get(completion.VARIABLE):
+            return completion.answer(asked)
         return run(list(sys.argv[1:] if argv is None else argv) or ["--help"])
     except click.ClickException as error:
         return complain(usage(error), USAGE)

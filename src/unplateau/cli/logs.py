@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +60,41 @@ def read(path: str, csv_file: str | None, as_json: bool, **given: Any) -> int:
     metavar="NAME",
     help="Exit with 1 if this cause is supported, or the curve is so (flat, diverged, ...). Repeatable.",
 )
-def diagnose(path: str, as_json: bool, verbose: bool, fail_on: tuple[str, ...], **given: Any) -> int:
+@click.option(
+    "--sarif",
+    "sarif_file",
+    metavar="FILE",
+    help="Write the findings to FILE as SARIF 2.1.0, for code hosts.",
+)
+def diagnose(
+    path: str, as_json: bool, verbose: bool, fail_on: tuple[str, ...], sarif_file: str | None, **given: Any
+) -> int:
     """Say why the loss stopped falling: tested causes, and what to do.
 
     PATH is a file (also gzip or zstd), a folder, or - for standard input.
     """
     check_names(fail_on)
-    return show(runs_of(path, **given), as_json=as_json, verbose=verbose, fail_on=fail_on)
+    runs = runs_of(path, **given)
+    keep = sarif_of(path, sarif_file, given.get("config"), fail_on) if sarif_file else None
+    return show(runs, as_json=as_json, verbose=verbose, fail_on=fail_on, keep=keep)
+
+
+def sarif_of(
+    path: str, file: str, config: str | None, fail_on: Sequence[str]
+) -> Callable[[Sequence[Diagnosis]], None]:
+    """What writes diagnoses to ``file`` as SARIF."""
+
+    def write(found: Sequence[Diagnosis]) -> None:
+        from ..durable import told, write_durably
+        from ..report.json import dumps
+        from ..report.sarif import sarif
+
+        place = None if config is None else Path(config)
+        text = dumps(sarif(found, Path(path), config=place, failing=fail_on)) + "\n"
+        with told(Path(file)):
+            write_durably(Path(file), text.encode())
+
+    return write
 
 
 @group.command()
@@ -173,13 +201,22 @@ def verdicts(folders: Sequence[str]) -> list[Entry]:
     return found
 
 
-def show(runs: Sequence[Run], *, as_json: bool, verbose: bool, fail_on: Sequence[str] = ()) -> int:
-    """Diagnose and print; 1 where a ``--fail-on`` condition is met."""
+def show(
+    runs: Sequence[Run],
+    *,
+    as_json: bool,
+    verbose: bool,
+    fail_on: Sequence[str] = (),
+    keep: Callable[[Sequence[Diagnosis]], None] | None = None,
+) -> int:
+    """Diagnose, ``keep`` what was found, and print; 1 where a ``--fail-on`` condition is met."""
     from ..diagnosis import diagnose as examine
 
     found = [d for d in map(examine, runs) if not d.empty]
     if not found:
         raise UnreadableError(without_losses(runs))
+    if keep is not None:
+        keep(found)
     if as_json:
         from ..report import json
 

@@ -1,0 +1,1 @@
+"""Where people already look: trainers' callbacks, trackers, and models that call tools."""
