@@ -86,7 +86,7 @@ def _report(found: Diagnosis, claims: Mapping[str, str], limits: Limits, width: 
     verbose = limits is ALL
     parts = [
         _title(found, claims),
-        (Line(row, whole=True) for row in _chart(found.run, found.state, width, limits.height)),
+        (Line(row, whole=True) for row in loss_chart(found.run, found.state, width, limits.height)),
         _causes(found, claims, limits),
         budget_lines(found, verbose=verbose),
         _remedies(found, limits),
@@ -121,7 +121,7 @@ def counted_in(run: Run) -> str:
     return f"The log has no optimiser steps: every step here is one of its {unit}." if unit else ""
 
 
-def _chart(run: Run, state: State, width: int, height: int) -> list[str]:
+def loss_chart(run: Run, state: State, width: int, height: int) -> list[str]:
     """The judged loss and one beside it, with a row that says which is which."""
     main = run.series.get(state.series)
     if main is None:
