@@ -80,6 +80,33 @@ def test_a_whole_number_that_no_integer_holds_is_refused(name):
         resolve(None, [f"--{name}={'9' * 23}"])
 
 
+def test_two_ways_to_say_how_much_is_evaluated_are_refused_where_both_are_said():
+    with pytest.raises(
+        UsageError, match=r"--eval_iters is 3; expected nothing beside eval_tokens, which is 640"
+    ):
+        resolve(None, ["--eval_tokens=640", "--eval_iters=3"])
+
+
+def test_the_command_line_s_way_to_say_how_much_is_evaluated_holds_over_the_config_s(tmp_path):
+    (tmp_path / "config.py").write_text("eval_iters = 200\n")
+
+    found = resolve(tmp_path / "config.py", ["--eval_tokens=640"]).settings
+
+    assert (found.eval_tokens, found.eval_iters) == (640, 0)
+    assert resolve(tmp_path / "config.py").settings.eval_iters == 200
+
+
+def test_a_shape_in_a_config_that_the_checkpoint_is_not_of_gives_way_and_is_told(run, tmp_path, capsys):
+    (tmp_path / "config.toml").write_text("n_layer = 5\n")
+    branch = [f"--init_from={run / 'checkpoints/00000002'}", f"--out_dir={tmp_path / 'out'}", "--device=cpu"]
+    words = [*branch, f"--dataset={run.parent}", "--max_steps=6", "--log_style=rich", "--dry-run"]
+
+    assert cli.main(["train", str(tmp_path / "config.toml"), *words]) == 0
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert "config.toml:1: n_layer is 5; the checkpoint's model has 1, and that is taken" in said
+
+
 def test_a_run_s_folder_has_a_name():
     with pytest.raises(UsageError, match=r"--out_dir is ''; expected the name of a folder"):
         resolve(None, ["--out_dir="])

@@ -125,7 +125,7 @@ def test_a_run_of_our_own_is_told_from_nanogpt_s(tmp_path):
     [
         (["--init_from=resume", "--out_dir=nowhere"], "there is no run in nowhere to resume"),
         (["--init_from=gpt2-xl"], "gpt2-xl is not fetched from a network"),
-        (["--init_from=scrach"], "there is no scrach"),
+        (["--init_from=scrach"], "init_from is 'scrach'; expected scratch, resume"),
     ],
     ids=["resume", "gpt2-xl", "typo"],
 )

@@ -86,10 +86,10 @@ def run(resolved: Resolved, *, dry_run: bool, as_json: bool) -> int:
 
     begun = time.perf_counter()
     with once_a_machine():
-        told, data = planned(resolved)
+        told, data, notes = planned(resolved)
     stream, leads = sys.stderr if as_json else sys.stdout, World.of().leads
     if leads and not (dry_run and as_json):
-        say(told_in_words(told, resolved), stream)
+        say(told_in_words(told, notes), stream)
     if dry_run:
         return show_time(resolved, told, data, begun, as_json=as_json)
     from ..train.loop import train as begin
@@ -103,8 +103,8 @@ def run(resolved: Resolved, *, dry_run: bool, as_json: bool) -> int:
     return INTERRUPTED if result.stopped else DONE
 
 
-def planned(resolved: Resolved) -> tuple[Plan, list[tuple[Corpus, float]]]:
-    """What the run will be, and its data. Raises for all that can be known to be wrong before anything is built."""
+def planned(resolved: Resolved) -> tuple[Plan, list[tuple[Corpus, float]], tuple[str, ...]]:
+    """What the run will be, its data, and what was taken otherwise than it was written. Raises for all that can be known to be wrong before anything is built."""
     from ..train.data import open_data
     from ..train.folder import refuse_another_run
     from ..train.preflight import preflight
@@ -123,7 +123,8 @@ def planned(resolved: Resolved) -> tuple[Plan, list[tuple[Corpus, float]]]:
         from ..train.models import model_kind
     device_of(s)
     model_kind(s.architecture)
-    return preflight(settled(shaped(resolved, start), data[0][0]).settings, data, start), data
+    resolved = settled(shaped(resolved, start), data[0][0])
+    return preflight(resolved.settings, data, start), data, resolved.notes
 
 
 @contextmanager
@@ -154,13 +155,13 @@ def show_time(
     return DONE
 
 
-def told_in_words(told: Plan, resolved: Resolved) -> str:
+def told_in_words(told: Plan, taken: tuple[str, ...]) -> str:
     """What will be, and what was taken otherwise than it was written."""
     from ..report.train import plan_text
     from ..train.terminal import folded
 
     wide = columns(sys.stdout)
-    notes = "".join(folded(f"note: {note}", wide) + "\n" for note in resolved.notes)
+    notes = "".join(folded(f"note: {note}", wide) + "\n" for note in taken)
     return notes + plan_text(told, **look())
 
 

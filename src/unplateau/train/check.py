@@ -29,6 +29,7 @@ NANOGPT = "gpt2", "adamw"
 #: what ``transformers`` has, and the positions that it has there
 TRANSFORMERS = {"gpt2": "learned", "llama": "rope", "modern": "rope"}
 DEFAULT = "default"  # an origin: the user said nothing
+PRESET = "preset nanogpt", "preset modern"  # likewise
 NOT_PLANNED = "recorded"  # a schedule that is read from a log
 
 
@@ -43,7 +44,8 @@ def check(settings: Settings, origin: Mapping[str, str], words: Mapping[str, str
     unplateau.errors.UsageError: --learning_rate is -1; expected 0 or more
     """
     words = words or {}
-    for name, expected in (*_ranges(settings), *_names(settings), *_together(settings, words)):
+    wrong = (*_ranges(settings), *_names(settings), *_together(settings, words), *_twice(settings, origin))
+    for name, expected in wrong:
         where = origin.get(name, "")
         place = called(words.get(name, name), "" if where == DEFAULT else where)
         raise UsageError(f"{place} is {_shown(getattr(settings, name))}; expected {expected}")
@@ -101,3 +103,10 @@ def _together(s: Settings, words: Mapping[str, str]) -> Iterator[tuple[str, str]
             "huggingface",
             f"False, or one of {', '.join(TRANSFORMERS)}: transformers has no {s.architecture}",
         )
+
+
+def _twice(s: Settings, origin: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Two ways to say one thing, both said."""
+    by_hand = [n for n in ("eval_tokens", "eval_iters") if origin.get(n, DEFAULT) not in (DEFAULT, *PRESET)]
+    if s.eval_tokens and s.eval_iters and len(by_hand) == 2:
+        yield "eval_iters", f"nothing beside eval_tokens, which is {s.eval_tokens}: keep one of the two"

@@ -33,6 +33,8 @@ GOES_ON = ("out_dir", "init_from")  # what a run's folder as the config means: t
 ENDS = ("decay_end", "decay_start")  # what follows from the length of a run, where nobody set it
 BY_LENGTH = "max_steps"  # the origin of those, as ``settle`` tells it
 MACHINE = ("this machine", "auto on ")  # the start of the origins of what ``machine.on`` chose
+#: two ways to say one thing: of two sources the nearer one holds, whichever way it says it
+RIVALS: Mapping[str, str] = {"eval_tokens": "eval_iters", "eval_iters": "eval_tokens"}
 WARMUP_SHARE = 10  # the default's warmup is this part of the run at most, 1/10
 
 #: nanoGPT's train.py, where its config is silent; its device and dtype are by what there is, as are ours
@@ -72,9 +74,10 @@ class Told:
     def over(self, other: Told) -> Told:
         """Both, where this one holds."""
         unread = {n: w for n, w in other.unread.items() if n not in self.values}
+        kept = {n: v for n, v in other.values.items() if not self.values.get(RIVALS.get(n, ""))}
         return Told(
-            {**other.values, **self.values},
-            {**other.places, **self.places},
+            {**kept, **self.values},
+            {**{n: w for n, w in other.places.items() if n in kept}, **self.places},
             {**other.words, **self.words},
             [*other.notes, *self.notes],
             {**unread, **self.unread},

@@ -34,7 +34,7 @@ def device_of(settings: Settings) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind = name.partition(":")[0]
     if kind not in KINDS:
-        raise UsageError(f"device wants auto, {', '.join(KINDS)} or cuda:1; found {printable(name)!r}")
+        raise UsageError(f"device is {printable(name)!r}; expected auto, {', '.join(KINDS)} or cuda:1")
     if not _there(kind):
         raise UsageError(f"this machine has no {kind} device that torch can use; give --device=cpu, or auto")
     return torch.device(name)

@@ -18,6 +18,7 @@ from ..run import Fact
 from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import STATE, WORDS, found_at, last_told, read, set_aside, steps, whole
 from .settings import Resolved, Settings
+from .words import called
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,7 +98,7 @@ def _missing(word: str, path: Path) -> UsageError:
             f"{printable(word)} is not fetched from a network: give the folder that holds its weights, --init_from=FOLDER"
         )
     return UsageError(
-        f"init_from wants scratch, resume, a checkpoint or a folder of weights; there is no {printable(word)}"
+        f"init_from is {printable(word)!r}; expected scratch, resume, or a checkpoint or a folder of weights that is there"
     )
 
 
@@ -117,8 +118,8 @@ def shaped(resolved: Resolved, start: Start) -> Resolved:
     if "block_size" in changes:
         changes["block_size"] = min(s.block_size, changes["block_size"])
     changes["architecture"] = "gpt2"
-    origin = {name: start.path.name for name, value in changes.items() if value != getattr(s, name)}
-    return replace(resolved, settings=replace(s, **changes), origin={**resolved.origin, **origin})
+    changes = {name: value for name, value in changes.items() if value != getattr(s, name)}
+    return _giving_way(resolved, changes, start.path.name)
 
 
 def _as_saved(resolved: Resolved, place: Path, plain: Mapping[str, Any]) -> Resolved:
@@ -128,8 +129,23 @@ def _as_saved(resolved: Resolved, place: Path, plain: Mapping[str, Any]) -> Reso
     if was.get("block_size", s.block_size) < s.block_size and LEARNED in (s.positions, was.get("positions")):
         changes["block_size"] = was["block_size"]
     refuse_other_model(resolved, changes)
-    origin = dict.fromkeys(changes, f"{CHECKPOINTS}/{place.name}")
-    return replace(resolved, settings=replace(s, **changes), origin={**resolved.origin, **origin})
+    return _giving_way(resolved, changes, f"{CHECKPOINTS}/{place.name}")
+
+
+def _giving_way(resolved: Resolved, held: Mapping[str, Any], place: str) -> Resolved:
+    """With what the weights are of; a setting of a file that they are not of is told."""
+    notes = [
+        f"{called(name, resolved.origin[name])} is {printable(str(getattr(resolved.settings, name)))}; "
+        f"the checkpoint's model has {printable(str(value))}, and that is taken"
+        for name, value in held.items()
+        if ":" in resolved.origin.get(name, "")  # a file and its line
+    ]
+    return replace(
+        resolved,
+        settings=replace(resolved.settings, **held),
+        origin={**resolved.origin, **dict.fromkeys(held, place)},
+        notes=(*resolved.notes, *notes),
+    )
 
 
 def refuse_other_model(resolved: Resolved, held: Mapping[str, Any]) -> None:
