@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import draw
-from .theme import Theme, css, page_css, painted
+from .theme import Theme, css, page_css, page_scripts, painted
 
 if TYPE_CHECKING:
     from ...comparison import Comparison
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ...futures import Forecast
     from .paint import Drawn, Layout
 
-__all__ = ["Figure", "Theme", "compared", "figures_of", "page_css", "script_json"]
+__all__ = ["Figure", "Theme", "compared", "figures_of", "page_css", "page_scripts", "script_json"]
 TITLE = 30  # units above a picture that stands alone: its title
 EDGE = 14  # units around it
 

@@ -7,13 +7,14 @@ paper until a line stands out by 3:1 (WCAG 2.2, 1.4.11) and a word by 4.5:1 (1.4
 from __future__ import annotations
 
 import re
+from importlib.resources import files
 from typing import Literal
 
 Theme = Literal["auto", "light", "dark"]
 
 #: what a colour stands for -> on light paper, on dark paper
 INKS: dict[str, tuple[str, str]] = {
-    "paper": ("#ffffff", "#14171a"),
+    "paper": ("#fdfdfb", "#14171a"),
     "ink": ("#1b1f24", "#e8eaed"),  # words
     "dim": ("#57606a", "#a3adb8"),  # words of less weight, axes
     "grid": ("#dfe3e8", "#2d333a"),
@@ -93,9 +94,12 @@ def painted(svg: str, *, dark: bool = False) -> str:
     return PAINTED.sub(colour, svg)
 
 
-#: of pictures in a page: the layout for narrow places, and what a script puts in the place of a picture
+ASSETS = "unplateau.report.page.assets"
+SCRIPTS = ("uPlot.iife.min.js", "charts.js")
+STYLES = ("uPlot.min.css", "charts.css")
+#: of pictures in a page: the layout for narrow places, and what stands on paper where a script took a picture's place
 LAYOUT = (
-    ".up-figure{margin:0;container-type:inline-size}.up-static svg{display:block;width:100%;height:auto}"
+    ".up-figure{container-type:inline-size}.up-static svg{display:block;width:100%;height:auto}"
     ".up-static .up-narrow{display:none}"
     "@container (max-width:560px){.up-static .up-wide{display:none}.up-static .up-narrow{display:block}}"
     ".up-figure.up-live .up-static{display:none}"
@@ -105,4 +109,13 @@ LAYOUT = (
 
 def page_css() -> str:
     """What a page needs in its own style for the figures in it, once."""
-    return css() + LAYOUT
+    return "".join([css(), LAYOUT, *map(_asset, STYLES)])
+
+
+def page_scripts() -> tuple[str, ...]:
+    """The scripts that bring the figures of a page to life, in their order; each may stand in a ``<script>``."""
+    return tuple(map(_asset, SCRIPTS))
+
+
+def _asset(name: str) -> str:
+    return files(ASSETS).joinpath(name).read_text(encoding="utf-8")
