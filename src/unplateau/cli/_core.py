@@ -70,9 +70,13 @@ def group() -> None:
 
 
 def log_options(verb: F) -> F:
-    """The options of every verb that reads a log."""
+    """The argument and the options of every verb that reads a log."""
+    return click.argument("path")(reading_options(verb))
+
+
+def reading_options(verb: F) -> F:
+    """How logs are to be read."""
     options = [
-        click.argument("path"),
         click.option(
             "--config", metavar="FILE", help="The trainer's config, where it is not beside the log."
         ),

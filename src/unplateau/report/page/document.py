@@ -19,14 +19,14 @@ from .parts import Section
 from .view import View
 
 ASSETS = "unplateau.report.page.assets"
-STYLE, SCRIPTS = "page.css", ("page.js",)
+STYLE, SCRIPTS = "page.css", ("uPlot.iife.min.js", "charts.js", "page.js")
 #: nothing is loaded from anywhere; what runs and what styles is what stands here, by its hash
 POLICY = "default-src 'none'; {scripts}; {styles}; img-src data:; base-uri 'none'; form-action 'none'"
 
 
-def page(views: Sequence[View], together: Comparison | None = None) -> str:
-    """One self-contained page of ``views``; ``together``: the same runs side by side, where there are several."""
-    main = main_of(views, together)
+def page(views: Sequence[View], together: Comparison | None = None, apart: str = "") -> str:
+    """One self-contained page of ``views``; ``together``: the same runs side by side, ``apart``: why they are not."""
+    main = main_of(views, together, apart)
     title = views[0].found.run.name if len(views) == 1 else f"{len(views)} runs"
     styled, scripts = style(), [_asset(name) for name in SCRIPTS]
     policy = POLICY.format(scripts=_source("script-src", scripts), styles=_source("style-src", [styled]))
@@ -52,9 +52,9 @@ def page(views: Sequence[View], together: Comparison | None = None) -> str:
     return f"<!doctype html>\n{tag('html', tag('head', top), tag('body', body), lang='en')}\n"
 
 
-def main_of(views: Sequence[View], together: Comparison | None = None) -> str:
+def main_of(views: Sequence[View], together: Comparison | None = None, apart: str = "") -> str:
     """The inside of ``<main>``; the live page sends it again at each update."""
-    return _alone(views[0]) if len(views) == 1 else _several(views, together)
+    return _alone(views[0]) if len(views) == 1 else _several(views, together, apart)
 
 
 def _alone(view: View) -> Html:
@@ -62,17 +62,19 @@ def _alone(view: View) -> Html:
     return join(head(view), _contents(parts), (part.html(view.level + 1) for part in parts))
 
 
-def _several(views: Sequence[View], together: Comparison | None) -> Html:
+def _several(views: Sequence[View], together: Comparison | None, apart: str) -> Html:
     """The comparison first, then each run's own part."""
     placed = [replace(view, place=f"r{i}", level=2) for i, view in enumerate(views, 1)]
     names = [view.id("run") for view in placed]
     first = list(beside.section(together, compared(together), names)) if together is not None else []
+    why = tag("p", f"Not compared: {apart}", class_="note") if apart else None
     runs = [Section(name, view.found.run.name, Html()) for name, view in zip(names, placed, strict=True)]
     return join(
         tag(
             "header",
             tag("p", "unplateau report", class_="kicker"),
             tag("h1", f"{len(views)} runs side by side"),
+            why,
         ),
         _contents([*first, *runs]),
         (part.html(2) for part in first),

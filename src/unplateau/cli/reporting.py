@@ -1,0 +1,185 @@
+"""The verb that shows what is known of runs to people: report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UnplateauError, UnreadableError, UsageError, printable
+from ._core import DONE, FAILED, USAGE, complain, group, look, reading_options, runs_of, say
+
+if TYPE_CHECKING:
+    from ..comparison import Comparison
+    from ..diagnosis import Diagnosis
+    from ..report.page import View
+    from ..report.written import Written
+    from ..run import Run
+
+STDOUT = "-"
+OF_ONE = ("config", "evidence")  # options that speak of one run
+
+
+@group.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@reading_options
+@click.option(
+    "--html", "page_file", metavar="FILE", help="Write one self-contained page to FILE (- is stdout)."
+)
+@click.option(
+    "--set",
+    "groups",
+    multiple=True,
+    metavar="[NAME:]KEY=VALUE,...",
+    help="A future beside the planned one, as for forecast. Repeatable.",
+)
+@click.option("--until", type=float, metavar="LOSS", help="Say when the loss comes down to LOSS.")
+@click.option("--fail-on", multiple=True, metavar="NAME", help="As for diagnose. Repeatable.")
+def report(
+    paths: tuple[str, ...],
+    *,
+    page_file: str | None,
+    groups: tuple[str, ...],
+    until: float | None,
+    fail_on: tuple[str, ...],
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Write what is known of a run as one page, to look at and to send.
+
+    PATH is a log, a run's folder, or - for standard input; several are set side
+    by side. The page needs no network and no other file; it says what diagnose
+    and forecast say, with pictures.
+    """
+    from ..report.causes import claims
+    from ..report.written import document, text
+    from .logs import check_names, meets
+
+    check_names(fail_on)
+    check(paths, page_file, until, given, as_json=as_json)
+    found = diagnosed(runs_at(paths, given))
+    views = [seen(one, groups, until) for one in found]
+    if groups and not any(view.ahead for view in views):
+        raise UsageError(views[0].refused)
+    together, apart = side_by_side(found)
+    files = write(views, together, apart, page_file)
+    if as_json:
+        from ..report import json
+
+        say(json.dumps(document(found, files, claims(), apart)) + "\n")
+    elif page_file != STDOUT:
+        say(text(found, files, claims(), **look()))
+    unpriced = dict.fromkeys(line for view in views for line in (view.ahead.refused if view.ahead else ()))
+    if unpriced:
+        return complain("; ".join(unpriced), USAGE)
+    return FAILED if any(meets(one, fail_on) for one in found) else DONE
+
+
+def check(
+    paths: Sequence[str], page_file: str | None, until: float | None, given: dict[str, Any], *, as_json: bool
+) -> None:
+    """Refuse what can't be meant, before anything is read."""
+    if page_file is None:
+        raise UsageError("report wants to be told what to write: --html FILE")
+    if page_file == STDOUT and as_json:
+        raise UsageError("--html - and --json both want standard output; give --html a file")
+    if until is not None and not 0 < until < float("inf"):
+        raise UsageError(f"--until wants a loss above 0; found {until}")
+    if len(paths) > 1:
+        for name in OF_ONE:
+            if given[name]:
+                raise UsageError(
+                    f"--{name} is of one run, and here are {len(paths)} paths; give it one of them alone"
+                )
+        if STDOUT in paths:
+            raise UsageError("standard input is one log; it can't be set beside others: keep it in a file")
+    if page_file != STDOUT:
+        spare(Path(page_file), paths)
+
+
+def spare(target: Path, paths: Iterable[str]) -> None:
+    """Refuse to write over what is to be read, and over a folder."""
+    if target.is_dir():
+        raise UsageError(f"--html wants a file; {printable(str(target))} is a folder")
+    for path in paths:
+        if path != STDOUT and target.exists() and target.samefile(path):
+            raise UsageError(f"--html {printable(str(target))} is the log itself; give another file")
+
+
+def runs_at(paths: Sequence[str], given: dict[str, Any]) -> list[Run]:
+    """The runs at all ``paths``, each under a name of its own."""
+    from ..comparison import MOST
+
+    found: list[tuple[str, Run]] = []
+    for path in paths:
+        found += [(path, run) for run in runs_of(path, **given)]
+        if len(found) > MOST:
+            raise UsageError(f"a page holds up to {MOST} runs; {printable(path)} makes them {len(found)}")
+    names = [run.name for _, run in found]
+    # two runs may both be called train.log: then each goes by its path too
+    return [run if names.count(run.name) == 1 else replace(run, name=_told(path, run)) for path, run in found]
+
+
+def _told(path: str, run: Run) -> str:
+    return path if Path(path).name == run.name else f"{path}: {run.name}"
+
+
+def diagnosed(runs: Sequence[Run]) -> list[Diagnosis]:
+    """Those of ``runs`` that have something to say; a line of the others."""
+    from ..diagnosis import diagnose
+    from .logs import without_losses
+
+    found = [diagnose(run) for run in runs]
+    if empty := [one.run for one in found if one.empty]:
+        if len(empty) == len(found):
+            raise UnreadableError(without_losses(empty))
+        complain(f"left out: {without_losses(empty)}", DONE)
+    return [one for one in found if not one.empty]
+
+
+def seen(found: Diagnosis, groups: Sequence[str], until: float | None) -> View:
+    """What is shown of a run: with its forecast, or why there is none."""
+    from ..asked import asked
+    from ..futures import forecast
+    from ..report.page import view
+
+    try:
+        asks, unmeant = asked(groups, found.run)
+        return view(found, forecast(found.run, asks, until=until, refused=unmeant))
+    except UnplateauError as error:
+        return view(found, None, str(error))
+
+
+def side_by_side(found: Sequence[Diagnosis]) -> tuple[Comparison | None, str]:
+    """Several runs held against each other, or why that can't be."""
+    from ..comparison import compare
+
+    if len(found) < 2:
+        return None, ""
+    try:
+        return compare([(one.run.name, one.run) for one in found]), ""
+    except UnreadableError as error:
+        return None, str(error)
+
+
+def write(
+    views: Sequence[View], together: Comparison | None, apart: str, page_file: str | None
+) -> list[Written]:
+    """The page and the pictures; what was written."""
+    from ..durable import write_durably
+    from ..report.page import page
+    from ..report.written import Written
+
+    files: list[Written] = []
+    if page_file is not None:
+        made = page(views, together, apart)
+        if page_file == STDOUT:
+            say(made)
+        else:
+            data = made.encode()
+            write_durably(Path(page_file), data)
+            files.append(Written(Path(page_file), "html", len(data)))
+    return files
