@@ -12,7 +12,20 @@ from collections.abc import Sequence
 import click
 
 from ..errors import ElsewhereError, UnplateauError
-from . import completion, fixing, folders, logs, probing, sampling, serving, showing, training, verifying
+from . import (
+    completion,
+    fixing,
+    folders,
+    logs,
+    probing,
+    reporting,
+    sampling,
+    serving,
+    showing,
+    training,
+    verifying,
+    watching,
+)
 from ._core import DONE, INTERRUPTED, UNREADABLE, USAGE, complain, group, hush, say
 
 __all__ = [
@@ -24,6 +37,7 @@ __all__ = [
     "logs",
     "main",
     "probing",
+    "reporting",
     "run",
     "sampling",
     "say",
@@ -31,6 +45,7 @@ __all__ = [
     "showing",
     "training",
     "verifying",
+    "watching",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..diagnosis import Diagnosis
@@ -70,6 +71,19 @@ class Watcher:
             self.wait = 0.0
         self._tell_trouble(now)
         return self._update(now) if self._changed or self._events else None
+
+    def once(self) -> Update:
+        """All that is there, judged, and what is new since the last watch."""
+        events: list[Event] = []
+        while True:
+            update = self.poll()
+            events += update.events if update is not None else ()
+            if self.last is not None and all(key in self._due for key, s in self._spots.items() if s.there):
+                return replace(self.last, events=tuple(events))
+
+    def add(self, event: Event) -> None:
+        """An event from elsewhere, for the next update."""
+        self._events.append(event)
 
     def diagnosis(self, key: str) -> Diagnosis | None:
         """The whole diagnosis of a run; read and judged anew unless it was the last one judged. None where it is gone."""

@@ -1,0 +1,214 @@
+"""The verb that follows a run while it is trained: watch."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UnreadableError, UsageError
+from ._core import DONE, FAILED, group, log_options, look, options_of, say, unknown
+from .logs import CURVES, check_names
+
+if TYPE_CHECKING:
+    from ..watch.calling import Caller
+    from ..watch.seen import Update
+    from ..watch.watching import Watcher
+
+QUIET = "quiet"
+
+
+@group.command()
+@log_options
+@click.option("--once", is_flag=True, help="Look once, say what is new, and end: for cron.")
+@click.option(
+    "--on",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Call --run when this is raised: a cause, a curve (slowing, flat, rising, diverged), or quiet. Repeatable.",
+)
+@click.option(
+    "--run",
+    "command",
+    metavar="CMD",
+    help="A command of yours, for the shell; what was raised is in UNPLATEAU_CAUSE, _RUN, _PATH, _TEXT, _STEP, "
+    "_VERDICT, _HEADLINE, _LOSS.",
+)
+@click.option(
+    "--fail-on",
+    multiple=True,
+    metavar="NAME",
+    help="End with 1 when this cause was raised, or the curve is so (flat, diverged, ...). Repeatable.",
+)
+@click.option(
+    "--state",
+    metavar="FILE",
+    help="Where to keep what was raised; default: in ~/.local/state/unplateau/watch (XDG_STATE_HOME).",
+)
+@click.option("--plain", is_flag=True, help="Lines, also on a terminal.")
+def watch(
+    path: str,
+    *,
+    as_json: bool,
+    once: bool,
+    names: tuple[str, ...],
+    command: str | None,
+    fail_on: tuple[str, ...],
+    state: str | None,
+    plain: bool,
+    **given: Any,
+) -> int:
+    """Follow a run while it trains; say what is new, once.
+
+    PATH is a log, a run's folder, or a folder of runs; it may not be there yet.
+    A finding is raised when it holds at two evaluations in a row, and cleared
+    when it does not at three. What was raised is kept between watches, so that
+    nobody is woken twice. On a terminal: keys and a chart, where textual is
+    installed (`pip install 'unplateau[watch]'`); q ends it with 0. Else lines;
+    with --json one object a line. Ctrl-C ends it with 4.
+    """
+    check_names(fail_on)
+    check_calls(names, command)
+    with ended_by_signals():
+        watcher = watcher_of(path, state, given)
+        caller = caller_of(command, names)
+        if once:
+            return look_once(watcher, caller, as_json=as_json, fail_on=fail_on)
+        if not (plain or as_json) and on_screen():
+            from ..watch.terminal import show
+
+            return FAILED if show(watcher, caller, fail_on, **look()) else DONE
+        return follow(watcher, caller, as_json=as_json, fail_on=fail_on)
+
+
+def watcher_of(path: str, state: str | None, given: dict[str, Any]) -> Watcher:
+    """A watch of ``path`` with the ledger that belongs to it."""
+    from ..watch.ledger import Ledger, place_of
+    from ..watch.spots import Reading
+    from ..watch.watching import Watcher
+
+    reading = Reading(
+        config=there(given["config"], "the config that the trainer read"),
+        data=there(given["data"], "a manifest, or nanoGPT's data folder"),
+        unique_tokens=given["unique_tokens"],
+        options=options_of(given["columns"], given["unit"]),
+        evidence=tuple(Path(folder) for folder in given["evidence"]),
+    )
+    place = Path(path)
+    ledger = None if path == "-" else Ledger(place, Path(state) if state else place_of(place))
+    return Watcher(place, reading=reading, ledger=ledger)
+
+
+def there(name: str | None, expected: str) -> Path | None:
+    """A path that must be there from the start."""
+    if name is not None and not Path(name).exists():
+        raise UnreadableError(f"there is no {name}; expected {expected}")
+    return Path(name) if name else None
+
+
+def check_calls(names: Sequence[str], command: str | None) -> None:
+    """``--on`` and ``--run`` need each other; a name that could never be raised is refused."""
+    if bool(names) != bool(command):
+        raise UsageError(
+            "--on NAME and --run CMD go together: expected both, found only " + ("--on" if names else "--run")
+        )
+    if names:
+        from ..plugins import discover
+        from ..watch.judging import RAISED
+
+        known = [*discover("hypotheses"), *RAISED, QUIET]
+        for name in names:
+            if name in CURVES and name not in known:
+                raise UsageError(
+                    f"--on {name} is never raised: it is no news; expected one of {', '.join(RAISED)}, or a cause"
+                )
+            if name not in known:
+                unknown(name, known)
+
+
+def caller_of(command: str | None, names: Sequence[str]) -> Caller | None:
+    """Who runs the user's command; None where there is none."""
+    if command is None:
+        return None
+    from ..watch.calling import Caller
+
+    return Caller(command, frozenset(names))
+
+
+def on_screen() -> bool:
+    """True where a terminal is there for the view, and textual to draw it."""
+    from importlib.util import find_spec
+
+    return sys.stdout.isatty() and sys.stdin.isatty() and find_spec("textual") is not None
+
+
+def look_once(watcher: Watcher, caller: Caller | None, *, as_json: bool, fail_on: Sequence[str]) -> int:
+    """Judge all that is there, tell what is new since the last watch, and end."""
+    update = watcher.once()
+    if not update.runs:
+        raise UnreadableError(update.waiting)
+    tell(update, as_json=as_json)
+    if caller is not None:
+        caller.heard(update)
+        for event in caller.finish():
+            say(f"unplateau: {event.text}\n", sys.stderr)
+    return FAILED if met(update, fail_on) else DONE
+
+
+def follow(watcher: Watcher, caller: Caller | None, *, as_json: bool, fail_on: Sequence[str]) -> int:
+    """Look again and again, and tell what is new; 1 where a ``--fail-on`` condition is met, else until a signal."""
+    while True:
+        update = watcher.poll()
+        if update is not None:
+            if caller is not None:
+                caller.heard(update)
+            tell(update, as_json=as_json)
+            if met(update, fail_on):
+                for event in caller.finish() if caller is not None else ():
+                    say(f"unplateau: {event.text}\n", sys.stderr)
+                return FAILED
+        for event in caller.ended() if caller is not None else ():
+            watcher.add(event)
+        time.sleep(watcher.wait)
+
+
+def tell(update: Update, *, as_json: bool) -> None:
+    """One update on standard output."""
+    from ..watch import telling
+
+    if as_json:
+        if update.events or update.waiting:
+            say(telling.as_json(update) + "\n")
+        return
+    terminal = sys.stdout.isatty()
+    how = look()
+    say(telling.lines(update, width=how["width"] if terminal else None, colour=how["colour"]))
+
+
+def met(update: Update, names: Sequence[str]) -> bool:
+    """True where one of ``names`` was raised on a run and stands, or is the verdict on its curve."""
+    held = {one.name for run in update.runs for one in run.standing} | {run.verdict for run in update.runs}
+    return bool(held & set(names))
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM ends a watch as Ctrl-C does: what was raised is kept at each evaluation already."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
