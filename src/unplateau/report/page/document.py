@@ -10,8 +10,8 @@ from importlib.resources import files
 
 from ... import __version__
 from ...comparison import Comparison
-from ..figures import compared
-from ..figures.theme import page_css
+from ..figures import compared, page_css
+from ..figures import theme as figures
 from . import beside, budget, causes, claims, facts, figure, futures, remedies, unknown
 from .head import head
 from .html import Html, join, tag, trusted
@@ -19,7 +19,7 @@ from .parts import Section
 from .view import View
 
 ASSETS = "unplateau.report.page.assets"
-STYLE, SCRIPTS = "page.css", ("uPlot.iife.min.js", "charts.js", "page.js")
+STYLE, SCRIPTS = "page.css", (*figures.SCRIPTS, "page.js")  # their order
 #: nothing is loaded from anywhere; what runs and what styles is what stands here, by its hash
 POLICY = "default-src 'none'; {scripts}; {styles}; img-src data:; base-uri 'none'; form-action 'none'"
 
@@ -28,7 +28,7 @@ def page(views: Sequence[View], together: Comparison | None = None, apart: str =
     """One self-contained page of ``views``; ``together``: the same runs side by side, ``apart``: why they are not."""
     main = main_of(views, together, apart)
     title = views[0].found.run.name if len(views) == 1 else f"{len(views)} runs"
-    styled, scripts = style(), [_asset(name) for name in SCRIPTS]
+    styled, scripts = style(), list(scripts_of_page())
     policy = POLICY.format(scripts=_source("script-src", scripts), styles=_source("style-src", [styled]))
     top = join(
         tag("meta", charset="utf-8"),
@@ -109,6 +109,11 @@ def _contents(parts: Sequence[Section]) -> Html:
 def style() -> str:
     """All that styles a page, its pictures too."""
     return _asset(STYLE) + page_css()
+
+
+def scripts_of_page() -> tuple[str, ...]:
+    """All that runs on a page, in its order: what makes its pictures live, then its own."""
+    return tuple(map(_asset, SCRIPTS))
 
 
 def _asset(name: str) -> str:
