@@ -1,9 +1,9 @@
 """A fence around what a call may do: read below some folders, and nothing else.
 
 Python tells its audit hooks of every file that is opened, every connection and every process before it happens
-(PEP 578); within a fence all that is refused but reading below its folders and loading Python's own modules. So a link
-in a folder, a path in a config or a fault of ours leads nowhere outside. A hook can't be taken out again, so ``put_up``
-is for a process that serves; without ``within`` around it, nothing is refused.
+(PEP 578); within a fence all is refused but reading below its folders and loading Python's own modules. So a link in a
+folder, a path in a config or a fault of ours leads nowhere outside. A hook can't be taken out again, so ``put_up`` is for a
+process that serves: from then on it connects to nothing, and ``within`` around a call refuses the rest.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ OUTSIDE = "it lies outside the folders that may be read here"
 FORBIDDEN = "only reading files is allowed here"
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 LISTS = ("os.listdir", "os.scandir")
-#: the beginnings of events that are no reading of a file; the table is in the docs of Python, "Audit events"
+#: the beginnings of events, as the table "Audit events" in the docs of Python names them: connections, and all else that
+#: is no reading of a file
+NETWORK = ("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.gethostby", "socket.sendto")
 REFUSED = (
-    *("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.gethostby", "socket.sendto"),
     *("subprocess.", "os.system", "os.exec", "os.spawn", "os.posix_spawn", "os.fork", "os.startfile"),
     *("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod"),
     *("os.chown", "os.kill", "shutil.", "tempfile.", "urllib.Request", "ftplib.", "http.client.", "smtplib."),
@@ -51,6 +52,8 @@ def put_up() -> None:
     python = tuple({Path(os.path.realpath(place)) for place in own if place})
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event.startswith(NETWORK):
+            raise PermissionError(errno.EACCES, FORBIDDEN)
         roots = _roots.get()
         if roots is not None:
             _check(event, args, roots, python)
