@@ -25,10 +25,10 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/python tools/docs.py --check
 
-# writes the pages that are made from the code, then the site, which opens from disk: site/index.html
+# writes the pages that are made from the code, then the site, which opens from disk: site/index.html; --quiet would silence strict
 docs: $(VENV)/.installed
 	$(BIN)/python tools/docs.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 bench: $(VENV)/.installed
 	for f in $(filter-out $(MEASURED), $(wildcard benchmarks/*.py)); do $(BIN)/python $$f || exit 1; done

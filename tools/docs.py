@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import docs_pictures
 import reference_run
 from docs_filled import filled
 
@@ -56,15 +57,22 @@ def main() -> int:
     }
     pages["prepare.md"] = prepare()
     pages["../README.md"] = readme()
-    pages |= written(pages)
-    drifted = [name for name, text in pages.items() if current(name) != text]
+    pages |= written(pages) | docs_pictures.files()
+    drifted = [name for name, text in pages.items() if not same(name, text)]
     for name in drifted:
         if check:
             print(f"{named(name)} has drifted from the code: run make docs", file=sys.stderr)
         else:
+            (DOCS / name).parent.mkdir(exist_ok=True)
             (DOCS / name).write_text(pages[name], encoding="utf-8")
             print(f"wrote {named(name)}")
     return int(check and bool(drifted))
+
+
+def same(name: str, text: str) -> bool:
+    """True where the page or the picture is there as the code has it now."""
+    is_picture = name.endswith(".svg")
+    return docs_pictures.alike(current(name), text) if is_picture else current(name) == text
 
 
 def written(but: Container[str]) -> dict[str, str]:

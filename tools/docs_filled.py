@@ -19,10 +19,12 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from math import exp, log
 from pathlib import Path
+
+import docs_pictures
 
 from unplateau.cli import run
 from unplateau.config import DIALECTS
@@ -264,4 +266,8 @@ PARTS: Mapping[str, Callable[[], Iterable[str]]] = {
     "facts": facts,
     "peers": peers,
     "forecasts": forecasts,
+    **{
+        f"picture_{name}": partial(docs_pictures.shown, name)
+        for name in ("curve", "budget", "futures", "health", "remedies")
+    },
 }

@@ -1,0 +1,110 @@
+"""The site of the docs: it is built without a warning, and opens with the network off, from a server and from disk.
+
+Seen red: a link to a heading that is not there (``strict``), ``font: false`` left out
+(a request to a CDN), and the local polyfill left out (another).
+"""
+
+import re
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from browser import WIDTHS, needs_browser
+from docs_pages import ROOT
+
+pytest.importorskip("material", reason="mkdocs-material is not installed (pip install '.[docs]')")
+#: what a browser fetches by itself; a link that somebody may click is none of these
+FETCHED = re.compile(
+    r'<(?:script|img|source|iframe|link|video|audio)\b[^>]*?(?:src|href|srcset)="?(\S+?)["> ]'
+)
+LOOKED_AT = ("index", "start", "story", "budget", "settings", "cli", "accuracy")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built as ``make docs`` builds it; every warning is an error (``strict``)."""
+    import warnings
+
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    folder = tmp_path_factory.mktemp("site")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what mkdocs imports
+        config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder))
+        assert config.strict
+        config.plugins.on_startup(command="build", dirty=False)
+        build(config)
+    return folder
+
+
+def test_no_page_fetches_anything_from_elsewhere(site):
+    pages = sorted(site.rglob("*.html"))
+    fetched = {url for page in pages for url in FETCHED.findall(page.read_text(encoding="utf-8"))}
+
+    assert len(pages) > 25
+    assert any("iframe-worker" in url for url in fetched)
+    assert {url for url in fetched if url.startswith(("http:", "https:", "//"))} == set()
+
+
+def test_no_style_fetches_anything_from_elsewhere(site):
+    styles = sorted(site.rglob("*.css"))
+    fetched = {
+        url for page in styles for url in re.findall(r"url\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    }
+
+    assert styles
+    assert {url for url in fetched if url.strip("'\"").startswith(("http", "//"))} == set()
+
+
+@pytest.fixture
+def served(site):
+    """The address of the site on this machine's own server."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args): ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@needs_browser
+def test_nothing_leaves_the_machine_and_nothing_is_wider_than_the_window(served, chromium):
+    opened = chromium.open(f"{served}/index.html", width=WIDTHS[0])
+    for name in LOOKED_AT:
+        opened.page.goto(f"{served}/{name}.html", wait_until="networkidle")
+        for width in WIDTHS:
+            opened.page.set_viewport_size({"width": width, "height": 900})
+            opened.page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+
+    assert len(opened.requests) > len(LOOKED_AT)
+    assert (opened.left, opened.errors) == ([], [])
+
+
+@needs_browser
+def test_from_disk_it_opens_and_its_search_finds_a_cause(site, chromium):
+    opened = chromium.open(site / "index.html", offline=True)
+    opened.page.fill("input[name=query]", "annealed")
+    found = opened.page.wait_for_selector(".md-search-result__link")
+
+    assert "causes" in found.get_attribute("href") or "budget" in found.get_attribute("href")
+    assert (opened.left, opened.errors) == ([], [])
+
+
+@needs_browser
+def test_the_pictures_follow_the_light_and_dark_of_the_page(served, chromium):
+    seen = {}
+    for dark in (False, True):
+        opened = chromium.open(f"{served}/story.html", dark=dark)
+        image = opened.page.locator("picture img").first
+        image.scroll_into_view_if_needed()
+        seen[dark] = image.screenshot()
+        assert opened.page.evaluate("el => el.naturalWidth", image.element_handle()) > 100
+
+    assert seen[False] != seen[True]
