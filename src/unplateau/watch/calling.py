@@ -45,7 +45,7 @@ class Caller:
     def heard(self, update: Update) -> None:
         """Take the events that the user asked to be called for."""
         for event in update.events:
-            if event.kind in ("raised", "quiet") and event.name in self.names:
+            if event.kind in ("raised", "quiet") and event.name in self.names and not event.old:
                 self._waiting.append((event, update.run(event.run), str(update.path)))
 
     @property

@@ -133,13 +133,17 @@ class Joined(Source):
     def blocks(self) -> Iterator[bytes]:
         """Unpacked bytes of all parts, in their order; a part that can't be read is noted and left out."""
         for part in self.parts:
-            source = Source(part)
+            source, end = Source(part), b"\n"
             try:
-                yield from source.blocks()
+                for block in source.blocks():
+                    end = block[-1:]
+                    yield block
             except UnreadableError as error:
                 self._note(str(error))
             for note in source.notes:
                 self._note(note)
+            if end != b"\n":
+                yield b"\n"  # a line that was cut is not the beginning of the next part's first
         yield from self._last()
 
     def _note(self, note: str) -> None:
@@ -148,7 +152,9 @@ class Joined(Source):
 
     def _last(self) -> Iterator[bytes]:
         if self.until is None or self.magic.startswith((GZIP, ZSTD)):
-            yield from super().blocks()
+            source = Source(self.path)
+            yield from source.blocks()
+            self.notes += [note for note in source.notes if note not in self.notes]
             return
         left = self.until
         try:

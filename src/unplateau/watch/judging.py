@@ -13,6 +13,7 @@ import numpy as np
 from ..derive import derive
 from ..diagnosis import Diagnosis, diagnose
 from ..errors import UnplateauError, printable
+from ..estimate import Estimate
 from ..report.causes import claims
 from ..report.headline import headline
 from ..run import LOSSES, Run
@@ -20,9 +21,15 @@ from .ledger import SEEN, Ledger, Page, turn
 from .pace import Pace, left_of, pace_of, rate_of
 from .seen import Event, Standing, Watched
 from .spots import EVALUATED
+from .telling import hours
 
 #: verdicts on a curve that are raised as causes are; that it falls, or is short, is no news
 RAISED = ("slowing", "flat", "rising", "diverged")
+
+OLD = 3600.0  # seconds; trainers write more often
+#: stretches between evaluations that tell how long one takes; times the longest of them, and seconds above, that a
+#: run must be silent to be called so: a checkpoint or a slow disk takes less
+FEW, LONGER, MINUTE = 3, 3.0, 60.0
 
 Mark = tuple[object, ...]
 
@@ -35,6 +42,12 @@ class Look:
     path: Path
     written: float
     now: float
+    alone: bool = True  # no other run is watched
+
+    @property
+    def old(self) -> bool:
+        """True for one of several runs whose log has long been left alone."""
+        return not self.alone and self.now - self.written > OLD
 
 
 @dataclass(slots=True)
@@ -48,6 +61,7 @@ class Judge:
     kept: tuple[str, Diagnosis] | None = None
     _marks: dict[str, Mark] = field(default_factory=dict)
     _paces: dict[str, Pace | None] = field(default_factory=dict)
+    _resumes: dict[str, int] = field(default_factory=dict)
     _told: str = ""
 
     def turn(
@@ -63,7 +77,7 @@ class Judge:
             return self.at_step(before, int(run.get("steps_done") or 0), look.written), []
         self._marks[key] = mark
         found = self.diagnosed(key, run)
-        events = list(_moved(key, run, before, self.ledger.pages.get(key), look.now))
+        events = list(self._moved(run, before, look))
         if live:
             page, news = self._turned(found, look)
             events += news
@@ -87,12 +101,51 @@ class Judge:
         left = pace.hours(max(0, end - step)) if pace is not None and end else watched.left
         return replace(watched, step=step, left=left, written=written)
 
+    def heard_of(self, watched: Watched, now: float) -> tuple[Watched, list[Event]]:
+        """Whether its log goes on being written: told once when it stops, and when it goes on."""
+        page = self.ledger.pages.get(watched.key)
+        if page is None or (quiet := _is_quiet(page, watched, now)) == page.quiet:
+            return replace(watched, quiet=page.quiet) if page and page.quiet != watched.quiet else watched, []
+        with self.ledger.turned() as pages:
+            pages[watched.key] = msgspec.structs.replace(pages.get(watched.key, page), quiet=quiet)
+        silent = hours(Estimate((now - watched.written) / 3600, 0.0, now, "h"))
+        said = (
+            f"nothing was written for {silent}: it may hang, or be dead" if quiet else "it is written again"
+        )
+        event = Event(
+            now, "quiet" if quiet else "alive", watched.key, said, "quiet" if quiet else "", watched.step
+        )
+        return replace(watched, quiet=quiet), [event]
+
     def new_trouble(self) -> str:
         """Why the ledger can't be kept, once."""
         if self.ledger.trouble == self._told:
             return ""
         self._told = self.ledger.trouble
         return self._told
+
+    def _moved(self, run: Run, before: Watched | None, look: Look) -> Iterator[Event]:
+        """That another run began, that this one was found, or that it went back."""
+        page, done = self.ledger.pages.get(look.key), int(run.get("steps_done") or 0)
+        resumes = run.get("resumed_after") or []
+        known, self._resumes[look.key] = self._resumes.get(look.key, 0), len(resumes)
+        if page is not None and page.first is not None and _page_of(page, run) is not page:
+            yield Event(
+                look.now,
+                "restarted",
+                look.key,
+                f"another run began in this log; it is at step {done:,}",
+                "",
+                done,
+            )
+        elif before is None:
+            yield Event(look.now, "appeared", look.key, f"found, at step {done:,}", "", done)
+        elif len(resumes) > known:
+            yield Event(
+                look.now, "resumed", look.key, f"it went back, from step {int(resumes[-1]):,}", "", done
+            )
+        elif before.step is not None and done < before.step:
+            yield Event(look.now, "resumed", look.key, f"it went back, from step {before.step:,}", "", done)
 
     def _turned(self, found: Diagnosis, look: Look) -> tuple[Page, list[Event]]:
         """The page of the run after this evaluation, and what was raised or cleared by it."""
@@ -105,7 +158,11 @@ class Judge:
             page, raised, cleared = turn(page, step, look.written, held, before)
             if new:
                 page = msgspec.structs.replace(page, seen=_seen(page.seen, step, look.written))
-            events = [*_raised(key, found, raised, page, now), *_cleared(key, found, cleared, step, now)]
+            old = look.old and key not in self.ledger.pages
+            events = [
+                *_raised(key, found, raised, page, now, old=old),
+                *_cleared(key, found, cleared, step, now),
+            ]
             if (end := found.run.get("planned_end")) and step >= int(end) and not page.ended:
                 page = msgspec.structs.replace(page, ended=True)
                 events.append(
@@ -176,19 +233,21 @@ def until(run: Run, step: int) -> Run:
 
 
 def mark_of(run: Run) -> Mark:
-    """What tells one evaluation of a run from the next: the last of each series, and what is not finite."""
+    """What tells one evaluation of a run from the next: its evaluations, and how many losses are not finite."""
     told: list[object] = []
     for name in EVALUATED:
         if name in run.series and len(curve := run.series[name]):
-            told += [name, len(curve), int(curve.step[-1]), repr(curve.last)]
+            told += [name, hash((curve.step.tobytes(), curve.value.tobytes()))]
     lost = sum(int((~np.isfinite(run.series[n].value)).sum()) for n in LOSSES if n in run.series)
     return (*told, lost) if told else (run.get("steps_done"), lost)
 
 
-def _first(run: Run) -> tuple[int, float] | None:
-    """The first finite loss of a run."""
-    curve = run.loss
-    return (int(curve.step[0]), curve.first) if curve is not None and len(curve) else None
+def _first(run: Run, series: str = "") -> tuple[str, int, float] | None:
+    """The first finite point of ``series``, else of the first loss that has one."""
+    for name in (series,) if series else LOSSES:
+        if name in run.series and len(curve := run.series[name].finite):
+            return name, int(curve.step[0]), curve.first
+    return None
 
 
 def _page_of(page: Page | None, run: Run) -> Page:
@@ -196,10 +255,10 @@ def _page_of(page: Page | None, run: Run) -> Page:
 
     A log that begins later than the page's run, with another loss, is of the same run resumed.
     """
-    first = _first(run)
-    if page is None or page.first is None or first is None:
-        return msgspec.structs.replace(page or Page(), first=first)
-    begins_anew = first != tuple(page.first) and first[0] <= page.first[0]
+    if page is None or page.first is None:
+        return msgspec.structs.replace(page or Page(), first=_first(run))
+    first = _first(run, page.first[0])
+    begins_anew = first is not None and first != page.first and first[1] <= page.first[1]
     return Page(first=first) if begins_anew else page
 
 
@@ -209,15 +268,12 @@ def _seen(seen: tuple[tuple[int, float], ...], step: int, written: float) -> tup
     return (*kept[-SEEN + 1 :], (step, written))
 
 
-def _moved(key: str, run: Run, before: Watched | None, page: Page | None, now: float) -> Iterator[Event]:
-    done = int(run.get("steps_done") or 0)
-    first = _first(run)
-    if page is not None and page.first is not None and first is not None and _page_of(page, run) is not page:
-        yield Event(now, "restarted", key, f"another run began in this log; it is at step {done:,}", "", done)
-    elif before is None:
-        yield Event(now, "appeared", key, f"found, at step {done:,}", "", done)
-    elif before.step is not None and done < before.step:
-        yield Event(now, "resumed", key, f"it went back from step {before.step:,} to {done:,}", "", done)
+def _is_quiet(page: Page, watched: Watched, now: float) -> bool:
+    """True where it has been silent for much longer than evaluations took so far; a run at its end may be."""
+    stretches = np.diff([time for _, time in page.seen])
+    if len(stretches) < FEW or page.ended:
+        return False
+    return now - watched.written > LONGER * float(stretches.max()) + MINUTE
 
 
 def _standing(name: str, page: Page) -> Standing:
@@ -225,13 +281,15 @@ def _standing(name: str, page: Page) -> Standing:
     return Standing(name, entry.since_step, entry.since, entry.probability)
 
 
-def _raised(key: str, found: Diagnosis, names: list[str], page: Page, now: float) -> Iterator[Event]:
+def _raised(
+    key: str, found: Diagnosis, names: list[str], page: Page, now: float, *, old: bool
+) -> Iterator[Event]:
     said = claims()
     for name in names:
         entry = page.entries[name]
         claim = said.get(name) or f"The curve is {name}."
         sure = f", {entry.probability:.0%}" if entry.probability is not None else ""
-        yield Event(now, "raised", key, f"{claim} ({name}{sure})", name, evaluated_at(found.run))
+        yield Event(now, "raised", key, f"{claim} ({name}{sure})", name, evaluated_at(found.run), old)
 
 
 def _cleared(key: str, found: Diagnosis, names: list[str], step: int, now: float) -> Iterator[Event]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
@@ -27,6 +28,7 @@ AT_ONCE = frozenset(
 )  # a verdict that asks for two points of its own, and a run that is lost costs money
 SCHEMA = "unplateau.ledger/1"
 LIMIT = 64 << 20  # bytes; a run has about a thousand
+PATIENCE, TRY = 2.0, 0.01  # seconds that another watch of the path is waited for, and between two tries
 SEEN = 32  # evaluations whose times are kept, for the pace
 FOLDER = Path("unplateau") / "watch"
 
@@ -44,13 +46,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the ledger holds of one run. ``first``: its first loss, step and value: another means another run."""
+    """What the ledger holds of one run. ``first``: a loss, its first step and value: another there means another run."""
 
-    first: tuple[int, float] | None = None
+    first: tuple[str, int, float] | None = None
     step: int = -1  # of the last evaluation that was judged
     entries: dict[str, Entry] = {}
     seen: tuple[tuple[int, float], ...] = ()  # step and time of the last evaluations
     ended: bool = False
+    quiet: bool = False
 
     @property
     def raised(self) -> dict[str, Entry]:
@@ -123,20 +126,25 @@ class Ledger:
         self.path, self.place = path, place
         self.pages: dict[str, Page] = {} if place is None else _read(place)
         self.trouble = ""
+        self._inside = False
 
     @contextmanager
     def turned(self) -> Iterator[dict[str, Page]]:
         """The pages, to be changed: no other watch of this path does so meanwhile, and what it did is seen."""
-        if self.place is None:
+        if self.place is None or self._inside:
             yield self.pages
             return
         with self._alone():
             with suppress(UnreadableError):
                 self.pages |= _read(self.place)
             before = dict(self.pages)
-            yield self.pages
-            if self.pages != before:
-                self._write()
+            self._inside = True
+            try:
+                yield self.pages
+            finally:
+                self._inside = False
+                if self.pages != before:
+                    self._write()
 
     def _write(self) -> None:
         told = _File(SCHEMA, str(self.path), self.pages)
@@ -153,17 +161,27 @@ class Ledger:
         """One writer at a time: a lock on the ledger's folder, which leaves nothing behind and ends with the process."""
         handle = None
         if os.name == "posix" and self.place is not None:
-            import fcntl
-
             with suppress(OSError):
                 self.place.parent.mkdir(parents=True, exist_ok=True)
                 handle = os.open(self.place.parent, os.O_RDONLY)
-                fcntl.flock(handle, fcntl.LOCK_EX)
+                self._wait(handle)
         try:
             yield
         finally:
             if handle is not None:
                 os.close(handle)
+
+    def _wait(self, handle: int) -> None:
+        """Take the lock; go on without where another watch keeps it: one that is stopped must not stop this one."""
+        import fcntl
+
+        for _ in range(round(PATIENCE / TRY)):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(TRY)
+            else:
+                return
 
 
 def _read(place: Path) -> dict[str, Page]:

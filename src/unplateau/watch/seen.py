@@ -42,6 +42,7 @@ class Event:
     text: str  # a sentence
     name: str = ""  # the cause or the curve's verdict that was raised or cleared
     step: int | None = None
+    old: bool = False  # it was raised on a run, one of several, that had ended before anybody watched it
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,19 +81,29 @@ def losses_of(run: Run) -> Iterator[tuple[str, int, float]]:
             yield from ((name, s, v) for s, v in zip(curve.step.tolist(), values.tolist(), strict=True))
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A run that was read: its key in the watch, its log, and when that was last written (seconds since 1970)."""
+
+    key: str
+    path: Path
+    written: float
+    run: Run
+
+
 @dataclass(slots=True)
 class Spot:
     """A log, or a few of one folder that are read together.
 
-    ``runs``: what it gave; ``stale``: it must be read again; ``forced``: since what is known besides the log changed;
+    ``key``: a name that stays; ``root``: what runs are named below; ``stale``: it must be read again; ``forced``: since what is known besides the log changed;
     ``advanced``: the last step of lines that were looked at since, 0 where none; ``cost``: seconds that reading took.
     """
 
     key: str
     places: tuple[Place, ...]
     reading: Reading
+    root: Path
     files: dict[Path, Growing] = field(default_factory=dict)
-    runs: tuple[Run, ...] = ()
     stale: bool = True
     forced: bool = False
     advanced: int = 0
@@ -103,6 +113,8 @@ class Spot:
     _lines: Lines | None = None
     _heard: int = 0  # bytes of the single log that were looked at
     _fresh: int = 0  # points since it was read
+    _long: int = 0  # points of its longest loss
+    _evaluated: bool = False
 
     @property
     def path(self) -> Path:
@@ -179,34 +191,40 @@ class Spot:
             return True
         return not self._evaluated and self._fresh >= max(LEAST, GREW * self._long)
 
-    @property
-    def _evaluated(self) -> bool:
-        return any(name in run.series for run in self.runs[-1:] for name in EVALUATED)
-
-    @property
-    def _long(self) -> int:
-        return max(
-            (len(c) for run in self.runs[-1:] for n, c in run.series.items() if n in LOSSES), default=0
-        )
-
-    def read(self) -> None:
+    def read(self) -> list[Found]:
         """Read it anew. Raises ``UnreadableError`` where no loss can be read; ``stale`` is over either way."""
         self.stale, begun = False, time.perf_counter()
         try:
-            self.runs = tuple(self._read())
+            pairs = self._read()
         finally:
             self.cost = time.perf_counter() - begun
+        runs = [run for _, run in pairs]
         self._fresh = self.advanced = 0
+        self._evaluated = any(name in run.series for run in runs[-1:] for name in EVALUATED)
+        self._long = max(
+            (len(c) for run in runs[-1:] for n, c in run.series.items() if n in LOSSES), default=0
+        )
+        return [self._found(place, run) for place, run in pairs]
 
-    def _read(self) -> list[Run]:
+    def _found(self, place: Place, run: Run) -> Found:
+        """The run under the name of its log below the root: one that stays when other runs come."""
+        first = place.logs[0]
+        folder = first if first.is_dir() else first.parent
+        name = run.name.removeprefix(f"{place.origin}/") if place.origin else run.name
+        path = folder / name
+        path = path if path in self.files else first
+        key = folder.relative_to(self.root) / name if folder.is_relative_to(self.root) else Path(name)
+        file = self.files.get(path)
+        return Found(key.as_posix(), path, file.written if file is not None else self.written, run)
+
+    def _read(self) -> list[tuple[Place, Run]]:
         if not self.alone:
             found = read_all(self.places, self.reading.options)
             if not found:
                 raise nothing(self.places[0].path, self.places)
         else:
-            place = self.places[0]
-            found = [(place, run) for run in self._single()]
-        return [self._completed(run, place) for place, run in found]
+            found = [(self.places[0], run) for run in self._single()]
+        return [(place, self._completed(run, place)) for place, run in found]
 
     def _single(self) -> list[Run]:
         size = self._file(self.path).size
@@ -271,20 +289,15 @@ def _files(folder: Path) -> Iterator[Path]:
 def spots_of(path: Path, reading: Reading) -> dict[str, Spot]:
     """The logs at ``path``, by a name that stays. Raises ``UnreadableError`` where nothing lies there."""
     places = tuple(place for place in look(path) if place.logs)
+    root = path if path.is_dir() else path.parent
     if sum(len(place.logs) for place in places) <= TOGETHER:
-        return {"": Spot("", places, reading)} if places else {}
+        return {"": Spot("", places, reading, root)} if places else {}
     found: dict[str, Spot] = {}
     for place in places:
-        if len(place.logs) <= TOGETHER:
-            found[_key(place.logs[0].parent, path)] = Spot(
-                _key(place.logs[0].parent, path), (place,), reading
-            )
-            continue
-        for log in place.logs:
-            key = _key(log, path)
-            found[key] = Spot(key, (replace(place, path=log, logs=(log,), folders=()),), reading)
+        apart = [place]
+        if len(place.logs) > TOGETHER:
+            apart = [replace(place, path=log, logs=(log,), origin="", folders=()) for log in place.logs]
+        for one in apart:
+            key = one.logs[0].relative_to(root).as_posix()
+            found[key] = Spot(key, (one,), reading, root)
     return found
-
-
-def _key(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()

@@ -55,7 +55,7 @@ def _said(event: Event, run: Watched | None, *, several: bool) -> Iterator[str]:
     if event.kind == "evaluated" and run is not None:
         yield whose + evaluated(run)
     elif event.kind == "raised":
-        yield f"{whose}{WORDS['raised']}{event.text}"
+        yield f"{whose}{WORDS['raised']}{event.text}{' This run had ended before it was watched.' if event.old else ''}"
     else:
         yield f"{whose}{WORDS.get(event.kind, '')}{event.text}"
 

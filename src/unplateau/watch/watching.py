@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from ..diagnosis import Diagnosis
 from ..errors import UnplateauError, UsageError, printable
-from ..run import Run
 from .follow import Change
 from .judging import Judge, Look
 from .ledger import Ledger
@@ -67,8 +67,10 @@ class Watcher:
         for spot in self._spots.values():
             self._look(spot, now)
         self.wait = max(OFTEN, (time.perf_counter() - begun) / SHARE)
-        if self._work(now):
-            self.wait = 0.0
+        with self.judge.ledger.turned() if self.busy else nullcontext():
+            if self._work(now):
+                self.wait = 0.0
+        self._quiet(now)
         self._tell_trouble(now)
         return self._update(now) if self._changed or self._events else None
 
@@ -92,8 +94,9 @@ class Watcher:
         for name, runs in self._runs.items():
             if key in runs:
                 spot = self._spots[name]
-                spot.read()
-                found = {self._key(spot, run): run for run in spot.runs}
+                stale = spot.stale
+                found = {one.key: one.run for one in spot.read()}
+                spot.stale = stale  # what is new is told by poll alone
                 return self.judge.diagnosed(key, found[key]) if key in found else None
         return None
 
@@ -112,9 +115,12 @@ class Watcher:
             waiting = "" if found else f"no log in {printable(self.path.name)} yet"
         except UnplateauError as error:
             found, waiting = {}, str(error)
-        for key, spot in found.items():
-            if key not in self._spots or self._spots[key].places != spot.places:
-                self._spots[key] = spot
+        if found:
+            self._spots = {
+                key: old if (old := self._spots.get(key)) is not None and old.places == spot.places else spot
+                for key, spot in found.items()
+            }
+            self._runs = {key: runs for key, runs in self._runs.items() if key in found}
         if not self._spots:
             self._wait_for(waiting)
         alone = self.path.is_file()
@@ -129,11 +135,11 @@ class Watcher:
 
     def _look(self, spot: Spot, now: float) -> None:
         change = spot.look(now)
-        if change in MOVED and spot.runs:
+        if change in MOVED:
             kind, text = MOVED[change]
             for key in self._runs.get(spot.key, {}):
                 self._events.append(Event(now, kind, key, text))
-        if spot.advanced and spot.runs:
+        if spot.advanced:
             self._tick(spot, now)
 
     def _tick(self, spot: Spot, now: float) -> None:
@@ -160,29 +166,29 @@ class Watcher:
     def _read(self, spot: Spot, now: float) -> None:
         forced, spot.forced = spot.forced, False
         try:
-            spot.read()
+            found = spot.read()
         except UnplateauError as error:
             if not self._runs.get(spot.key):
                 self._wait_for(str(error))
             return
-        self._waiting = ""
-        runs = {self._key(spot, run): run for run in spot.runs}
-        before = self._runs.get(spot.key, {})
-        after: dict[str, Watched] = {}
-        for i, (key, run) in enumerate(runs.items()):
-            live = i == len(runs) - 1 or not spot.alone
-            look = Look(key, spot.path, spot.written or now, now)
-            watched, events = self.judge.turn(run, before.get(key), look, live=live, forced=forced)
-            after[key] = watched
+        self._waiting, before, after = "", self._runs.get(spot.key, {}), {}
+        several = len(self._spots) > 1 or len(found) > 1
+        for i, one in enumerate(found):
+            live = i == len(found) - 1 or not spot.alone
+            look = Look(one.key, one.path, one.written or now, now, alone=not several)
+            after[one.key], events = self.judge.turn(
+                one.run, before.get(one.key), look, live=live, forced=forced
+            )
             self._events += events
-            self._changed |= watched != before.get(key)
+            self._changed |= after[one.key] != before.get(one.key)
         self._runs[spot.key] = after
 
-    def _key(self, spot: Spot, run: Run) -> str:
-        """The run's own name below the place of its log."""
-        if not spot.key or run.name == spot.key or spot.key.endswith(f"/{run.name}"):
-            return spot.key or run.name
-        return f"{spot.key}/{run.name}"
+    def _quiet(self, now: float) -> None:
+        """Note which runs have stopped writing, and which write again."""
+        for runs in self._runs.values():
+            for key, run in runs.items():
+                runs[key], events = self.judge.heard_of(run, now)
+                self._events += events
 
     def _tell_trouble(self, now: float) -> None:
         if said := self.judge.new_trouble():
