@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..budget import notes_of, parts_of, runner_up_line, total_of
+from ..budget import Part, notes_of, parts_of, runner_up_line, total_of
 from .figure import drawn
-from .html import join, tag
+from .html import Html, join, tag
 from .parts import Section, table
 from .view import View
 
@@ -18,7 +18,7 @@ def section(view: View) -> Iterator[Section]:
     budget = view.found.budget
     if budget is None or not budget.rows:
         return
-    rows = [(part.name, part.value, part.interval, part.note) for part in parts_of(budget)]
+    rows = [(_named(part), part.value, part.interval) for part in parts_of(budget)]
     total = total_of(view.found, budget)
     notes = [*notes_of(budget), *(line.text for line in runner_up_line(view.found))]
     yield Section(
@@ -28,12 +28,17 @@ def section(view: View) -> Iterator[Section]:
             drawn(view, "budget"),
             table(
                 UNITS,
-                ("part", "nats", "90% interval", "note"),
+                ("part", "nats", "90% interval"),
                 rows,
-                foot=(total.name, total.value, total.interval, ""),
+                foot=(total.name, total.value, total.interval),
                 kind="budget",
             ),
             (tag("p", note, class_="note") for note in notes),
         ),
         "budget-part",
     )
+
+
+def _named(part: Part) -> Html:
+    """The part, and why it is not split further."""
+    return join(part.name, tag("span", part.note, class_="aside") if part.note else None)

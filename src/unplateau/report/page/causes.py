@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ...hypotheses import Evidence, Finding
-from ..headline import chance, how, of
+from ..headline import how, of
 from .html import Child, Html, join, tag
-from .parts import Section, listed, mark, number, pairs
+from .parts import Section, listed, mark, number, pairs, sourced
 from .view import View
 
 #: what is told of, in this order; what is untestable has a section of its own
@@ -39,7 +39,7 @@ def _cause(view: View, finding: Finding) -> Html:
         "summary",
         tag("span", finding.cause, class_="name"),
         " ",
-        mark(finding.verdict, chance(finding)),
+        mark(finding),
         tag("span", view.claims.get(finding.cause, ""), class_="claim"),
     )
     return tag(
@@ -69,7 +69,7 @@ def _body(view: View, finding: Finding) -> Iterator[Child]:
 def _evidence(title: str, evidence: Sequence[Evidence]) -> Html | None:
     if not evidence:
         return None
-    items = (join(e.fact, " ", tag("span", e.source, class_="source")) for e in evidence)
+    items = (sourced(e.fact, e.source) for e in evidence)
     return join(tag("p", title, class_="way"), listed(items))
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from ...diagnosis import SUSPECTED
 from ...hypotheses import Finding
-from ..headline import chance, how
+from ..headline import how
 from .html import Child, Html, join, tag
-from .parts import Section, listed, mark, table
+from .parts import Section, listed, mark, sourced, table
 from .view import View
 
 
@@ -34,7 +34,7 @@ def _place(finding: Finding) -> int:
 
 def _answered(view: View, finding: Finding) -> tuple[Child, Child, Child]:
     claim = tag("a", view.claims[finding.cause], href=f"#{view.id('cause', finding.cause)}")
-    return claim, mark(finding.verdict, chance(finding)), _because(finding)
+    return claim, mark(finding), _because(finding)
 
 
 def _because(finding: Finding) -> str:
@@ -47,6 +47,4 @@ def _because(finding: Finding) -> str:
 
 
 def _contradictions(view: View) -> Html | None:
-    return listed(
-        join(c.fact, " ", tag("span", c.source, class_="source")) for c in view.found.contradictions
-    )
+    return listed(sourced(c.fact, c.source) for c in view.found.contradictions)

@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ...diagnosis import READINGS
 from ...estimate import Estimate
+from ...hypotheses import Finding
+from ..headline import chance
 from .html import Child, Html, join, tag, text
 
 #: a verdict is told by its sign and its word, never by colour alone
@@ -74,10 +77,12 @@ def pairs(items: Iterable[tuple[Child, Child]], kind: str | None = None) -> Html
     return tag("dl", *made, class_=kind) if made else None
 
 
-def mark(verdict: str, chance: str = "") -> Html:
-    """The verdict on a cause, with how sure it is."""
+def mark(finding: Finding) -> Html:
+    """The verdict on a cause, with how sure it is; a mere reading of the curve accuses nobody, and is in no colour."""
+    verdict = finding.verdict
+    kind = "reading" if finding.cause in READINGS else verdict
     sign = tag("span", SIGNS[verdict], aria_hidden="true", class_="sign")
-    return tag("span", sign, f" {verdict}{chance}", class_=f"mark {verdict}")
+    return tag("span", sign, f" {verdict}{chance(finding)}", class_=f"mark {kind}")
 
 
 def number(estimate: Estimate) -> Html:
@@ -91,6 +96,15 @@ def number(estimate: Estimate) -> Html:
     return join(
         tag("span", value, class_="num"), f" {unit.strip()} ", tag("span", bracket + interval, class_="range")
     )
+
+
+def sourced(fact: str, source: str) -> Html:
+    """A fact, and where it came from.
+
+    >>> sourced("the rate is 0", "log line 3")
+    'the rate is 0 <span class="source">[log line 3]</span>'
+    """
+    return join(fact, " ", tag("span", f"[{source}]", class_="source")) if source else text(fact)
 
 
 def linked(words: str, targets: dict[str, str]) -> Html:

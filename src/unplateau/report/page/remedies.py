@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from ...hypotheses import Finding, Remedy
 from ...run import Run
-from ..headline import chance
 from ..patch import own_patch, unsayable
 from ..remedies import by_rate, doubt, rate
 from ..text import setting
@@ -43,9 +42,7 @@ def _remedy(view: View, finding: Finding, remedy: Remedy) -> Html:
         f"{advice[:1].upper()}{advice[1:]}" if advice else finding.cause,
     )
     cause = tag("a", finding.cause, href=f"#{view.id('cause', finding.cause)}")
-    why = tag(
-        "p", "against ", cause, doubt(finding), " ", mark(finding.verdict, chance(finding)), class_="why"
-    )
+    why = tag("p", "against ", cause, doubt(finding), " ", mark(finding), class_="why")
     worth = rate(remedy, run)
     facts = (
         ("gain", number(remedy.gain) if remedy.gain else "no law prices it"),
