@@ -221,6 +221,14 @@ def test_val_above_train_speaks_against_a_leak():
     assert finding_on(run, "val-leak").verdict == "refuted"
 
 
+@pytest.mark.parametrize(("share", "verdict"), [(0.028, "undecided"), (0.8, "supported"), (1.0, "supported")])
+def test_text_that_repeats_across_the_splits_is_called_a_leak_only_where_it_can_flatter(share, verdict):
+    """Code and boilerplate: 2.8 % of val, as well known as train, lowers val by a thousandth of a nat."""
+    run = healthy_run(8).with_facts(val_overlap=Fact(share, "fraction", "manifest"))
+
+    assert finding_on(run, "val-leak").verdict == verdict
+
+
 def test_a_huge_batch_with_few_steps_is_suspected_but_never_called():
     run = healthy_run(0, batch_size=512, gradient_accumulation_steps=16, max_steps=600, warmup_steps=50)
     finding = finding_on(run, "batch-too-large")

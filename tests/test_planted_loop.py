@@ -8,12 +8,18 @@ Seen red:
 - ``order`` that stays where it is: test_batches_move_through_the_text;
 - ``accused`` without the planted cause: test_a_planted_cause_that_costs_nothing_is_no_right_answer;
 - ``case_of`` without ``there``: test_a_cause_that_cost_the_sound_run_something_is_no_false_accusation;
-- ``_told`` that replaces nothing: test_no_log_tells_its_cause_or_where_it_was_made.
+- ``_told`` that replaces nothing: test_no_log_tells_its_cause_or_where_it_was_made;
+- ``in_turn`` without ``mended``: test_each_run_comes_after_the_one_without_its_cause;
+- ``fork`` without ``signal.signal``: test_a_fork_is_ended_by_the_signal_that_its_parent_bears;
+- ``left`` that asks for no role: test_what_nobody_judges_is_not_probed.
 """
 
 import json
+import os
 import re
+import signal
 import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -28,6 +34,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks" / "planted"), str(ROOT / "benchmarks")]
 loop_cases = pytest.importorskip("loop_cases")
 
+import loop as main  # noqa: E402
 import loop_pack  # noqa: E402
 import texts  # noqa: E402
 from accuracy_parts import judge, loop  # noqa: E402
@@ -60,6 +67,12 @@ class TestTheCases:
             assert mended.case.cause != one.case.cause
             changed = (one.case.config, one.case.data, one.fault, one.case.first)
             assert changed != (mended.case.config, mended.case.data, mended.fault, mended.case.first), one
+
+    def test_each_run_comes_after_the_one_without_its_cause(self):
+        place = {name: number for number, name in enumerate(CASES)}
+
+        assert all(place[one.case.mended] < place[one.case.name] for one in CASES.values() if one.case.mended)
+        assert next(iter(CASES)).startswith("healthy.base.")
 
     def test_no_name_stands_for_two_runs(self):
         assert len(CASES) == len(loop_cases.LOOP)
@@ -116,6 +129,72 @@ class TestTheFaults:
         assert all(starts.max() - starts.min() <= 1_000 for starts in seen)
         assert all(a.mean() < b.mean() for a, b in pairwise(seen))
         assert seen[-1].max() > 8_000
+
+
+@pytest.fixture
+def forks():
+    """What starts processes here; it reads no torch itself."""
+    return pytest.importorskip("loop_forks")
+
+
+class TestTheForks:
+    def test_what_a_fork_prints_and_how_it_ends_is_kept(self, forks, tmp_path):
+        def work():
+            os.write(1, b"a loss\n")  # pytest has put its own streams in the place of Python's
+            os.write(2, Path.cwd().name.encode())
+            sys.exit(3)
+
+        assert forks.logged(work, tmp_path, tmp_path / "train.log") == 3
+        assert (tmp_path / "train.log").read_text() == "a loss\n"
+        assert (tmp_path / "train.err").read_text() == tmp_path.name
+
+    def test_what_a_fork_breaks_is_broken_in_it_alone(self, forks, tmp_path):
+        def work():
+            loop.GROUPS = ()
+
+        assert forks.logged(work, tmp_path, tmp_path / "a.log") == 0
+        assert loop.GROUPS
+
+    def test_a_fork_that_fails_says_where(self, forks, tmp_path, capfd):
+        with capfd.disabled():  # pytest's own streams would keep it
+            assert forks.logged(lambda: 1 // 0, tmp_path, tmp_path / "a.log") == 1
+        assert "ZeroDivisionError" in (tmp_path / "a.err").read_text()
+
+    def test_a_fork_is_ended_by_the_signal_that_its_parent_bears(self, forks):
+        before = signal.signal(signal.SIGTERM, lambda *_: None)
+        try:
+            pid = forks.fork(lambda: time.sleep(60), lambda: None)
+            time.sleep(0.2)  # it has to begin, or nothing was tested
+            os.kill(pid, signal.SIGTERM)
+            assert forks.ended(pid) == -signal.SIGTERM
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def test_an_arm_is_a_verb_of_ours_with_its_complaint(self, forks, tmp_path, capfd):
+        with (tmp_path / "said").open("wb") as said, capfd.disabled():
+            arm = forks.Arm(["python", "-m", "unplateau", "read", str(tmp_path / "absent")], said)
+            assert arm.wait(30) == 3
+        assert (tmp_path / "said").read_text().startswith("unplateau: ")
+
+
+class TestTheWork:
+    def test_what_nobody_judges_is_not_probed(self, tmp_path):
+        work = {one.role: main.left(one, "all", tmp_path) for one in CASES.values()}
+
+        assert work == {
+            "healthy": [main.run, main.probe],
+            "planted": [main.run, main.probe],
+            "relief": [main.run],
+        }
+
+    def test_only_what_was_trained_is_probed(self, tmp_path):
+        one = PLANTED[0]
+        folder = tmp_path / "runs" / one.case.name
+        folder.mkdir(parents=True)
+        assert main.left(one, "probe", tmp_path) == []
+
+        (folder / "done").touch()
+        assert main.left(one, "probe", tmp_path) == [main.probe]
 
 
 def said(gain, cause="capacity", accused=(), verdict="supported"):
