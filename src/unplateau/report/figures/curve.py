@@ -12,17 +12,18 @@ from ...futures import Forecast
 from ...run import Run
 from ...units import count
 from .law import law_tracks
-from .measure import LOSSES, OTHER, Amounts, errors, shown
+from .measure import LOSSES, OTHER, Amounts, bumps_of, errors, shown
 from .plot import Flag, Mark, Panel, Plot, Track
 from .scale import padded
 from .thin import smoothed, thinned
 
 #: share of the run that the first view begins at: four doublings, as the report's own chart; before that the loss only falls
 SHOWN = 1 / 16
-START = 0.01  # the same for a run that did something else than fall there: before it the state is not judged
+START = 0.01  # the same where the loss came back up: before it the state is not judged
 SMOOTH = 120  # means over equal parts of the axis
 DENSE = 4 * SMOOTH  # points; from here on the eye sees a band, not a curve
 TAIL = 0.99  # share of the noisy points that the first view holds; a spike above it is marked at the edge
+UP = ("diverged", "too-short", "rising")  # verdicts for which the whole of what was judged is shown
 RATES = 60  # places of each axis at which a schedule is asked
 FEWEST = 2  # points that make a picture
 
@@ -40,6 +41,8 @@ def curve_plot(found: Diagnosis, ahead: Forecast | None) -> Plot | None:
     whole = _whole(every)
     if whole is None:
         return None
+    flags = tuple(_flags(found, amounts))
+    whole = (whole[0], max([whole[1], *(flag.x for flag in flags if flag.kind == "lost")]))
     view = (max(whole[0], _start(found) * _last(tracks)), whole[1])
     unit = curves[0][1].unit or "nats"
     losses = Panel("loss", f"loss, {unit}", tuple(every), _view(every, view))
@@ -50,7 +53,7 @@ def curve_plot(found: Diagnosis, ahead: Forecast | None) -> Plot | None:
         view=view,
         whole=whole,
         panels=(losses, *rest),
-        flags=tuple(_flags(found, amounts)),
+        flags=flags,
     )
 
 
@@ -80,10 +83,8 @@ def _loss_tracks(found: Diagnosis, name: str, curve: Curve, amounts: Amounts) ->
 
 
 def _start(found: Diagnosis) -> float:
-    """The share of the run that the first view begins at: all that was judged where something came back up, or early."""
-    state, steps = found.state, float(found.run.get("steps_done") or 0)
-    early = any(b.step < SHOWN * steps for b in state.bumps)
-    return START if state.verdict in ("diverged", "too-short", "rising") or early else SHOWN
+    """The share of the run that the first view begins at."""
+    return START if found.state.verdict in UP else SHOWN
 
 
 def _last(tracks: Sequence[Track]) -> float:
@@ -174,7 +175,7 @@ def _flags(found: Diagnosis, amounts: Amounts) -> Iterator[Flag]:
 
     for step in sorted({int(s) for name in ("resumed_after", "resumed_at") for s in _steps(run, name)}):
         yield Flag("resume", at(step), f"the run was resumed at step {step:,}")
-    for bump in state.bumps:
+    for bump in bumps_of(state):
         value = curve.at(bump.step) if curve is not None else None
         said = f"bump at step {bump.step:,}: {bump.size:.3g} above its neighbours, {bump.errors:.1f} standard errors"
         yield Flag("bump", at(bump.step), said, value)

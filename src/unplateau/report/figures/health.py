@@ -9,11 +9,12 @@ from typing import Any
 from ...diagnosis import Diagnosis
 from ...state import SLOWED, WORTH, Phase, State
 from . import draw
-from .measure import Amounts
+from .measure import Amounts, bumps_of
 from .paint import Drawn, Layout
 from .scale import Axis, short
 
-HEIGHT = 30  # units of the strip
+HEIGHT = 34  # units of the strip
+WORD = 25  # units: the line that its words stand on; bumps hang above it
 GLYPHS = {"falling": "↘", "slowing": "↘", "flat": "→", "rising": "↗", "diverged": "✕", "unjudged": "·"}
 WORDS = {"unjudged": "not judged"}
 START = 0.01  # share of the run that is not judged (state.after_start)
@@ -132,15 +133,11 @@ def _piece(piece: Piece, left: float, width: float, size: float) -> str:
     parts = [draw.rect(left, 0, width, HEIGHT, ink=piece.kind, radius=3)]
     if draw.wide(words, size) + 8 <= width:
         parts.append(
-            draw.text(
-                left + width / 2, HEIGHT / 2 + 5, words, ink="paper", size=size, anchor="middle", bold=True
-            )
+            draw.text(left + width / 2, WORD, words, ink="paper", size=size, anchor="middle", bold=True)
         )
     elif width > size:
         parts.append(
-            draw.text(
-                left + width / 2, HEIGHT / 2 + 5, GLYPHS[piece.kind], ink="paper", size=size, anchor="middle"
-            )
+            draw.text(left + width / 2, WORD, GLYPHS[piece.kind], ink="paper", size=size, anchor="middle")
         )
     return draw.titled(f"{piece.word} from step {piece.first:,} to {piece.last:,}", *parts)
 
@@ -156,7 +153,7 @@ def _bump(place: float, label: str) -> str:
 def _bumps(state: State, amounts: Amounts) -> list[tuple[float, str]]:
     return [
         (float(amounts.at([b.step])[0]), f"bump at step {b.step:,}: {b.errors:.1f} standard errors")
-        for b in state.bumps
+        for b in bumps_of(state)
     ]
 
 
@@ -188,11 +185,11 @@ def _key(pieces: Sequence[Piece], state: State, layout: Layout, top: float) -> l
 
 
 def _steps(piece: Piece) -> str:
-    return f"step {short(piece.first)} to {short(piece.last)}"
+    return f"steps {short(piece.first)} to {short(piece.last)}"
 
 
 def as_dict(pieces: Sequence[Piece], state: State, unit: str) -> dict[str, Any]:
     """The strip as data."""
     told = [{"kind": p.kind, "word": p.word, "from": p.first, "to": p.last, "x": list(p.x)} for p in pieces]
-    bumps = [{"step": b.step, "size": b.size, "errors": b.errors} for b in state.bumps]
+    bumps = [{"step": b.step, "size": b.size, "errors": b.errors} for b in bumps_of(state)]
     return {"kind": "strip", "unit": unit, "pieces": told, "bumps": bumps}

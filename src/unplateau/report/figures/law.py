@@ -67,11 +67,8 @@ def _planned(known: Outlook, last: int, plan: tuple[int, Estimate], amounts: Amo
     end, loss = plan
     steps = _steps(last, end, AHEAD)
     low, mean, high = _along(known, known.run, steps, loss)
-    label = (
-        f"as planned, to {loss.value:.{loss.places}f}"
-        if known.run.get("planned_end")
-        else "going on as it is"
-    )
+    name = "as planned" if known.run.get("planned_end") else "going on as it is"
+    label = f"{name}, to {loss.value:.{loss.places}f}"
     return Track("plan", label, "plan", "line", amounts.at(steps), mean, low, high, dash=1)
 
 

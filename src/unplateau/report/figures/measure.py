@@ -11,7 +11,7 @@ from ...curve import Curve
 from ...estimate import Z90
 from ...hypotheses._say import step_word
 from ...run import Run
-from ...state import State
+from ...state import Bump, State
 from .draw import Floats
 
 #: series of losses -> name in a legend, colour
@@ -22,6 +22,7 @@ LOSSES = {
     "fresh_loss": ("loss on windows never seen", "fresh"),
     "batch_loss": ("loss of the training batches", "batch"),
 }
+MOST_BUMPS = 40  # that a picture marks; of more, the highest above the noise
 OTHER = ("", "val")  # a judged series under another name
 
 
@@ -75,6 +76,12 @@ def shown(run: Run, state: State) -> list[tuple[str, Curve]]:
     names = dict.fromkeys([*first, *(n for n in LOSSES if n in run.series and run.series[n].unit == unit)])
     curves = [(name, run.series[name].finite) for name in names]
     return [(name, curve) for name, curve in curves if len(curve)]
+
+
+def bumps_of(state: State) -> list[Bump]:
+    """The bumps to mark, in the order of their steps."""
+    highest = sorted(state.bumps, key=lambda bump: -bump.errors)[:MOST_BUMPS]
+    return sorted(highest, key=lambda bump: bump.step)
 
 
 def errors(run: Run, state: State, name: str, curve: Curve) -> tuple[Floats | None, str]:

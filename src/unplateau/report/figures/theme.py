@@ -56,7 +56,7 @@ def variables(dark: bool) -> str:
     """The colours as CSS variables.
 
     >>> variables(dark=False)[:30]
-    '--up-paper:#ffffff;--up-ink:#1'
+    '--up-paper:#fdfdfb;--up-ink:#1'
     """
     return ";".join(f"--up-{name}:{pair[dark]}" for name, pair in INKS.items())
 

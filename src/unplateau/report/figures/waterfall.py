@@ -84,7 +84,7 @@ def waterfall(budget: Budget, name: str, layout: Layout) -> Drawn:
         draw.text(axis.at(t), bottom + 12, short(t), ink="dim", size=layout.size - 1, anchor="middle")
         for t in axis.ticks(4)
     ]
-    said = f"nats per token; the axis begins at {axis.low:.2f}" if axis.low > 0 else "nats per token"
+    said = f"nats per token; the axis begins at {axis.low:.3g}" if axis.low > 0 else "nats per token"
     out.append(draw.text(left, bottom + 30, said, ink="dim", size=layout.size - 1))
     return Drawn(layout.width, bottom + 38, "".join(out))
 
@@ -132,7 +132,8 @@ def _row(bar: Bar, axis: Axis, top: float, layout: Layout, *, narrow: bool) -> I
 
 
 def _span(nats: Estimate) -> str:
-    return f"{nats.value:.{PLACES}f} ({nats.low:.{PLACES}f} to {nats.high:.{PLACES}f})"
+    value, low, high = (f"{round(x, PLACES) + 0.0:.{PLACES}f}" for x in (nats.value, nats.low, nats.high))
+    return f"{value} ({low} to {high})"
 
 
 def _cut(x: float, top: float) -> str:
