@@ -3,8 +3,8 @@
 Each guard was seen red once:
 - ``path.stem`` without its dashes in ``causes``: test_the_causes_are_those_that_are_tested, and in bash
   test_bash_completes;
-- ``answer`` without ``Offered``: test_bash_completes for the causes, and test_what_takes_a_path_is_completed_as_one;
-- ``from ..plugins import discover`` used in ``causes``: test_it_loads_nothing_that_takes_long, numpy is loaded.
+- ``answer`` without ``Offered``: test_bash_completes, ten of its cases;
+- ``discover`` called in ``causes``: test_it_loads_nothing_that_takes_long, numpy is loaded.
 """
 
 import os

@@ -3,9 +3,9 @@
 tests/schemas/sarif-2.1.0.json is src/sarif-schema-2.1.0.json of github/codeql-action (commit f3f1edb), MIT, its licence
 beside it. Each guard was seen red once:
 - ``"kind": "finding"`` in a result: test_it_is_valid_by_the_schema, "'finding' is not one of [...]";
-- ``round(time(), 3)`` in what is hashed: test_the_same_log_gives_the_same_bytes;
+- ``id(files)`` in what is hashed: test_the_same_log_gives_the_same_bytes;
 - ``level = grave`` for what --fail-on names: test_what_fails_the_build_is_an_error;
-- ``_uri`` as ``str(path)``: test_a_name_is_escaped_in_its_uri;
+- ``_uri`` without ``quote``: test_a_name_is_escaped_in_its_uri;
 - ``plain_text = text`` in ``_text``: test_foreign_words_make_no_link_and_no_placeholder.
 """
 
