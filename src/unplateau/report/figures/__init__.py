@@ -107,7 +107,7 @@ def figures_of(found: Diagnosis, ahead: Forecast | None = None) -> tuple[Figure,
 
 def compared(found: Comparison) -> tuple[Figure, ...]:
     """The pictures of several runs: one for each of tokens, time and FLOPs that at least two of them know."""
-    from . import compared as runs
+    from . import several as runs
     from .paint import plotted
 
     out = []
