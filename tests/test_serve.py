@@ -18,6 +18,7 @@ import pytest
 
 pytest.importorskip("starlette", reason="the live page needs the extra: pip install 'unplateau[watch]'")
 
+from unplateau.errors import UnreadableError
 from unplateau.estimate import Estimate
 from unplateau.watch.seen import Standing, Update, Watched
 from unplateau.watch.serve_app import LIST, Live, application
@@ -42,6 +43,7 @@ class Standin:
     """A watcher that gives the updates that it was given, one a poll."""
 
     wait = 0.01
+    over = False
 
     def __init__(self, *updates):
         self.updates = list(updates)
@@ -237,6 +239,27 @@ def test_the_page_of_a_run_is_found_by_its_address(app):
     assert asked(app, f"/{TOKEN}/run/{address(RUN.key)}/main")[2] == f"<h1>{len(RUN.key)}</h1>"
 
 
+def test_a_page_that_cannot_be_made_says_why_and_the_others_still_come(monkeypatch):
+    def fails(_):
+        raise ZeroDivisionError("<b>")
+
+    def unreadable(_):
+        raise UnreadableError("can't open train.log: Permission denied")
+
+    monkeypatch.delenv("UNPLATEAU_DEBUG", raising=False)
+    live = live_of(RUN)
+    app = application(live, TOKEN)
+    live.render = fails
+    status, _, body = asked(app, f"/{TOKEN}/")
+    live.render = unreadable
+    readable, _, why = asked(app, f"/{TOKEN}/run/{address(RUN.key)}/main")
+    live.close()
+
+    assert (status, readable) == (500, 200)
+    assert "ZeroDivisionError: &lt;b&gt; (this is a fault of unplateau" in body
+    assert "Permission denied" in why
+
+
 @pytest.mark.parametrize("place", ["none", "a%2Ftrain.log", "..", "a", "0" * 5000])
 def test_an_address_that_no_run_has_is_not_looked_for_on_disk(app, place):
     assert asked(app, f"/{TOKEN}/run/{place}/main")[0] == 404
@@ -377,6 +400,8 @@ def test_following_takes_each_update_and_ends_with_the_board():
         ({"verdict": "flat"}, "flat"),
         ({"verdict": "flat", "quiet": True}, "stalled"),
         ({"verdict": "flat", "quiet": True, "end": 100}, "finished"),
+        ({"verdict": "flat", "quiet": True, "end": 101}, "finished"),
+        ({"verdict": "flat", "quiet": True, "end": 150}, "stalled"),
         ({"verdict": "falling", "end": 101}, "finished"),
         ({"verdict": "falling", "end": 102}, "falling"),
         ({"verdict": "diverged", "quiet": True, "end": 100}, "diverged"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -15,6 +15,7 @@ import click
 
 from ..errors import UnreadableError, UsageError
 from ._core import DONE, FAILED, group, log_options, look, options_of, say, unknown
+from .live import Served, check_serve, show_page
 from .logs import CURVES, check_names
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ QUIET = "quiet"
     help="Where to keep what was raised; default: in ~/.local/state/unplateau/watch (XDG_STATE_HOME).",
 )
 @click.option("--plain", is_flag=True, help="Lines, also on a terminal.")
+@click.option("--serve", is_flag=True, help="A live page for your browser, on 127.0.0.1 only.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), metavar="N", help="Of the page; default: any that is free."
+)
+@click.option("--open", "opened", is_flag=True, help="Open the page in your browser.")
 def watch(
     path: str,
     *,
@@ -64,6 +70,9 @@ def watch(
     fail_on: tuple[str, ...],
     state: str | None,
     plain: bool,
+    serve: bool,
+    port: int | None,
+    opened: bool,
     **given: Any,
 ) -> int:
     """Follow a run while it trains; say what is new, once.
@@ -77,11 +86,15 @@ def watch(
     """
     check_names(fail_on)
     check_calls(names, command)
+    check_serve(serve=serve, once=once, port=port, opened=opened)
     with ended_by_signals():
         watcher = watcher_of(path, state, given)
         caller = caller_of(command, names)
         if once:
             return look_once(watcher, caller, as_json=as_json, fail_on=fail_on)
+        if serve:
+            between, heard = told(watcher, caller, as_json=as_json, fail_on=fail_on)
+            return show_page(Served(watcher, heard, between), port=port or 0, opened=opened, quietly=as_json)
         if not (plain or as_json) and on_screen():
             from ..watch.terminal import show
 
@@ -165,19 +178,38 @@ def look_once(watcher: Watcher, caller: Caller | None, *, as_json: bool, fail_on
 
 def follow(watcher: Watcher, caller: Caller | None, *, as_json: bool, fail_on: Sequence[str]) -> int:
     """Look again and again, and tell what is new; 1 where a ``--fail-on`` condition is met, else until a signal."""
+    between, heard = told(watcher, caller, as_json=as_json, fail_on=fail_on)
     while True:
         update = watcher.poll()
-        if update is not None:
-            if caller is not None:
-                caller.heard(update)
-            tell(update, as_json=as_json)
-            if met(update, fail_on):
-                for event in caller.finish() if caller is not None else ():
-                    say(f"unplateau: {event.text}\n", sys.stderr)
-                return FAILED
+        if update is not None and heard(update):
+            return FAILED
+        between()
+        time.sleep(watcher.wait)
+
+
+def told(
+    watcher: Watcher, caller: Caller | None, *, as_json: bool, fail_on: Sequence[str]
+) -> tuple[Callable[[], None], Callable[[Update], bool]]:
+    """What is done between two looks, and with each update: told, and handed to the user's command.
+
+    The second is true of an update that meets a ``--fail-on`` condition.
+    """
+
+    def between() -> None:
         for event in caller.ended() if caller is not None else ():
             watcher.add(event)
-        time.sleep(watcher.wait)
+
+    def heard(update: Update) -> bool:
+        if caller is not None:
+            caller.heard(update)
+        tell(update, as_json=as_json)
+        if not met(update, fail_on):
+            return False
+        for event in caller.finish() if caller is not None else ():
+            say(f"unplateau: {event.text}\n", sys.stderr)
+        return True
+
+    return between, heard
 
 
 def tell(update: Update, *, as_json: bool) -> None:

@@ -115,6 +115,7 @@ def _server(live: Live, app: object):  # type: ignore[no-untyped-def]  # noqa: A
             app,  # type: ignore[arg-type]
             lifespan="off",
             log_config=None,  # a line of access would hold the token
+            log_level="critical",
             access_log=False,
             proxy_headers=False,
             server_header=False,

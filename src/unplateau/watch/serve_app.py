@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,11 +19,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from ..errors import UnplateauError, printable
 from . import serve_page as pages
 from .seen import Update, Watched
 from .serve_events import Board, events
 from .serve_guard import App, Guard
 from .serve_list import address, line, ordered, rows_of, stands, summary
+from .serve_page import sorry
 
 LIST = "runs"  # the name on the board of what stands above the list: how many runs stand how, in which order
 KEYS = 200  # runs that one request for rows may name
@@ -33,7 +36,13 @@ T = TypeVar("T")
 class Watching(Protocol):
     """What the page needs of a watcher (watching.py): ``poll`` gives an update where something is new."""
 
-    wait: float  # s between two polls
+    @property
+    def wait(self) -> float:
+        """Seconds between two polls."""
+
+    @property
+    def over(self) -> bool:
+        """True when the last update was the one that was waited for."""
 
     def poll(self) -> Update | None: ...
 
@@ -55,9 +64,21 @@ class Live:
         """``job`` on the thread that reads and judges."""
         return await asyncio.get_running_loop().run_in_executor(self.doctor, job, *args)
 
+    async def page(self, key: str) -> tuple[int, str]:
+        """The inside of the page of a run and its status; where it can't be made, why, in a sentence."""
+        try:
+            return 200, await self.on_thread(self.render, key)
+        except UnplateauError as error:
+            return 200, sorry(str(error))
+        except Exception as error:
+            if os.environ.get("UNPLATEAU_DEBUG"):
+                raise
+            fault = f"{type(error).__name__}: {printable(str(error), 200)}"
+            return 500, sorry(f"{fault} (this is a fault of unplateau; set UNPLATEAU_DEBUG=1 to see where)")
+
     async def follow(self) -> None:
-        """Poll until the board is closed, and note on it what each update changed."""
-        while not self.board.closed:
+        """Poll until the board is closed, or the watch is over, and note what each update changed."""
+        while not (self.board.closed or self.watcher.over):
             found = await self.on_thread(self.watcher.poll)
             if found is not None:
                 self.take(found)
@@ -122,12 +143,15 @@ def application(live: Live, token: str) -> App:
 
     async def run_page(key: str, root: str) -> Response:
         mark = live.board.mark()
-        inside = await live.on_thread(live.render, key)
-        return HTMLResponse(pages.of_run(live.watched(key), key, inside, mark, root))
+        status, inside = await live.page(key)
+        return HTMLResponse(pages.of_run(live.watched(key), key, inside, mark, root), status)
 
     async def main(request: Request) -> Response:
         key = live.key(request.path_params["place"])
-        return _nothing() if key is None else HTMLResponse(await live.on_thread(live.render, key))
+        if key is None:
+            return _nothing()
+        status, inside = await live.page(key)
+        return HTMLResponse(inside, status)
 
     async def stand(request: Request) -> Response:
         key = live.key(request.path_params["place"])
@@ -159,7 +183,7 @@ def application(live: Live, token: str) -> App:
         Route("/events", stream),
         Route("/assets/{name}", asset),
     ]
-    return Guard(Starlette(routes=routes), token, pages.policy())
+    return Guard(Starlette(routes=routes), token, pages.POLICY)
 
 
 def _listed(live: Live, asked: list[str]) -> dict[str, object]:

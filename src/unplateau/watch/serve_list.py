@@ -27,6 +27,10 @@ STANDS = {
     "waiting": ("…", "not read yet"),
     "finished": ("■", "it has reached its planned end"),
 }
+NEAR = (
+    0.99  # of the planned steps: a log that ends after that has ended with its run, between two of its lines
+)
+NO_NEWS = "still-learning"  # a reading that holds of most runs
 HEADS = (
     ("state", "State"),
     ("name", "Run"),
@@ -53,9 +57,14 @@ def stands(run: Watched) -> str:
         return "waiting"
     if run.verdict == "diverged":
         return "diverged"
-    if run.end is not None and run.step >= run.end - 1:  # trainers that count from 0 end one before
+    if run.end is not None and run.step >= (run.end * NEAR if run.quiet else run.end - 1):
         return "finished"
     return "stalled" if run.quiet else run.verdict
+
+
+def said(word: str) -> str:
+    """A key of ``STANDS`` as it is written."""
+    return word.replace("-", " ")
 
 
 def ordered(update: Update) -> list[Watched]:
@@ -75,7 +84,7 @@ def summary(update: Update) -> Html:
         return tag("p", update.waiting or "no run yet", id="summary")
     counted = Counter(stands(run) for run in update.runs)
     chips = [
-        tag("span", _sign(word), f" {counted[word]} {word}", class_=f"chip {word}")
+        tag("span", _sign(word), f" {counted[word]} {said(word)}", class_=f"chip {word}")
         for word in STANDS
         if word in counted
     ]
@@ -130,12 +139,12 @@ def _sign(word: str) -> Html:
 
 
 def _state(word: str) -> Html:
-    return tag("span", _sign(word), f" {word}", class_=f"state {word}", title=STANDS[word][1])
+    return tag("span", _sign(word), f" {said(word)}", class_=f"state {word}", title=STANDS[word][1])
 
 
 def _name(run: Watched, key: str) -> Html:
     link = trusted(f'<a href="run/{key}">{text(run.name)}</a>')
-    causes = ", ".join(one.name for one in run.standing if one.name != run.verdict)
+    causes = ", ".join(one.name for one in run.standing if one.name not in (run.verdict, NO_NEWS))
     return join(link, tag("span", causes, class_="causes") if causes else None)
 
 
@@ -174,7 +183,7 @@ def line(run: Watched | None) -> Html:
     if run is None or run.step is None:
         return Html()
     written = join("last line ", ago(run.written)) if run.written else None
-    left = f"{said} left" if (said := _left(run)) else None
+    left = f"{given} left" if (given := _left(run)) else None
     parts = [_state(stands(run)), join("step ", _step(run)), left, written]
     return join(tag("span", part, class_="part") for part in parts if part)
 

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Protocol
 
-from ..report.page.document import SCRIPTS, STYLE
+from ..report.page.document import SCRIPTS, scripts_of_page, style
 from ..report.page.html import Html, join, tag, trusted
 from .seen import Update, Watched
 from .serve_list import address, line, summary, table
@@ -18,16 +18,11 @@ from .serve_list import address, line, summary, table
 if TYPE_CHECKING:
     from ..diagnosis import Diagnosis
 
-REPORT, OURS = "unplateau.report.page.assets", "unplateau.watch.assets"
-#: name -> the parts that it is made of, and its type
-FILES: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
-    "page.css": (((REPORT, STYLE), (OURS, "live.css")), "text/css"),
-    **{name: (((REPORT, name),), "text/javascript") for name in SCRIPTS},
-    "live.js": (((OURS, "live.js"),), "text/javascript"),
-}
-#: nothing from elsewhere; no script but ours, and none within the page
+OURS = "unplateau.watch.assets"
+STYLE, LIVE = "page.css", "live.js"
+#: the Content-Security-Policy: nothing from elsewhere; no script but ours, and none within the page
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'{styles}; connect-src 'self'; img-src data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 ICON = (
@@ -41,17 +36,16 @@ META = (
 
 
 @cache
-def asset(name: str) -> tuple[bytes, str] | None:
+def asset(name: str) -> tuple[str, str] | None:
     """A file of the page and its type; None for a name that is none of them."""
-    if name not in FILES:
-        return None
-    parts, kind = FILES[name]
-    return b"\n".join(files(package).joinpath(part).read_bytes() for package, part in parts), kind
+    if name == STYLE:
+        return style() + _ours("live.css"), "text/css"
+    scripts = {**dict(zip(SCRIPTS, scripts_of_page(), strict=True)), LIVE: _ours(LIVE)}
+    return (scripts[name], "text/javascript") if name in scripts else None
 
 
-def policy() -> str:
-    """The Content-Security-Policy of every answer; the pictures' own style is allowed by its hash."""
-    return POLICY.format(styles="")
+def _ours(name: str) -> str:
+    return files(OURS).joinpath(name).read_text(encoding="utf-8")
 
 
 def listing(update: Update | None, mark: str) -> str:
@@ -69,6 +63,11 @@ def of_run(run: Watched | None, key: str, inside: str, mark: str, root: str) -> 
     data = {"page": "run", "run": address(key), "mark": mark, "root": root}
     name = run.name if run is not None else key
     return _page(f"{name} – unplateau", trusted(inside), data, SCRIPTS, line(run))
+
+
+def sorry(why: str) -> Html:
+    """In place of a page that can't be made."""
+    return tag("p", f"This page can't be made: {why}", class_="verdict")
 
 
 def _heading(where: str) -> Html:
@@ -93,8 +92,8 @@ def _page(title: str, inside: Html, data: dict[str, str], scripts: Sequence[str]
     head = join(
         trusted(META),
         tag("title", title),
-        trusted(f'<link rel="icon" href="{ICON}"><link rel="stylesheet" href="{root}assets/page.css">'),
-        (trusted(f'<script src="{root}assets/{name}" defer></script>') for name in (*scripts, "live.js")),
+        trusted(f'<link rel="icon" href="{ICON}"><link rel="stylesheet" href="{root}assets/{STYLE}">'),
+        (trusted(f'<script src="{root}assets/{name}" defer></script>') for name in (*scripts, LIVE)),
     )
     body = join(
         tag("a", "Skip to the contents", href="#main", class_="skip"),

@@ -15,6 +15,7 @@
   const due = new Set();
   let busy = false;
   let held = 0;
+  let pressed = false;
 
   /* ---- what is new ---- */
 
@@ -35,6 +36,7 @@
     if (busy || document.hidden || !wanted()) return;
     if (reading()) return void setTimeout(work, 500);
     busy = true;
+    let rest = 100;
     const names = [...due];
     due.clear();
     try {
@@ -42,15 +44,16 @@
     } catch (error) {
       if (!(error instanceof TypeError)) console.error(error); // TypeError: the server is gone; the stream tells
       for (const name of names) due.add(name);
+      rest = 2000;
     }
     busy = false;
-    if (wanted()) setTimeout(work, 100);
+    if (wanted()) setTimeout(work, rest);
   }
 
-  // somebody is marking text in the page: what he marks must not be replaced under his hand, but not for ever
+  // somebody marks text in the page, or draws in a chart: that must not be replaced under the hand, but not for ever
   function reading() {
     const marked = document.getSelection();
-    const now = marked && !marked.isCollapsed && document.querySelector("main").contains(marked.anchorNode);
+    const now = pressed || (marked && !marked.isCollapsed && document.querySelector("main").contains(marked.anchorNode));
     if (!now) return void (held = 0);
     held ||= Date.now();
     return Date.now() - held < READING;
@@ -59,7 +62,7 @@
   async function fetched(path) {
     const answer = await fetch(root + path, { cache: "no-store", referrerPolicy: "no-referrer" });
     if (answer.status === 404) return null;
-    if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+    if (answer.status === 503) throw new Error("too many connections");
     return answer;
   }
 
@@ -93,25 +96,42 @@
     return many;
   }
 
-  // the new contents take the place of the old; pictures stay and get new numbers, what was open stays open
+  // the new contents take the place of the old: a picture with the same numbers stays as it is, the others keep what
+  // was chosen in them (charts.js); what was open stays open, and where one was
   function swap(main, fresh) {
     const top = scrollY;
-    const focused = main.contains(document.activeElement) ? document.activeElement.id : "";
+    const back = path(main, document.activeElement);
     for (const old of main.querySelectorAll("details[id]")) {
       const now = fresh.getElementById(old.id);
       if (now) now.open = old.open;
     }
-    const alive = window.unplateau;
-    const kept = alive ? [...main.querySelectorAll("figure[data-figure]")] : [];
-    for (const old of kept) {
-      const now = [...fresh.querySelectorAll("figure[data-figure]")].find((f) => f.id === old.id && f.dataset.figure === old.dataset.figure);
-      if (now && alive.update(old, now)) now.replaceWith(old);
+    const figures = [...fresh.querySelectorAll(FIGURE)];
+    for (const old of main.querySelectorAll(FIGURE)) {
+      const now = figures.find((figure) => figure.dataset.figure === old.dataset.figure);
+      if (now && numbers(now) === numbers(old)) now.replaceWith(old);
     }
     main.replaceChildren(fresh);
-    if (alive) alive.start(main);
-    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+    if (typeof unplateauCharts !== "undefined") unplateauCharts.hydrate();
+    back?.(main)?.focus({ preventScroll: true });
     scrollTo({ top, behavior: "instant" });
     say(main.querySelector(".verdict")?.textContent);
+  }
+
+  const FIGURE = "figure[data-figure]";
+  const numbers = (figure) => figure.querySelector('script[type="application/json"]')?.textContent;
+
+  // how to find again what has the focus: by its id, else as the n-th thing to focus in its figure, else by its link
+  function path(main, active) {
+    if (!main.contains(active)) return null;
+    if (active.id) return () => document.getElementById(active.id);
+    const figure = active.closest(FIGURE);
+    if (!figure) return (now) => active.href && [...now.querySelectorAll("a")].find((link) => link.href === active.href);
+    const stops = (within) => [...within.querySelectorAll("button, [tabindex]")];
+    const place = stops(figure).indexOf(active);
+    return (now) => {
+      const same = now.querySelector(`figure[data-figure="${CSS.escape(figure.dataset.figure)}"]`);
+      return same && stops(same)[place];
+    };
   }
 
   /* ---- the list ---- */
@@ -253,6 +273,8 @@
     }
   }
 
+  document.addEventListener("pointerdown", () => (pressed = true));
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => (pressed = false));
   document.addEventListener("visibilitychange", () => document.hidden || catchUp());
   addEventListener("pageshow", (event) => event.persisted && catchUp());
   document.addEventListener("click", (event) => {
