@@ -11,6 +11,7 @@ Seen red:
 - ``_told`` that replaces nothing: test_no_log_tells_its_cause_or_where_it_was_made;
 - ``in_turn`` without ``mended``: test_each_run_comes_after_the_one_without_its_cause;
 - ``fork`` without ``signal.signal``: test_a_fork_is_ended_by_the_signal_that_its_parent_bears;
+- ``_chance`` of 0: test_what_chance_may_have_done_is_neither_a_cost_nor_harmless;
 - ``left`` that asks for no role: test_what_nobody_judges_is_not_probed.
 """
 
@@ -197,9 +198,9 @@ class TestTheWork:
         assert main.left(one, "probe", tmp_path) == [main.probe]
 
 
-def said(gain, cause="capacity", accused=(), verdict="supported"):
+def said(gain, cause="capacity", accused=(), verdict="supported", noise=0.0):
     """What was said of a run with ``cause`` planted."""
-    case = loop.Case("a run", "loop", "base", cause, gain=gain)
+    case = loop.Case("a run", "loop", "base", cause, gain=gain, noise=noise)
     findings = (judge.Said(cause, verdict, 0.9, 0.9, None, None),)
     judged = loop.Judged(case, "right", cause, tuple(accused), findings)
     return loop.Said("planted", "probes", judged, testable=True, asks=False)
@@ -211,6 +212,27 @@ class TestTheJudgement:
         assert not said(0.001).counts
         assert said(0.1).accused == ()
         assert said(0.001, cause="eval-noise").counts, "a fault of the number costs no loss"
+
+    def test_what_chance_may_have_done_is_neither_a_cost_nor_harmless(self):
+        assert not said(0.05, noise=0.04).counts
+        assert said(0.05, noise=0.04).accused == ()
+        assert said(0.08, noise=0.04).counts
+        assert said(0.001, noise=0.04, cause="eval-noise").counts
+
+    def test_chance_is_what_two_seeds_of_a_sound_run_lie_apart(self):
+        def kept(name, end, role="healthy"):
+            return loop_pack.Kept(name, role, "b", {"end": end}, None, *[Path()] * 3, None)
+
+        rows = [kept("healthy.base.b.1", 1.8), kept("healthy.base.b.2", 1.9), kept("healthy.base.c.1", 3.0)]
+        others = [kept("capacity.n8.b.1", 2.5, "planted"), kept("healthy.base.c.2", None)]
+
+        assert loop.scatter([*rows, *others]) == pytest.approx(0.1 / 2**0.5)
+        assert loop.scatter(others) == 0.0
+        gain = Estimate(0.1, 0.1, 0.1, NATS)
+        case = loop.case_of(
+            replace(others[0], gain=gain, truth={"cause": "capacity"}), frozenset(), "log", 0.03
+        )
+        assert case.noise == pytest.approx(0.03 * 2**0.5)
 
     def test_a_cause_that_cost_the_sound_run_something_is_no_false_accusation(self):
         kept = loop_pack.Kept("healthy.without-capacity.b.1", "healthy", "b", {"cause": "still-learning"}, Estimate(0.1, 0.05, 0.2, NATS), *[Path()] * 3, None)  # fmt: skip

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import hypot, sqrt
 from pathlib import Path
 
 import numpy as np
 
 from unplateau.diagnosis import SMALL, Diagnosis, diagnose
+from unplateau.estimate import Z90
 from unplateau.reading import read_runs
 
 from . import effects
-from .judge import WORKERS, Case, Judged, each, verdict
+from .judge import OF_THE_NUMBER, WORKERS, Case, Judged, each, verdict
 from .page import number, percent, table
 from .planted import also
 
@@ -49,22 +51,38 @@ class Said:
 
     @property
     def counts(self) -> bool:
-        """True for a planted cause that matters."""
-        return self.role == "planted" and self.judged.case.matters
+        """True for a planted cause that matters: what it costs is more than chance can be."""
+        case = self.judged.case
+        return self.role == "planted" and case.matters and (_of_the_number(case) or case.gain > _chance(case))
+
+    @property
+    def harmless(self) -> bool:
+        """True for a planted cause that costs nothing that matters, whatever chance did."""
+        case = self.judged.case
+        small = case.gain is not None and case.gain + _chance(case) < SMALL
+        return self.role == "planted" and small and not _of_the_number(case)
 
     @property
     def accused(self) -> tuple[str, ...]:
         """Supported causes that are wrong; the planted one too where it costs nothing."""
         case = self.judged.case
         idle = case.cause in {s.cause for s in self.judged.said if s.verdict == "supported"}
-        harmless = (case.cause,) if self.role == "planted" and not case.matters and idle else ()
-        return (*self.judged.accused, *harmless)
+        return (*self.judged.accused, *((case.cause,) if self.harmless and idle else ()))
 
     @property
     def settled(self) -> bool:
         """The planted cause is supported."""
         found = self.judged.of(self.judged.case.cause)
         return found is not None and found.verdict == "supported"
+
+
+def _of_the_number(case: Case) -> bool:
+    return case.cause in OF_THE_NUMBER
+
+
+def _chance(case: Case) -> float:
+    """How far two runs may lie apart by chance, nats."""
+    return Z90 * case.noise
 
 
 def runs(scratch: Path) -> list[loop_pack.Kept]:
@@ -91,13 +109,26 @@ def reliefs(found: Sequence[loop_pack.Kept]) -> dict[str, frozenset[str]]:
     return {base: frozenset(causes) for base, causes in costs.items()}
 
 
-def said(one: loop_pack.Kept, there: frozenset[str]) -> list[Said]:
-    """One run, with each group of evidence that there is."""
+def scatter(found: Iterable[loop_pack.Kept]) -> float:
+    """Sd of the last loss between seeds of one sound run, nats: no effect that one pair of runs shows is known better."""
+    ends: dict[str, list[float]] = defaultdict(list)
+    for one in found:
+        if one.role == "healthy" and one.truth.get("end") is not None:
+            ends[one.name.rpartition(".")[0]].append(float(one.truth["end"]))
+    groups = [np.array(rows) for rows in ends.values() if len(rows) > 1]
+    freedom = sum(len(rows) - 1 for rows in groups)
+    return (
+        sqrt(sum(float(((rows - rows.mean()) ** 2).sum()) for rows in groups) / freedom) if freedom else 0.0
+    )
+
+
+def said(one: loop_pack.Kept, there: frozenset[str], apart: float = 0.0) -> list[Said]:
+    """One run, with each group of evidence that there is; ``apart``: the ``scatter`` of runs."""
     groups = GROUPS if one.evidence is not None else GROUPS[:-1]
-    return [_said(one, there, group) for group in groups]
+    return [_said(one, case_of(one, there, group, apart), group) for group in groups]
 
 
-def _said(one: loop_pack.Kept, there: frozenset[str], group: str) -> Said:
+def _said(one: loop_pack.Kept, case: Case, group: str) -> Said:
     place = GROUPS.index(group)
     (run, *_) = read_runs(
         one.log if place else bare(one.log),
@@ -105,8 +136,7 @@ def _said(one: loop_pack.Kept, there: frozenset[str], group: str) -> Said:
         data=one.manifest if place > 1 else None,
         evidence=[one.evidence] if place > 2 and one.evidence else (),
     )
-    found = diagnose(run)
-    return _judged(case_of(one, there, group), one, found, group)
+    return _judged(case, one, diagnose(run), group)
 
 
 def bare(log: Path) -> Path:
@@ -125,8 +155,8 @@ def _judged(case: Case, one: loop_pack.Kept, found: Diagnosis, group: str) -> Sa
     return Said(one.role, group, judged, testable, mine is not None and bool(mine.missing or mine.probes))
 
 
-def case_of(one: loop_pack.Kept, there: frozenset[str], group: str) -> Case:
-    """The truth about a run, in the words of the other tables."""
+def case_of(one: loop_pack.Kept, there: frozenset[str], group: str, apart: float = 0.0) -> Case:
+    """The truth about a run, in the words of the other tables; both runs of a pair have their share of chance."""
     gain = one.gain if one.role == "planted" else None
     return Case(
         name=one.name,
@@ -134,7 +164,7 @@ def case_of(one: loop_pack.Kept, there: frozenset[str], group: str) -> Case:
         family=one.base,
         cause=str(one.truth["cause"]),
         gain=None if gain is None else gain.value,
-        noise=0.0 if gain is None else gain.sd,
+        noise=0.0 if gain is None else hypot(gain.sd, sqrt(2) * apart),
         also=frozenset(also(one.truth)) | COMES_WITH.get(str(one.truth["cause"]), frozenset()) | there,
     )
 
@@ -144,11 +174,12 @@ def measured(scratch: Path, every: int = 1, workers: int = WORKERS) -> list[Said
     found = runs(scratch)
     there = reliefs(found)
     chosen = [one for one in found if one.role != "relief"][::every]
-    pairs = [(one, there.get(one.base, frozenset())) for one in chosen]
+    apart = scatter(found)
+    pairs = [(one, there.get(one.base, frozenset()), apart) for one in chosen]
     return [told for of_one in each(_of_pair, pairs, workers) for told in of_one]
 
 
-def _of_pair(pair: tuple[loop_pack.Kept, frozenset[str]]) -> list[Said]:
+def _of_pair(pair: tuple[loop_pack.Kept, frozenset[str], float]) -> list[Said]:
     return said(*pair)
 
 
@@ -314,9 +345,10 @@ plateau) rather than of causes to mend, so only how often they speak can be coun
 
 
 LOOP = """Small runs of our trainer in nanoGPT's mode, 23 causes at three severities on two texts and two tokenisers, and healthy ones
-(benchmarks/planted/README.md). The truth is the run without the cause, of the same seed, both evaluated on the same fixed windows. Counted are planted
-causes that cost at least .012 nats, or spoil the number. "Accuses wrongly": a supported cause that was not planted, comes not with the planted one
-by its making, and returned less than .012 nats when taken out of the sound run; or the planted one where it costs less. "Testable": the evidence
+(benchmarks/planted/README.md). The truth is the run without the cause, of the same seed, both evaluated on the same fixed windows; its error is that of the windows, and of the scatter
+between two seeds of a sound run. Counted are planted causes that cost at least .012 nats and more than chance (90 %), or spoil the number. "Accuses
+wrongly": a supported cause that was not planted, comes not with the planted one by its making, and returned less than .012 nats when taken out of
+the sound run; or the planted one where it surely costs less. "Testable": the evidence
 can speak of the planted cause. `probes` ran with the budget that is the default, 20 % of the run's tokens, at the end of the run, by our own
 sound trainer also where the fault was in the one that made the run. `log` is without the config that nanoGPT prints."""
 

@@ -56,7 +56,7 @@ def _line(one: Planted, out: Path) -> dict[str, object]:
         "severity": one.case.severity,
         "fault": one.fault,
         "gain": None if gain is None else [gain.value, gain.low, gain.high],
-        "gap": _gap(folder / "truth/log.jsonl"),
+        **_end(folder / "truth/log.jsonl"),
         "data": {k: v for k, v in asdict(one.case.data).items() if k not in ("text", "tokenizer")},
         **json.loads((data / "truth.json").read_text()),
     }
@@ -73,11 +73,12 @@ def _line(one: Planted, out: Path) -> dict[str, object]:
     }
 
 
-def _gap(log: Path) -> float | None:
-    """Val loss less train loss, on many windows of each: of a sound run on much text, how much harder val is."""
+def _end(log: Path) -> dict[str, float | None]:
+    """Val loss on many windows (``end``), and how much harder val is than train there (``gap``); None where it is no number."""
     told = json.loads(log.read_text().splitlines()[-1])
-    known = told["val_loss"], told["train_loss"]
-    return None if None in known else round(known[0] - known[1], 4)
+    val, train = told["val_loss"], told["train_loss"]
+    known = val is not None and train is not None
+    return {"end": val, "gap": round(val - train, 4) if known else None}
 
 
 def gain_of(one: Planted, out: Path) -> Estimate | None:
