@@ -417,3 +417,27 @@ def test_the_working_folder_is_the_root_that_is_not_given(tmp_path):
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_configuration_in_the_docs_starts_it(tmp_path, monkeypatch):
+    page = (Path(__file__).parent.parent / "docs" / "mcp.md").read_text("utf-8")
+    (entry,) = json.loads(page.partition("```json\n")[2].partition("```")[0])["mcpServers"].values()
+    program, (verb, option, _) = entry["command"], entry["args"]
+    roots_seen = []
+    monkeypatch.setattr(server, "serve", roots_seen.extend)
+
+    assert program == "unplateau"
+    assert main([verb, option, str(tmp_path)]) == 0
+    assert roots_seen == [tmp_path]
+
+
+def test_the_docs_name_each_tool_and_its_schema():
+    page = (Path(__file__).parent.parent / "docs" / "mcp.md").read_text("utf-8")
+
+    for name, tool in server.TOOLS.items():
+        schema = json.loads((SCHEMAS / tool.schema).read_text("utf-8"))["$id"]  # urn:unplateau:read:1
+        assert f"| `{name}` |" in page
+        assert f"`unplateau.{schema.split(':')[2]}/1`" in page
+    assert f"{server.LARGEST >> 10} KiB" in page
+    assert f"({POINTS} points by default)" in page
+    assert f"cut at {_untrusted.LONGEST} characters" in page

@@ -10,10 +10,12 @@ beside it. Each guard was seen red once:
 """
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 
 import unplateau
@@ -208,3 +210,34 @@ def test_a_file_that_can_not_be_written_is_told_in_one_line(tmp_path, capsys):
     told = capsys.readouterr()
     assert told.err.count("\n") == 1
     assert "x.sarif" in told.err
+
+
+def steps_of_the_docs():
+    page = (Path(__file__).parent.parent / "docs" / "ci.md").read_text("utf-8")
+    return yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+
+
+def test_the_step_of_the_docs_is_three_lines_and_runs_here(tmp_path, monkeypatch, capsys):
+    """What GitHub would run; its upload is held to have a file."""
+    monkeypatch.chdir(tmp_path)
+    write_log(tmp_path / "run", "train.log", [9.0, 6.0, 5.0, 4.5, 4.2, 4.0, 3.9, 3.8, 3.75, 3.7])
+    install, diagnosed, upload = steps_of_the_docs()
+    program, *words = shlex.split(diagnosed["run"])
+
+    assert install["run"].startswith("pip install")
+    assert program == "unplateau"
+    assert main(words) == 0, capsys.readouterr().err
+    assert upload["uses"].startswith("github/codeql-action/upload-sarif@v")
+    assert upload["if"] == "always()"
+    VALID.validate(json.loads(Path(upload["with"]["sarif_file"]).read_text("utf-8")))
+
+
+def test_the_step_of_the_docs_fails_on_a_run_that_diverged(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    losses = [9.0, 6.0, 5.0, 4.5, 4.2, 4.0, 3.9, 3.8, *[float("nan")] * 8]
+    write_log(tmp_path / "run", "train.log", losses)
+
+    assert main(shlex.split(steps_of_the_docs()[1]["run"])[1:]) == 1
+
+    (run,) = json.loads(Path("unplateau.sarif").read_text("utf-8"))["runs"]
+    assert {"diverged": "error"}.items() <= {r["ruleId"]: r["level"] for r in run["results"]}.items()
