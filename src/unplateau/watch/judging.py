@@ -289,7 +289,8 @@ def _raised(
         entry = page.entries[name]
         claim = said.get(name) or f"The curve is {name}."
         sure = f", {entry.probability:.0%}" if entry.probability is not None else ""
-        yield Event(now, "raised", key, f"{claim} ({name}{sure})", name, evaluated_at(found.run), old)
+        told = f"{claim} ({name}{sure}, since step {entry.since_step:,})"
+        yield Event(now, "raised", key, told, name, evaluated_at(found.run), old)
 
 
 def _cleared(key: str, found: Diagnosis, names: list[str], step: int, now: float) -> Iterator[Event]:

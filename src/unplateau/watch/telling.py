@@ -12,6 +12,7 @@ from ..errors import printable
 from ..estimate import Estimate
 from ..report.json import dumps
 from ..report.lines import WIDTH, Line, render
+from ..report.redact import redacted
 from .seen import Event, Standing, Update, Watched
 
 SCHEMA = "unplateau.watch/1"
@@ -45,6 +46,7 @@ def lines(update: Update, *, width: int | None = None, colour: bool = False) -> 
 
 
 def _line(when: float, said: str, width: int | None, ink: str, *, colour: bool) -> str:
+    said = redacted(said)
     if width is None:
         return f"{clock(when, LONG)} {printable(said, 2000)}\n"
     return render([Line(f"{clock(when)} {said}", ink, hang=9)], min(width, WIDTH), colour=colour)
@@ -178,4 +180,5 @@ def _event(event: Event) -> dict[str, Any]:
         "name": event.name or None,
         "step": event.step,
         "text": event.text,
+        "old": event.old,
     }
