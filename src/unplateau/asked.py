@@ -70,16 +70,11 @@ def asked(groups: Sequence[str], run: Run) -> tuple[tuple[Ask, ...], tuple[str, 
             asks.append(_ask(group, run))
         except UsageError as error:
             refused.append(str(error))
-    return apart(asks), tuple(refused)
-
-
-def apart(asks: Sequence[Ask]) -> tuple[Ask, ...]:
-    """``asks``, each with a name of its own. Raises ``UsageError`` where two share one, or one is called as planned."""
     names = [ask.name for ask in asks]
     for name in names:
         if name == AS_PLANNED or names.count(name) > 1:
             raise UsageError(f"two futures are called {name!r}; name them apart: --set 'NAME: KEY=VALUE,...'")
-    return tuple(asks)
+    return tuple(asks), tuple(refused)
 
 
 def _ask(group: str, run: Run) -> Ask:

@@ -16,6 +16,7 @@ from crc32c import crc32c
 from .durable import told
 
 VERSION = b"brain.Event:2"
+STRING = 7  # DT_STRING of tensorflow/core/framework/types.proto
 MASK = 0xA282EAD8  # added to a CRC that was turned by 15 bits, crc32c.h
 
 
@@ -34,6 +35,16 @@ class EventFile:
         """One event with all ``values`` of a step."""
         one = b"".join(_bytes(1, _bytes(1, tag.encode()) + _float(2, value)) for tag, value in values.items())
         self._write(_double(1, time.time()) + _key(2, 0) + _varint(step) + _bytes(5, one))
+
+    def add_text(self, step: int, tag: str, text: str) -> None:
+        """One event with a text, which TensorBoard's text plugin shows as Markdown."""
+        plugin = _bytes(1, _bytes(1, b"text"))  # SummaryMetadata.plugin_data.plugin_name
+        tensor = (
+            _key(1, 0) + _varint(STRING) + _bytes(2, _bytes(2, _key(1, 0) + _varint(1)))
+        )  # its shape is (1,)
+        tensor += _bytes(8, text.encode("utf-8", "replace"))
+        value = _bytes(1, f"{tag}/text_summary".encode()) + _bytes(8, tensor) + _bytes(9, plugin)
+        self._write(_double(1, time.time()) + _key(2, 0) + _varint(step) + _bytes(5, _bytes(1, value)))
 
     def _write(self, message: bytes) -> None:
         length = struct.pack("<Q", len(message))

@@ -84,7 +84,14 @@ def _row(record: dict[str, Any] | None, options: Options) -> tuple[int, dict[str
         name = mapped.get(key, key)
         if value is not None and (name in SERIES or name in OWN or name.startswith(RATIO)):
             values[name] = value
-    return (step, values) if not values.keys().isdisjoint(SERIES) else None
+    if values.keys().isdisjoint(SERIES):  # somebody's own numbers alone are a row, and no point of ours
+        return (step, {}) if _others(record) else None
+    return step, values
+
+
+def _others(record: dict[str, Any]) -> bool:
+    """True for a row of numbers beside its step."""
+    return len(record) > 1 and all(raw is None or number(raw) is not None for raw in record.values())
 
 
 @dataclass(slots=True)

@@ -1,0 +1,52 @@
+"""One look at a run's folder, in a process of its own: ``python -m unplateau.integrations._examine FOLDER``.
+
+Prints one JSON object: how the run stands, and what was raised and cleared since the last look. What was raised before
+stands in ``findings.json`` of the folder, so that nothing is said twice, also after a resume.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+STATE = "findings.json"
+
+
+def examine(folder: Path) -> dict[str, Any]:
+    """How the run in ``folder`` stands: its verdict, what is raised, and what is new since the last look."""
+    from ..watch.ledger import Ledger
+    from ..watch.watching import Watcher
+
+    watcher = Watcher(folder / "log.jsonl", ledger=Ledger(folder, folder / STATE))
+    found = watcher.poll()
+    if found is None or not found.runs:
+        return {"waiting": found.waiting if found is not None else "", "events": [], "standing": []}
+    run = found.runs[0]
+    return {
+        "step": run.evaluated,
+        "verdict": run.verdict,
+        "headline": run.headline,
+        "standing": [asdict(one) for one in run.standing],
+        "events": [asdict(one) for one in found.events if one.kind in ("raised", "cleared", "trouble")],
+        "waiting": "",
+    }
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print what ``examine`` finds in the folder that is named."""
+    from ..errors import UnplateauError
+
+    try:
+        told = examine(Path(argv[0]))
+    except UnplateauError as error:
+        told = {"waiting": str(error), "events": [], "standing": []}
+    sys.stdout.write(json.dumps(told, default=str) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
