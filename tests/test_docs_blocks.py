@@ -49,7 +49,13 @@ def run(block, clone):
     shell = ["bash", "-euo", "pipefail", "-c", code]
     words = shell if block.language in SHELL else [sys.executable, "-W", "error", "-c", code]
     here = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = {**os.environ, "PATH": here, "HOME": str(clone), "OMP_NUM_THREADS": "1"}
+    env = {
+        **os.environ,
+        "PATH": here,
+        "HOME": str(clone),
+        "XDG_STATE_HOME": str(clone / "state"),
+        "OMP_NUM_THREADS": "1",
+    }
     done = subprocess.run(
         words, cwd=clone, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
