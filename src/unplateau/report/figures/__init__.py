@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import draw
-from .theme import Theme, css, page_css, page_scripts, painted
+from .theme import FONT, Theme, css, page_css, page_scripts, painted
 
 if TYPE_CHECKING:
     from ...comparison import Comparison
@@ -43,16 +43,24 @@ class Figure:
 
     def alone(self, theme: Theme = "auto") -> str:
         """The picture as a file of its own, with its title, its style and a background."""
+        return self._alone(f"<style>{css(theme)}</style>", dark=theme == "dark")
+
+    def plain(self, *, dark: bool = False) -> str:
+        """The same without a style, for programs that know none: each part bears its colour."""
+        return self._alone("", dark=dark)
+
+    def _alone(self, style: str, *, dark: bool) -> str:
         drawn = self.wide
         width, height = drawn.width + 2 * EDGE, drawn.height + TITLE + 2 * EDGE
+        title = draw.fitted(self.title, drawn.width, 16)
         inside = (
-            f"<title>{draw.escaped(self.title)}</title><desc>{draw.escaped(self.alt, 2000)}</desc>"
-            f"<style>{css(theme)}</style>{draw.rect(0, 0, width, height, ink='paper')}"
-            f"{draw.text(EDGE, EDGE + 15, draw.fitted(self.title, drawn.width, 16), size=16, bold=True)}"
+            f"<title>{draw.escaped(self.title)}</title><desc>{draw.escaped(self.alt, 2000)}</desc>{style}"
+            f"{draw.rect(0, 0, width, height, ink='paper')}"
+            f"{draw.text(EDGE, EDGE + 15, title, size=16, bold=True)}"
             f'<g transform="translate({EDGE} {EDGE + TITLE})">{drawn.body}</g>'
         )
         size = f'width="{draw.number(width)}" height="{draw.number(height)}"'
-        return painted(_svg(inside, width, height, size), dark=theme == "dark")
+        return painted(_svg(inside, width, height, size), dark=dark)
 
     @property
     def inline(self) -> str:
@@ -75,12 +83,10 @@ class Figure:
 
 
 def _svg(inside: str, width: float, height: float, attributes: str, classes: str = "up") -> str:
-    from .theme import FONT
-
     box = f"0 0 {draw.number(width)} {draw.number(height)}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="{classes}" viewBox="{box}" {attributes} '
-        f'font-family="{draw.escaped(FONT)}">{inside}</svg>'
+        f'font-family="{FONT}">{inside}</svg>'
     )
 
 

@@ -17,7 +17,7 @@ APART = 62  # units between two words at the upper edge
 #: kind of flag -> what its sign means, in a legend
 MEANING = {
     "bump": "above its neighbours by more than noise",
-    "phase": "a new straight piece begins",
+    "phase": "the slope changes",
     "resume": "resumed",
     "lost": "nan or infinite",
     "end": "as far as the shortest run goes",
