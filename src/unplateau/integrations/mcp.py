@@ -220,7 +220,7 @@ def serve(roots: Sequence[Path]) -> None:
     folders = [_root(root) for root in roots]
     try:
         import anyio
-        import mcp.server.stdio  # noqa: F401 - asked for here, where it can still be told in words
+        import mcp_types  # noqa: F401 - of version 2; asked for here, where it can still be told in words
     except ModuleNotFoundError as error:
         raise UsageError(f"the server needs {error.name}: {EXTRA}") from None
     put_up()
