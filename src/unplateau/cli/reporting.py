@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..run import Run
 
 STDOUT = "-"
+BEGINS = b"<!doctype html>"  # of every page, in small letters
 OF_ONE = ("config", "evidence")  # options that speak of one run
 
 
@@ -97,16 +98,24 @@ def check(
         if STDOUT in paths:
             raise UsageError("standard input is one log; it can't be set beside others: keep it in a file")
     if page_file != STDOUT:
-        spare(Path(page_file), paths)
+        spare(Path(page_file))
 
 
-def spare(target: Path, paths: Iterable[str]) -> None:
-    """Refuse to write over what is to be read, and over a folder."""
+def spare(target: Path) -> None:
+    """Refuse to write over anything but an earlier page: the log, its config and its checkpoint lie close by."""
     if target.is_dir():
         raise UsageError(f"--html wants a file; {printable(str(target))} is a folder")
-    for path in paths:
-        if path != STDOUT and target.exists() and target.samefile(path):
-            raise UsageError(f"--html {printable(str(target))} is the log itself; give another file")
+    if not target.exists():
+        return
+    try:
+        with target.open("rb") as file:
+            head = file.read(len(BEGINS))
+    except OSError as error:
+        raise UsageError(f"can't write over {printable(str(target))}: {error.strerror or error}") from None
+    if head and head.lower() != BEGINS:
+        raise UsageError(
+            f"{printable(str(target))} is there, and is no page: it is kept; give another file to --html"
+        )
 
 
 def runs_at(paths: Sequence[str], given: dict[str, Any]) -> list[Run]:

@@ -1,0 +1,122 @@
+"""The verb report: what it writes, what it says of it, and what it refuses to write over.
+
+Seen red once: ``spare`` without its look into the file (test_what_is_no_page_is_never_written_over: the log was gone).
+"""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import unplateau
+from unplateau.cli import main
+
+LOG = Path(unplateau.__file__).parent / "examples" / "reference-run" / "train.log"
+
+
+def test_it_writes_the_page_and_says_so(tmp_path, capsys):
+    place = tmp_path / "page.html"
+
+    assert main(["report", str(LOG), "--html", str(place)]) == 0
+
+    said = capsys.readouterr().out
+    assert "The loss is still falling" in said
+    assert f"wrote {place}" in "".join(said.splitlines())
+    assert place.read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_json_is_one_object_of_the_schema(tmp_path, capsys):
+    place = tmp_path / "page.html"
+
+    assert main(["report", str(LOG), str(LOG.parent), "--html", str(place), "--json"]) == 0
+
+    out = json.loads(capsys.readouterr().out)
+    schema = json.loads(files("unplateau").joinpath("schemas", "report-1.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(out)
+    assert out["files"] == [{"path": str(place), "kind": "html", "bytes": place.stat().st_size}]
+    assert [one["cause"] for one in out["runs"]] == ["lr-not-annealed"] * 2
+    assert out["compared"] is True
+
+
+def test_a_page_may_go_to_standard_output(capsys):
+    assert main(["report", str(LOG), "--html", "-"]) == 0
+
+    out = capsys.readouterr().out
+    assert out.startswith("<!doctype html>")
+    assert out.endswith("</html>\n")
+
+
+def test_runs_of_one_name_go_by_their_paths(tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.log").write_bytes(LOG.read_bytes())
+    paths = [str(tmp_path / name / "train.log") for name in ("a", "b")]
+
+    assert main(["report", *paths, "--html", str(tmp_path / "page.html"), "--json"]) == 0
+
+    assert [one["run"] for one in json.loads(capsys.readouterr().out)["runs"]] == paths
+
+
+def test_a_future_that_was_asked_for_is_on_the_page(tmp_path):
+    place = tmp_path / "page.html"
+
+    assert main(["report", str(LOG), "--set", "cooldown=2000", "--until", "3.5", "--html", str(place)]) == 0
+
+    assert "cooldown = 2000" in place.read_text("utf-8")
+    assert "reaches 3.5" in place.read_text("utf-8")
+
+
+def test_a_condition_that_is_met_gives_1(tmp_path):
+    place = str(tmp_path / "page.html")
+
+    assert main(["report", str(LOG), "--html", place, "--fail-on", "lr-not-annealed"]) == 1
+    assert main(["report", str(LOG), "--html", place, "--fail-on", "precision"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        ([str(LOG)], 2, "report wants to be told what to write"),
+        ([str(LOG), "--html", "-", "--json"], 2, "both want standard output"),
+        ([str(LOG), "--html", "{folder}"], 2, "is a folder"),
+        ([str(LOG), "--html", "{folder}/no/page.html"], 3, "can't write page.html"),
+        (["{folder}/nothing.log", "--html", "{folder}/page.html"], 3, "there is no nothing.log"),
+        (
+            [str(LOG), str(LOG), "--config", "c.py", "--html", "{folder}/page.html"],
+            2,
+            "--config is of one run",
+        ),
+        (["-", str(LOG), "--html", "{folder}/page.html"], 2, "standard input is one log"),
+        ([str(LOG), "--until", "-1", "--html", "{folder}/page.html"], 2, "--until wants a loss above 0"),
+        ([str(LOG), "--set", "dropout=0", "--html", "{folder}/page.html"], 2, "dropout"),
+    ],
+)
+def test_what_cannot_be_meant_gets_one_line(args, code, said, tmp_path, capsys):
+    assert main(["report", *(arg.format(folder=tmp_path) for arg in args)]) == code
+
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_what_is_no_page_is_never_written_over(tmp_path, capsys):
+    log = tmp_path / "train.log"
+    log.write_bytes(LOG.read_bytes())
+
+    assert main(["report", str(log), "--html", str(log)]) == 2
+    assert main(["report", str(tmp_path), "--html", str(log)]) == 2
+
+    assert "is no page: it is kept" in capsys.readouterr().err
+    assert log.read_bytes() == LOG.read_bytes()
+
+
+def test_an_earlier_page_is_written_over(tmp_path):
+    place = tmp_path / "page.html"
+    place.write_text("<!DOCTYPE HTML><p>old")
+
+    assert main(["report", str(LOG), "--html", str(place)]) == 0
+
+    assert "<p>old" not in place.read_text("utf-8")
