@@ -9,6 +9,7 @@ import re
 import pytest
 
 from docs_pages import DOCS, ROOT, named, pages, prose
+from unplateau.plugins import discover
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
@@ -69,6 +70,15 @@ def test_lists_and_tables_stand_between_empty_lines(page):
         before = before if ITEM.match(before) and line.startswith("  ") else line
 
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("family", "said"), [("hypotheses", r"(\d+) causes"), ("readers", r"(\d+) of them, from")]
+)
+def test_the_docs_count_causes_and_formats_right(family, said):
+    found = {int(n) for page in pages() if named(page) not in HISTORY for n in re.findall(said, prose(page))}
+
+    assert found == {len(discover(family))}
 
 
 def test_links_are_found_at_all():

@@ -117,8 +117,8 @@ def help_of(command: click.Command, name: str, parent: click.Context | None) -> 
 
 
 def readme() -> str:
-    """The README, with what the diagnosis of the reference run prints now."""
-    return shown("../README.md", ["diagnose", str(EXAMPLE / "train.log")])
+    """The README, with its picture and what the diagnosis of the reference run prints now."""
+    return filled(shown("../README.md", ["diagnose", str(EXAMPLE / "train.log")]), up="docs/")
 
 
 def prepare() -> str:

@@ -20,7 +20,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from math import exp, log
 from pathlib import Path
@@ -42,6 +42,7 @@ PART = re.compile(
     r"(<!-- begin (\w+): written by tools/docs\.py -->\n)(.*?)(<!-- end \2 -->)", re.MULTILINE | re.DOTALL
 )
 TIME, NOON = re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b"), "2026-11-22 12:00:00"  # of a watch
+PICTURE = "picture_"  # the part picture_curve is the picture "curve"
 TITLES = {
     "nanogpt": "nanoGPT",
     "huggingface": "Hugging Face",
@@ -53,16 +54,18 @@ TITLES = {
 }
 
 
-def filled(page: str) -> str:
-    """The page with each of its written parts as the code has them now.
+def filled(page: str, up: str = "") -> str:
+    """The page with each of its written parts as the code has them now. ``up``: the way from the page to docs/.
 
     Raises ``ValueError`` for a part that nobody writes, or an output that lacks the lines that are asked for.
     """
     page = OUTPUT.sub(lambda m: f"{m[1]}{_excerpt(m[2])}\n{m[4]}", page)
-    return PART.sub(lambda m: f"{m[1]}\n{_part(m[2])}\n\n{m[4]}", page)
+    return PART.sub(lambda m: f"{m[1]}\n{_part(m[2], up)}\n\n{m[4]}", page)
 
 
-def _part(name: str) -> str:
+def _part(name: str, up: str) -> str:
+    if name.startswith(PICTURE):
+        return "\n".join(docs_pictures.shown(name.removeprefix(PICTURE), up))
     if name not in PARTS:
         raise ValueError(f"nobody writes the part {name!r}; there are {', '.join(PARTS)}")
     return "\n".join(PARTS[name]())
@@ -274,8 +277,4 @@ PARTS: Mapping[str, Callable[[], Iterable[str]]] = {
     "facts": facts,
     "peers": peers,
     "forecasts": forecasts,
-    **{
-        f"picture_{name}": partial(docs_pictures.shown, name)
-        for name in ("curve", "budget", "futures", "health", "remedies")
-    },
 }
