@@ -43,12 +43,13 @@ HOW = {
 @group.command()
 @click.argument("shell", type=click.Choice(list(SHELLS)))
 def completion(shell: str) -> int:
-    """Print what makes a shell complete verbs, options, causes and paths.
+    """Print what completes verbs, options and causes in a shell.
 
-    For bash, put  eval "$(unplateau completion bash)"  into ~/.bashrc; zsh alike,
-    into ~/.zshrc. For fish, write it to
-    ~/.config/fish/completions/unplateau.fish.
-    """
+    \b
+    bash, in ~/.bashrc:  eval "$(unplateau completion bash)"
+    zsh, in ~/.zshrc:    eval "$(unplateau completion zsh)"
+    fish:  unplateau completion fish > ~/.config/fish/completions/unplateau.fish
+    """  # noqa: D301 - click takes the character for: do not wrap
     # of the base: bash's own asks the bash on the path for its version first
     source = ShellComplete.source(SHELLS[shell](group, {}, "unplateau", VARIABLE))
     say(SCRIPT.format(shell=shell, how=HOW[shell], source=source))

@@ -56,7 +56,7 @@ from ._core import DONE, amount, group, say
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def simulate(cause: str, severity: float, seed: int, out: str | None, as_json: bool, **how: Any) -> int:
-    """Write a synthetic run with a planted cause, and the truth beside it.
+    """Write a synthetic run with a planted cause, and its truth.
 
     DIR/run has the cause, DIR/mended is the same run without it, DIR/truth.json says what it costs.
     """

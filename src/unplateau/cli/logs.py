@@ -29,7 +29,7 @@ CURVES = ("falling", "slowing", "flat", "rising", "diverged", "too-short")
     "--csv", "csv_file", metavar="FILE", help="Write rows run,series,step,value to FILE (- is stdout)."
 )
 def read(path: str, csv_file: str | None, as_json: bool, **given: Any) -> int:
-    """Show what is understood of a log: format, series, facts, warnings.
+    """Show what is understood of a log: series, facts, warnings.
 
     PATH is a file (also gzip or zstd), a folder, or - for standard input.
     """
@@ -69,7 +69,7 @@ def read(path: str, csv_file: str | None, as_json: bool, **given: Any) -> int:
 def diagnose(
     path: str, as_json: bool, verbose: bool, fail_on: tuple[str, ...], sarif_file: str | None, **given: Any
 ) -> int:
-    """Say why the loss stopped falling: tested causes, and what to do.
+    """Say why the loss stopped falling, and what to do.
 
     PATH is a file (also gzip or zstd), a folder, or - for standard input.
     """
@@ -125,7 +125,7 @@ def forecast(
     kept: bool,
     **given: Any,
 ) -> int:
-    """Say what the loss will be, as planned and under other settings.
+    """Say what the loss will be, as planned or with other settings.
 
     PATH is a file (also gzip or zstd), a folder, or - for standard input.
     """

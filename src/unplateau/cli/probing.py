@@ -44,7 +44,7 @@ def seconds(value: str) -> float:
     "--budget",
     type=seconds,
     metavar="TIME",
-    help="What all may take, by the logged step times: 10m, 2h. Default: 20 % of the run's tokens so far.",
+    help="What all may take, by the logged step times: 10m, 2h; default: 20 % of the run's tokens so far.",
 )
 @click.option(
     "--budget-tokens",
@@ -53,7 +53,7 @@ def seconds(value: str) -> float:
     help="Tokens to train on in all arms together (also 5M).",
 )
 @click.option(
-    "--out", metavar="DIR", help="Where evidence and arms go. Default: the run's folder, or beside it."
+    "--out", metavar="DIR", help="Where evidence and arms go; default: the run's folder, or beside it."
 )
 @click.option(
     "--list", "listed", is_flag=True, help="Print the commands of all arms, for a scheduler; run none."

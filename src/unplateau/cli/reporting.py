@@ -49,7 +49,7 @@ def report(
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Write what is known of a run as one page, to look at and to send.
+    """Write what is known of a run as one page to look at and send.
 
     PATH is a log, a run's folder, or - for standard input; several are set side
     by side. The page needs no network and no other file; it says what diagnose

@@ -18,10 +18,10 @@ from ._core import DONE, group
     help="A folder that may be read, with all below it; default: the working folder. Repeatable.",
 )
 def mcp(roots: tuple[str, ...]) -> int:
-    """Serve read, diagnose, forecast, plan_probe and compare to a model.
+    """Serve the verbs that only read to a model, as tools.
 
-    Over standard input and output, by the Model Context Protocol: a client
-    starts this command. Only reads, and only below --root; connects to nothing.
+    read, diagnose, forecast, plan_probe and compare, by the Model Context
+    Protocol over standard input and output: a client starts this command. Only reads, and only below --root; connects to nothing.
     Needs `pip install 'unplateau[mcp]'`.
     """
     from ..integrations.mcp import serve

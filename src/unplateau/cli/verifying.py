@@ -105,9 +105,9 @@ def root(path: Path) -> Path:
 @click.option("--unit", metavar="UNIT", help="As for read, of all logs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def compare(runs: tuple[str, ...], *, columns: tuple[str, ...], unit: str | None, as_json: bool) -> int:
-    """Set runs side by side: at equal tokens, equal time and equal FLOPs.
+    """Set runs side by side at equal tokens, time and FLOPs.
 
-    And the settings in which they differ. RUN is a log or a run's folder; 2 to
+    And show the settings in which they differ. RUN is a log or a run's folder; 2 to
     20 runs. Configs are found beside the logs.
     """
     from ..comparison import compare as beside
