@@ -2,7 +2,7 @@
 
 Each guard was seen red once:
 - a first line of 67 characters (`compare`, "... equal tokens, equal time and equal FLOPs."): the list of verbs is cut;
-- a word of 90 characters in a docstring: test_help_fits_80_columns;
+- a line of 100 characters in what is not wrapped (`completion`): test_help_fits_80_columns;
 - ``--json`` with other words in one verb: test_an_option_of_many_verbs_says_the_same_in_each.
 """
 
