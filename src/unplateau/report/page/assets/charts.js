@@ -75,6 +75,7 @@ const unplateauCharts = (() => {
   class Chart {
     constructor(figure, data, place) {
       Object.assign(this, { figure, data, place, plots: [], at: null });
+      figure.chart = this;
       const before = kept.get(place) || {};
       this.log = before.log ?? data.log;
       this.hidden = before.hidden ?? new Set(data.panels.flatMap((p) => p.tracks).filter((t) => !t.shown).map((t) => t.key));
@@ -111,6 +112,7 @@ const unplateauCharts = (() => {
       this.field.addEventListener("keydown", (event) => this.pressed(event));
       const help = "Drag to zoom, double-click to go back. With the keyboard: arrows move along the points, + and - zoom, 0 goes back, L switches the axis.";
       chart.append(this.readout, this.field, element("p", "up-help", help));
+      this.chart = chart;
       this.chart = chart;
       this.figure.append(chart);
     }
@@ -186,8 +188,10 @@ const unplateauCharts = (() => {
       this.changed();
     }
     setLog(log) {
+      const whole = this.isWhole();
       this.log = log;
-      if (this.view && log) this.view = [Math.max(this.view[0], this.data.whole[0]), this.view[1]];
+      if (whole) this.view = this.whole;
+      else if (this.view && log) this.view = [Math.max(this.view[0], this.data.whole[0]), this.view[1]];
       this.changed(true);
     }
     setView(view) {
