@@ -40,6 +40,27 @@ def test_json_is_one_object_of_the_schema(tmp_path, capsys):
     assert out["compared"] is True
 
 
+def test_pictures_go_to_files_of_their_own(tmp_path, capsys):
+    pytest.importorskip("resvg")
+    folders = ["--svg", str(tmp_path / "svg"), "--png", str(tmp_path / "png")]
+
+    assert main(["report", str(LOG), *folders, "--json"]) == 0
+
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert {Path(one["path"]).name for one in files} >= {"curve.svg", "budget.svg", "curve.png", "health.png"}
+    for one in files:
+        assert Path(one["path"]).stat().st_size == one["bytes"] > 500
+
+
+def test_pictures_of_several_runs_keep_apart(tmp_path, capsys):
+    assert main(["report", str(LOG), str(LOG.parent), "--svg", str(tmp_path), "--json"]) == 0
+
+    names = [Path(one["path"]).name for one in json.loads(capsys.readouterr().out)["files"]]
+    assert len(set(names)) == len(names)
+    assert {"compared-tokens.svg"} < set(names)
+    assert sum(name.endswith("curve.svg") for name in names) == 2
+
+
 def test_a_page_may_go_to_standard_output(capsys):
     assert main(["report", str(LOG), "--html", "-"]) == 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from ._core import DONE, FAILED, USAGE, complain, group, look, reading_options, 
 if TYPE_CHECKING:
     from ..comparison import Comparison
     from ..diagnosis import Diagnosis
+    from ..report.figures import Theme
     from ..report.page import View
     from ..report.written import Written
     from ..run import Run
@@ -30,6 +31,13 @@ OF_ONE = ("config", "evidence")  # options that speak of one run
 @click.option(
     "--html", "page_file", metavar="FILE", help="Write one self-contained page to FILE (- is stdout)."
 )
+@click.option("--svg", "svg_folder", metavar="DIR", help="Write the pictures to DIR as SVG files.")
+@click.option("--png", "png_folder", metavar="DIR", help="Write the pictures to DIR as PNG files.")
+@click.option(
+    "--dark",
+    is_flag=True,
+    help="The picture files on dark paper; else PNG is light, SVG as its reader's system.",
+)
 @click.option(
     "--set",
     "groups",
@@ -43,6 +51,9 @@ def report(
     paths: tuple[str, ...],
     *,
     page_file: str | None,
+    svg_folder: str | None,
+    png_folder: str | None,
+    dark: bool,
     groups: tuple[str, ...],
     until: float | None,
     fail_on: tuple[str, ...],
@@ -60,13 +71,14 @@ def report(
     from .logs import check_names, meets
 
     check_names(fail_on)
-    check(paths, page_file, until, given, as_json=as_json)
+    folders = {"svg": svg_folder, "png": png_folder}
+    check(paths, page_file, until, given, as_json=as_json, pictures=any(folders.values()))
     found = diagnosed(runs_at(paths, given))
     views = [seen(one, groups, until) for one in found]
     if groups and not any(view.ahead for view in views):
         raise UsageError(views[0].refused)
     together, apart = side_by_side(found)
-    files = write(views, together, apart, page_file)
+    files = [*write(views, together, apart, page_file), *draw(views, together, folders, dark=dark)]
     if as_json:
         from ..report import json
 
@@ -80,11 +92,17 @@ def report(
 
 
 def check(
-    paths: Sequence[str], page_file: str | None, until: float | None, given: dict[str, Any], *, as_json: bool
+    paths: Sequence[str],
+    page_file: str | None,
+    until: float | None,
+    given: dict[str, Any],
+    *,
+    as_json: bool,
+    pictures: bool,
 ) -> None:
     """Refuse what can't be meant, before anything is read."""
-    if page_file is None:
-        raise UsageError("report wants to be told what to write: --html FILE")
+    if page_file is None and not pictures:
+        raise UsageError("report wants to be told what to write: --html FILE, --svg DIR or --png DIR")
     if page_file == STDOUT and as_json:
         raise UsageError("--html - and --json both want standard output; give --html a file")
     if until is not None and not 0 < until < float("inf"):
@@ -97,7 +115,7 @@ def check(
                 )
         if STDOUT in paths:
             raise UsageError("standard input is one log; it can't be set beside others: keep it in a file")
-    if page_file != STDOUT:
+    if page_file is not None and page_file != STDOUT:
         spare(Path(page_file))
 
 
@@ -182,13 +200,35 @@ def write(
     from ..report.page import page
     from ..report.written import Written
 
-    files: list[Written] = []
-    if page_file is not None:
-        made = page(views, together, apart)
-        if page_file == STDOUT:
-            say(made)
-        else:
-            data = made.encode()
-            write_durably(Path(page_file), data)
-            files.append(Written(Path(page_file), "html", len(data)))
-    return files
+    if page_file is None:
+        return []
+    made = page(views, together, apart)
+    if page_file == STDOUT:
+        say(made)
+        return []
+    data = made.encode()
+    write_durably(Path(page_file), data)
+    return [Written(Path(page_file), "html", len(data))]
+
+
+def draw(
+    views: Sequence[View], together: Comparison | None, folders: Mapping[str, str | None], *, dark: bool
+) -> list[Written]:
+    """The pictures of each run, and of all together; of several runs a file begins with the number and the name of its own."""
+    from ..report.figures import compared
+    from ..report.figures.files import write_png, write_svg
+    from ..report.written import Written
+
+    sets = [(view.figures, f"{i}-{view.found.run.name}") for i, view in enumerate(views, 1)]
+    sets = [(sets[0][0], "")] if len(views) == 1 else sets
+    sets += [(compared(together), "")] if together is not None else []
+    places: list[tuple[str, Path]] = []
+    for figures, before in sets:
+        if folders["svg"]:
+            theme: Theme = "dark" if dark else "auto"
+            places += [
+                ("svg", p) for p in write_svg(figures, Path(folders["svg"]), theme=theme, before=before)
+            ]
+        if folders["png"]:
+            places += [("png", p) for p in write_png(figures, Path(folders["png"]), dark=dark, before=before)]
+    return [Written(place, kind, place.stat().st_size) for kind, place in places]
