@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -106,17 +107,18 @@ def whole(text: str, texts: Path) -> str:
 
 @cache
 def encoder(text: str, tokenizer: str, texts: Path) -> tuple[Callable[[str], np.ndarray], int]:
-    """A function from text to ids, and the size of the vocabulary."""
+    """A function from text to ids, and the size of the vocabulary; a BPE is learnt as by ``prepare --train-bpe``."""
     if tokenizer == "char":
         table = np.zeros(128, np.uint16)
         table[[ord(c) for c in ALPHABET]] = np.arange(len(ALPHABET))
         return (lambda s: table[np.frombuffer(s.encode("ascii"), np.uint8)]), len(ALPHABET)
-    from tokenizers import ByteLevelBPETokenizer
+    from unplateau.prepare.tokenizers import train_bpe
 
-    bpe = ByteLevelBPETokenizer()
     size = int(tokenizer.removeprefix("bpe"))
-    bpe.train_from_iterator([whole(text, texts)[:BPE_SAMPLE]], vocab_size=size, show_progress=False)
-    return (lambda s: np.array(bpe.encode(s).ids, np.uint16)), bpe.get_vocab_size()
+    with TemporaryDirectory() as scratch:  # its end of text, which is 0, is left out
+        bpe = train_bpe([whole(text, texts)[:BPE_SAMPLE]], size + 1, Path(scratch) / "tokenizer.json")
+        encode = bpe.load()
+    return (lambda s: (np.asarray(encode(s)) - 1).astype(np.uint16)), bpe.vocab_size - 1
 
 
 def split(text: str) -> tuple[str, str]:
