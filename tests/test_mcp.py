@@ -13,6 +13,7 @@ Each guard was seen red once:
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -271,10 +272,11 @@ def test_thinning_keeps_the_extremes_and_what_is_no_number():
 
 def test_an_answer_too_large_for_a_message_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(server, "LARGEST", 1_000)
-    write_log(tmp_path / "train.log")
+    write_log(tmp_path / "a" / "train.log")
+    write_log(tmp_path / "b" / "train.log", steps=40)
 
-    with pytest.raises(UnplateauError, match="one run alone"):
-        server.call("diagnose", {"path": "train.log"}, [tmp_path])
+    with pytest.raises(UnplateauError, match=r"one run alone.*: a/train.log, b/train.log"):
+        server.call("diagnose", {"path": "."}, [tmp_path])
 
 
 # --- what is wrong with a call
@@ -362,6 +364,7 @@ tries = {
     "remove": lambda: (root / "in").unlink(),
     "start": lambda: subprocess.run(["true"]),
     "list": lambda: os.listdir("/etc"),
+    "list the working folder": lambda: os.listdir(),
     "outside": lambda: open("/etc/hostname").read(),
     "inside": lambda: (root / "in").read_text(),
 }
@@ -380,7 +383,7 @@ print(refused(tries["connect"]), refused(tries["write"]))
     )
 
     inside, after = done.stdout.strip().split("\n")
-    names = ("connect", "write", "remove", "start", "list", "outside")
+    names = ("connect", "write", "remove", "start", "list", "list the working folder", "outside")
     assert inside == str(dict.fromkeys(names, "fence") | {"inside": "let through"})
     assert after == "fence let through"  # it connects to nothing at any time
 
@@ -418,6 +421,27 @@ def test_the_working_folder_is_the_root_that_is_not_given(tmp_path):
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="wants signals")
+def test_ctrl_c_ends_it_at_once_while_it_waits_for_its_client(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "unplateau", "mcp"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": SOURCE},
+    )
+    with process:
+        hello = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+        process.stdin.write(json.dumps(hello) + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline()  # it serves
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 4
+        assert process.stderr.read() == "unplateau: interrupted\n"
 
 
 def test_the_configuration_in_the_docs_starts_it(tmp_path, monkeypatch):

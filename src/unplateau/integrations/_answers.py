@@ -146,7 +146,7 @@ def _verdict(number: int, found: Diagnosis) -> list[str]:
     state, loss = found.state, found.run.loss
     said = f"run {number}: {STATE[state.verdict]}"
     if loss is not None and state.series:
-        said += f"; {state.series} {loss.last:.4f} at step {int(loss.step[-1]):,}"
+        said += f"; {state.series} {loss.last:.5g} at step {int(loss.step[-1]):,}"
     if found.planned is not None:
         said += f"; as planned {found.planned[1]} at step {found.planned[0]:,}"
     lines = [f"{said}."]

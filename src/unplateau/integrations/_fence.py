@@ -64,9 +64,9 @@ def put_up() -> None:
 def _check(event: str, args: tuple[Any, ...], roots: Sequence[Path], python: Sequence[Path]) -> None:
     """Raise ``PermissionError`` for what is not allowed; the readers take it for a file that may not be read."""
     if event == "open" or event in LISTS:
-        path, flags = args[0], (args[2] if event == "open" else 0)
-        if isinstance(path, int) or path is None:
-            return  # a file that is open already
+        path, flags = (os.curdir if args[0] is None else args[0]), (args[2] if event == "open" else 0)
+        if isinstance(path, int):
+            return  # what is open already
         if event == "open" and (flags or 0) & WRITES:
             raise PermissionError(errno.EACCES, FORBIDDEN, printable(os.fsdecode(path)))
         real = Path(os.path.realpath(os.fsdecode(path)))
