@@ -49,6 +49,16 @@ def test_no_page_fetches_anything_from_elsewhere(site):
     assert {url for url in fetched if url.startswith(("http:", "https:", "//"))} == set()
 
 
+def test_no_page_stands_twice_in_the_navigation():
+    """Red where two people had added the same page."""
+    pages = re.findall(
+        r"^ +- (?:[^\n]+: )?(\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+    assert len(pages) > 25
+    assert sorted(pages) == sorted(set(pages))
+
+
 def test_no_style_fetches_anything_from_elsewhere(site):
     styles = sorted(site.rglob("*.css"))
     fetched = {
