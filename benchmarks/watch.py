@@ -68,7 +68,7 @@ def runs(cases: int) -> Iterator[tuple[str, str, Run]]:
             )
         for seed in range(cases // 4):
             place = Path(scratch) / f"sound-{seed}"
-            for path, data in simulate(HEALTHY, 0.0, seed).files().items():
+            for path, data in simulate(HEALTHY, 0.0, seed).files.items():
                 target = place / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(data)
@@ -98,15 +98,16 @@ def flaps(cases: int, keep: Path | None) -> None:
     """The table of rules."""
     told: list[tuple[str, str, list[list[str]]]] = []
     if keep is not None and keep.is_file():
-        told = json.loads(keep.read_text())
-    else:
-        for name, cause, run in runs(cases):
-            try:
-                told.append((name, cause, replayed(run)))
-            except UnplateauError as error:
-                print(f"{name}: {error}", file=sys.stderr)
+        told = [json.loads(line) for line in keep.read_text().splitlines()]
+    for name, cause, run in runs(cases) if not told else ():
+        try:
+            told.append((name, cause, replayed(run)))
+        except UnplateauError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            continue
         if keep is not None:
-            keep.write_text(json.dumps(told))
+            with keep.open("a") as file:
+                file.write(json.dumps(told[-1]) + "\n")
     told = [one for one in told if one[2]]
     known = {n for _, _, held in told for one in held for n in one}
     causes = known - set(RAISED) - set(READINGS)

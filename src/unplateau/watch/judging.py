@@ -151,7 +151,13 @@ class Judge:
         """The page of the run after this evaluation, and what was raised or cleared by it."""
         key, now = look.key, look.now
         step, held = evaluated_at(found.run), held_by(found)
-        before = self._before(self.ledger.pages.get(key, Page()), found, held.keys(), step)
+        known = self.ledger.pages.get(key)
+        # of a run that is over nobody is called: what holds is noted, without a look back
+        before = (
+            held.keys()
+            if look.old and known is None
+            else self._before(known or Page(), found, held.keys(), step)
+        )
         with self.ledger.turned() as pages:
             page = _page_of(pages.get(key), found.run)
             new = step != page.step
@@ -278,7 +284,7 @@ def _is_quiet(page: Page, watched: Watched, now: float) -> bool:
 
 def _standing(name: str, page: Page) -> Standing:
     entry = page.entries[name]
-    return Standing(name, entry.since_step, entry.since, entry.probability)
+    return Standing(name, entry.since_step, entry.since, entry.probability, entry.before)
 
 
 def _raised(
@@ -289,7 +295,7 @@ def _raised(
         entry = page.entries[name]
         claim = said.get(name) or f"The curve is {name}."
         sure = f", {entry.probability:.0%}" if entry.probability is not None else ""
-        told = f"{claim} ({name}{sure}, since step {entry.since_step:,})"
+        told = f"{claim} ({name}{sure}, since {'before ' if entry.before else ''}step {entry.since_step:,})"
         yield Event(now, "raised", key, told, name, evaluated_at(found.run), old)
 
 

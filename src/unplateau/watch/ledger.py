@@ -42,7 +42,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     missed: int = 0
     raised: bool = False
     probability: float | None = None
-    call: str = ""  # of the user's command: begun, done
+    before: bool = False  # it held before ``since_step`` too, when nobody watched
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -108,11 +108,12 @@ def _is_due(name: str, entry: Entry) -> bool:
 
 def _held(entry: Entry, probability: float | None, again: bool, before: bool) -> Entry:
     count = max(entry.held + (0 if again else 1), 2 if before else 1)
-    return msgspec.structs.replace(entry, held=count, missed=0, probability=probability)
+    earlier = entry.before or (before and not entry.held)
+    return msgspec.structs.replace(entry, held=count, missed=0, probability=probability, before=earlier)
 
 
 def _missed(entry: Entry, again: bool) -> Entry:
-    """One that was not raised is forgotten."""
+    """One that was not raised is forgotten; the evaluations that count are those in a row."""
     return entry if again else msgspec.structs.replace(entry, held=0, missed=entry.missed + 1)
 
 

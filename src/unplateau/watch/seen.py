@@ -53,6 +53,7 @@ class Standing:
     since_step: int  # the first evaluation at which it held without a break
     since: float  # seconds since 1970; when that was seen
     probability: float | None  # at the last evaluation at which it held
+    before: bool = False  # it held before that step too, when nobody watched
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..cost import duration
+from ..diagnosis import READINGS
 from ..errors import printable
 from ..estimate import Estimate
 from ..report.json import dumps
@@ -39,7 +40,9 @@ def lines(update: Update, *, width: int | None = None, colour: bool = False) -> 
         return _line(update.when, f"waiting: {update.waiting}", width, "dim", colour=colour)
     several = len(update.runs) > 1
     return "".join(
-        _line(event.when, said, width, INK.get(event.kind, ""), colour=colour)
+        _line(
+            event.when, said, width, "" if event.name in READINGS else INK.get(event.kind, ""), colour=colour
+        )
         for event in update.events
         for said in _said(event, update.run(event.run), several=several)
     )
@@ -117,6 +120,8 @@ def hours(left: Estimate) -> str:
 def standing(one: Standing) -> str:
     """A finding that stands: its name, how sure, since when."""
     sure = f" ({one.probability:.0%})" if one.probability is not None else ""
+    if one.before:
+        return f"{one.name}{sure}, since before step {one.since_step:,}"
     return f"{one.name}{sure}, since step {one.since_step:,} ({clock(one.since, '%d %b %H:%M')})"
 
 
@@ -160,7 +165,13 @@ def _run(run: Watched) -> dict[str, Any]:
         "pace": run.pace or None,
         "rate": run.rate and run.rate.as_dict(),
         "standing": [
-            {"name": s.name, "since_step": s.since_step, "since": _iso(s.since), "probability": s.probability}
+            {
+                "name": s.name,
+                "since_step": s.since_step,
+                "since": _iso(s.since),
+                "before": s.before,
+                "probability": s.probability,
+            }
             for s in run.standing
         ],
         "findings": [

@@ -17,7 +17,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import DataTable, Footer, Static
 
-from ..diagnosis import Diagnosis
+from ..diagnosis import READINGS, Diagnosis
 from ..errors import printable
 from ..report.redact import redacted
 from ..report.text import loss_chart
@@ -50,7 +50,7 @@ class View(App[bool]):
     TITLE = "unplateau watch"
     ENABLE_COMMAND_PALETTE = False
     CSS = """
-    #runs { height: auto; max-height: 40%; display: none; }
+    #runs { height: auto; max-height: 30%; display: none; scrollbar-size: 0 1; }
     #verdict { padding: 0 1; }
     #numbers { padding: 0 1; }
     #chart { padding: 0 1; text-wrap: nowrap; }
@@ -120,6 +120,7 @@ class View(App[bool]):
         self.update_ = update
         self._runs(update)
         self._show()
+        self.call_after_refresh(self._show)  # when it is known what room the table leaves
         held = {s.name for run in update.runs for s in run.standing} | {run.verdict for run in update.runs}
         if held & self.fail_on:
             self._end(met=True)
@@ -152,11 +153,10 @@ class View(App[bool]):
         several = self.update_ is not None and len(self.update_.runs) > 1
         if run is None:
             waiting = self.update_.waiting if self.update_ is not None else "looking"
-            parts = {"verdict": Text(f"Waiting: {printable(waiting, 400)}", "yellow")}
+            parts = {"verdict": Text(f"Waiting: {printable(waiting, 400)}", "bold")}
         else:
-            colour = VERDICTS.get(run.verdict, "bold")
             parts = {
-                "verdict": Text(redacted(printable(run.headline or LATER, 1000)), colour),
+                "verdict": _title(run),
                 "numbers": Text("\n".join(numbers(run))),
                 "standing": _standing(run),
             }
@@ -219,12 +219,28 @@ def numbers(run: Watched) -> list[str]:
     return said
 
 
+def _title(run: Watched) -> Text:
+    """Which log it is, and the verdict in a sentence or two."""
+    text = Text()
+    text.append(f"{printable(run.key, 200)} ({run.format or 'unknown format'}) ", "dim")
+    text.append(f"{run.verdict}\n", VERDICTS.get(run.verdict, ""))
+    text.append(redacted(printable(run.headline or LATER, 1000)), "bold")
+    return text
+
+
 def _standing(run: Watched) -> Text:
+    """What was raised and not cleared, a row each."""
     text = Text()
     for one in run.standing:
-        text.append(f"● {telling.standing(one)}\n", "bold")
+        text.append("● ", _ink(one.name))
+        text.append(f"{telling.standing(one)}\n")
     text.rstrip()
     return text
+
+
+def _ink(name: str) -> str:
+    """The colour of a finding: that a run still learns, or is done, is no fault of it."""
+    return "green" if name in READINGS else VERDICTS.get(name, STYLE["raised"])
 
 
 def _events(events: Sequence[Event] | deque[Event], *, several: bool) -> Text:
@@ -237,10 +253,8 @@ def _events(events: Sequence[Event] | deque[Event], *, several: bool) -> Text:
             else event.text
         )
         word = f"{event.kind} " if event.kind in ("raised", "cleared") else ""
-        text.append(
-            f"{telling.clock(event.when)} {whose}{word}{redacted(printable(said, 300))}\n",
-            STYLE.get(event.kind, "dim"),
-        )
+        ink = _ink(event.name) if event.kind == "raised" else STYLE.get(event.kind, "dim")
+        text.append(f"{telling.clock(event.when)} {whose}{word}{redacted(printable(said, 300))}\n", ink)
     text.rstrip()
     return text
 
