@@ -111,7 +111,7 @@ def test_the_keyboard_moves_zooms_and_goes_back(opened):
     last = page.inner_text(".up-readout")
     page.keyboard.press("ArrowLeft")
     assert "val loss" in last
-    assert page.inner_text(".up-readout") not in ("", last)
+    assert "val loss" in page.inner_text(".up-readout") != last
     page.keyboard.press("+")
     low, high = page.evaluate(VIEW)
     assert high / low < first[1] / first[0]
@@ -130,7 +130,7 @@ def test_the_readout_tells_what_stands_under_the_pointer(opened):
     assert "tokens" in said
     assert "fitted law:" in said
     opened.page.mouse.move(1, 1)
-    assert opened.page.inner_text(".up-readout") == ""
+    assert "Drag to zoom" in opened.page.inner_text(".up-readout")
 
 
 def test_the_legend_switches_a_line_and_the_fan_all_futures(opened):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ...diagnosis import Diagnosis
     from ...futures import Forecast
     from .paint import Drawn, Layout
+    from .plot import Plot
 
 __all__ = ["Figure", "Theme", "compared", "figures_of", "page_css", "page_scripts", "script_json"]
 TITLE = 30  # units above a picture that stands alone: its title
@@ -35,6 +36,7 @@ class Figure:
     wide: Drawn
     narrow: Drawn
     data: Mapping[str, Any]
+    broad: Drawn | None = None  # for windows so wide that the words of the others would be too large
 
     @property
     def svg(self) -> str:
@@ -64,13 +66,15 @@ class Figure:
 
     @property
     def inline(self) -> str:
-        """Both layouts, for a page that holds ``style()``, where the narrower one shows in narrow places."""
+        """All layouts, for a page that holds ``page_css()``, which shows the one that suits the place."""
         label = f'role="img" aria-label="{draw.escaped(self.alt, 2000)}"'
+        layouts = {"wide": self.wide, "narrow": self.narrow} | ({"broad": self.broad} if self.broad else {})
         parts = [
             painted(_svg(drawn.body, drawn.width, drawn.height, label, f"up up-{name}"))
-            for name, drawn in (("wide", self.wide), ("narrow", self.narrow))
+            for name, drawn in layouts.items()
         ]
-        return f'<div class="up-static">{"".join(parts)}</div>'
+        kind = "up-static up-wider" if self.broad else "up-static"
+        return f'<div class="{kind}">{"".join(parts)}</div>'
 
     @property
     def html(self) -> str:
@@ -122,7 +126,7 @@ def compared(found: Comparison) -> tuple[Figure, ...]:
         if plot is not None:
             title, said = f"Loss against {plot.unit}, {len(found.told)} runs", runs.alt(found, equal)
             out.append(
-                _made(f"compared-{equal.base.lower()}", title, said, partial(plotted, plot), plot.as_dict())
+                _made(f"compared-{equal.base.lower()}", title, said, partial(plotted, plot), _lines(plot))
             )
     return tuple(out)
 
@@ -139,6 +143,7 @@ def _made(
 def _health(found: Diagnosis) -> Figure | None:
     from . import health
     from .measure import Amounts
+    from .paint import BROAD
 
     amounts = Amounts.of(found.run)
     if not (pieces := health.pieces_of(found, amounts)):
@@ -146,13 +151,11 @@ def _health(found: Diagnosis) -> Figure | None:
     said = health.said(pieces, found.state, amounts.unit)
     title = f"How {found.state.series} moved, against {amounts.unit} (logarithmic)"
     data = health.as_dict(pieces, found.state, amounts.unit)
-    return _made(
-        "health",
-        title,
-        f"{title}: {said}",
-        lambda at: health.strip(pieces, found, amounts, at, log=True),
-        data,
-    )
+
+    def drawn(at: Layout) -> Drawn:
+        return health.strip(pieces, found, amounts, at, log=True)
+
+    return replace(_made("health", title, f"{title}: {said}", drawn, data), broad=drawn(BROAD))
 
 
 def _curve(found: Diagnosis, ahead: Forecast | None) -> Figure | None:
@@ -163,7 +166,14 @@ def _curve(found: Diagnosis, ahead: Forecast | None) -> Figure | None:
     if plot is None:
         return None
     title = f"Loss against {plot.unit}"
-    return _made("curve", title, words(found, plot), partial(plotted, plot), plot.as_dict())
+    return _made("curve", title, words(found, plot), partial(plotted, plot), _lines(plot))
+
+
+def _lines(plot: Plot) -> dict[str, Any]:
+    """A plot for the script of a page, with what its signs mean."""
+    from .key import signs_of
+
+    return {**plot.as_dict(), "signs": signs_of(plot, plot.whole)}
 
 
 def _budget(found: Diagnosis) -> Figure | None:

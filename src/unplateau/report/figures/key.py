@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
 from . import draw, marks
-from .plot import Flag, Plot, Track
+from .plot import Flag, Kind, Plot, Track
 
 ROW = 20  # units of a row
 SWATCH = 26  # units of the sample before a name
+Sign = Kind | Literal["over"]
 BETWEEN = 18  # units from a name to the next sample
 
 
@@ -37,13 +39,20 @@ def _entries(plot: Plot) -> Iterator[tuple[str, str]]:
         for track in panel.tracks:
             if track.shown:
                 yield sample(track), track.label
-    low, high = plot.view
-    kinds = dict.fromkeys(flag.kind for flag in plot.flags if low <= flag.x <= high)
-    for kind in kinds:
-        if kind in marks.MEANING:
-            yield marks.sign(Flag(kind, 0.0, ""), 9.0, 6.0, 6.0), marks.MEANING[kind]
+    for kind, meaning in signs_of(plot, plot.view).items():
+        if kind == "over":
+            yield draw.area(draw.wedge(9, -4, 4.5), ink="batch"), meaning
+        else:
+            yield marks.sign(Flag(kind, 0.0, ""), 9.0, 6.0, 6.0), meaning
+
+
+def signs_of(plot: Plot, part: tuple[float, float]) -> dict[Sign, str]:
+    """The kinds of signs that stand in a part of the x axis, and what they mean."""
+    kinds = dict.fromkeys(flag.kind for flag in plot.flags if part[0] <= flag.x <= part[1])
+    out: dict[Sign, str] = {kind: marks.MEANING[kind] for kind in kinds}
     if any(_over(track, plot) for track in plot.panels[0].tracks):
-        yield draw.area(draw.wedge(9, -4, 4.5), ink="batch"), marks.OVER
+        out["over"] = marks.OVER
+    return out
 
 
 def _over(track: Track, plot: Plot) -> bool:

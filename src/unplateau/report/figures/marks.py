@@ -8,14 +8,14 @@ import numpy as np
 
 from . import draw
 from .draw import DASHES, Floats
-from .plot import Flag, Track
+from .plot import Flag, Kind, Track
 from .scale import Axis
 
 LINES = ("line", "faint")  # marks that are no points
 FLAGGED = 12  # flags of one kind that are drawn; more are a thicket, and the script of a page tells each
 APART = 62  # units between two words at the upper edge
 #: kind of flag -> what its sign means, in a legend
-MEANING = {
+MEANING: dict[Kind, str] = {
     "bump": "above its neighbours by more than noise",
     "phase": "the slope changes",
     "resume": "resumed",

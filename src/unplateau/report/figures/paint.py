@@ -31,6 +31,7 @@ class Layout:
 
 
 WIDE = Layout(width=800, height=340, below=74, left=54, size=13, ticks=9)
+BROAD = Layout(width=1500, height=420, below=80, left=54, size=14, ticks=14)
 NARROW = Layout(width=360, height=270, below=64, left=46, size=12, ticks=4)
 
 

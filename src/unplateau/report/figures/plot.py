@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from .draw import Floats
 
+Kind = Literal["bump", "resume", "lost", "end", "phase"]
 Mark = Literal["line", "dots", "crosses", "slants", "faint"]
 #: significant digits of what goes into a page; a pixel of a wide screen is the 2,560th part of an axis
 DIGITS = 6
@@ -59,7 +60,7 @@ class Track:
 class Flag:
     """A place on the x axis that has something to say; ``y`` where it is a point of the chart."""
 
-    kind: Literal["bump", "resume", "lost", "now", "end", "phase"]
+    kind: Kind
     x: float
     label: str
     y: float | None = None
@@ -104,7 +105,6 @@ class Plot:
     panels: tuple[Panel, ...]
     flags: tuple[Flag, ...] = ()
     log: bool = True
-    notes: tuple[str, ...] = field(default=())  # what a reader has to know of the picture
 
     def as_dict(self) -> dict[str, Any]:
         """The plot for the script of a page."""
@@ -117,7 +117,6 @@ class Plot:
             "whole": [float(v) for v in self.whole],
             "panels": [panel.as_dict() for panel in self.panels],
             "flags": [flag.as_dict() for flag in self.flags],
-            "notes": list(self.notes),
         }
 
 

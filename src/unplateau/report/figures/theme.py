@@ -99,9 +99,11 @@ SCRIPTS = ("uPlot.iife.min.js", "charts.js")
 STYLES = ("uPlot.min.css", "charts.css")
 #: of pictures in a page: the layout for narrow places, and what stands on paper where a script took a picture's place
 LAYOUT = (
-    ".up-figure{container-type:inline-size}.up-static svg{display:block;width:100%;height:auto}"
-    ".up-static .up-narrow{display:none}"
+    ".up-figure{container-type:inline-size}.up-static svg{display:block;width:100%;max-width:72rem;height:auto}"
+    ".up-static .up-narrow,.up-static .up-broad{display:none}"
     "@container (max-width:560px){.up-static .up-wide{display:none}.up-static .up-narrow{display:block}}"
+    "@container (min-width:72rem){.up-static.up-wider .up-wide{display:none}"
+    ".up-static .up-broad{display:block;max-width:none}}"
     ".up-figure.up-live .up-static{display:none}"
     "@media print{.up-figure.up-live .up-static{display:block}.up-figure .up-chart{display:none}}"
 )

@@ -10,6 +10,9 @@ const unplateauCharts = (() => {
   const LEFT = 54, RIGHT = 14, NEAR = 24; // pixels
   const DECADE = 0.7; // decades; over less, a logarithmic axis has round numbers like a linear one (scale.py)
   const STEP = 0.5; // of the view that one press of + keeps
+  const MANY = 12; // signs of one kind at most, as marks.FLAGGED
+  const HELP = "Drag to zoom, double-click to go back. With the keyboard: arrows move along the points, + and \u2212 zoom, 0 goes back, L switches the axis.";
+  const SIGNS = { bump: "\u25bc", phase: "|", resume: "\u2506", lost: "\u2715", end: "\u2506", over: "\u25b2" };
   const kept = new Map(); // what a reader chose, by the place of the figure, for a page that is sent again
   const live = new Set();
 
@@ -110,8 +113,7 @@ const unplateauCharts = (() => {
       for (const [name, value] of [["role", "group"], ["aria-roledescription", "chart"], ["aria-label", label]])
         this.field.setAttribute(name, value);
       this.field.addEventListener("keydown", (event) => this.pressed(event));
-      const help = "Drag to zoom, double-click to go back. With the keyboard: arrows move along the points, + and - zoom, 0 goes back, L switches the axis.";
-      chart.append(this.readout, this.field, element("p", "up-help", help));
+      chart.append(this.field, this.readout); // below: what grows must not move what is pointed at
       this.chart = chart;
       this.chart = chart;
       this.figure.append(chart);
@@ -157,6 +159,10 @@ const unplateauCharts = (() => {
         });
         made.dataset.key = track.key;
         item.append(made);
+        list.append(item);
+      }
+      for (const [kind, meaning] of Object.entries(this.data.signs)) {
+        const item = element("li", "up-sign", `${SIGNS[kind] ?? ""} ${meaning}`);
         list.append(item);
       }
       this.names = list;
@@ -254,13 +260,14 @@ const unplateauCharts = (() => {
       for (const plot of this.plots) plot.destroy();
       this.field.replaceChildren();
       this.plots = this.data.panels.map((panel, i) => this.panel(panel, i));
+      this.field.append(element("div", "up-label up-below", `${this.data.label} (${this.log ? "logarithmic" : "linear"} axis)`));
       for (const canvas of this.names.querySelectorAll("canvas")) canvas.paint();
       this.scale();
     }
 
     colour(ink) { return getComputedStyle(this.figure).getPropertyValue(`--up-${ink}`).trim() || "#000"; }
 
-    height(i) { return i ? 84 : Math.max(260, Math.min(420, 0.48 * this.field.clientWidth)); }
+    height(i) { return i ? 84 : Math.max(260, Math.min(520, 0.42 * this.field.clientWidth)); }
 
     panel(panel, i) {
       const last = i === this.data.panels.length - 1, dim = this.colour("dim"), grid = { stroke: this.colour("grid"), width: 1 };
@@ -297,7 +304,7 @@ const unplateauCharts = (() => {
         plot.batch(() => { plot.setScale("x", { min, max }); plot.setScale("y", { min: low, max: high }); });
         plot.redraw(false, true);
       });
-      if (this.at !== null) this.point(this.at);
+      this.point(this.at);
     }
 
     /** The panel's own range at first; of what is shown, where a reader has chosen another part. */
@@ -327,7 +334,8 @@ const unplateauCharts = (() => {
       const inside = Math.max(...tracks.map((t) => t.x.length), 1);
       const order = { faint: 0, line: 1 };
       for (const track of [...tracks].sort((a, b) => (order[a.mark] ?? 2) - (order[b.mark] ?? 2)))
-        this.trace(pen, track, across, down, ratio, inside > bbox.width / 8 / ratio ? 3 : 5);
+        this.trace(pen, track, across, down, ratio, inside > bbox.width / 8 / ratio ? 3 : inside > 30 ? 5 : 7);
+      if (flagged) for (const track of tracks) this.over(pen, track, across, plot.scales.y.max, bbox, ratio);
       if (flagged) for (const flag of this.data.flags) this.flag(pen, flag, across, down, bbox, ratio);
       pen.restore();
     }
@@ -386,6 +394,20 @@ const unplateauCharts = (() => {
       }
     }
 
+    /** Wedges at the upper edge for measured points beyond it, the highest first. */
+    over(pen, track, across, top, bbox, ratio) {
+      if (track.mark === "line") return;
+      const [low, high] = this.range, half = 4.5 * ratio;
+      const above = track.y.map((y, i) => i).filter((i) => track.y[i] > top && track.x[i] >= low && track.x[i] <= high);
+      pen.fillStyle = this.colour(track.ink);
+      for (const i of above.sort((a, b) => track.y[b] - track.y[a]).slice(0, MANY)) {
+        const x = across(track.x[i]), y = bbox.top + ratio;
+        pen.beginPath();
+        pen.moveTo(x, y); pen.lineTo(x + half, y + 1.6 * half); pen.lineTo(x - half, y + 1.6 * half);
+        pen.fill();
+      }
+    }
+
     flag(pen, flag, across, down, bbox, ratio) {
       const x = across(flag.x), { top, height } = bbox;
       if (!Number.isFinite(x)) return;
@@ -418,7 +440,7 @@ const unplateauCharts = (() => {
       this.busy = true;
       for (const plot of this.plots) plot.setCursor(x === null ? { left: -10, top: -10 } : { left: plot.valToPos(x, "x"), top: 10 });
       this.busy = false;
-      this.readout.replaceChildren(...(x === null ? [] : this.said(x)));
+      this.readout.replaceChildren(...(x === null ? [element("span", "up-help", HELP)] : this.said(x)));
     }
 
     said(x) {
