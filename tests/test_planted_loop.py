@@ -12,6 +12,7 @@ Seen red:
 - ``in_turn`` without ``mended``: test_each_run_comes_after_the_one_without_its_cause;
 - ``fork`` without ``signal.signal``: test_a_fork_is_ended_by_the_signal_that_its_parent_bears;
 - ``_chance`` of 0: test_what_chance_may_have_done_is_neither_a_cost_nor_harmless;
+- ``stray`` that takes the largest: test_an_evaluation_that_strays_as_far_as_a_planted_one_is_as_noisy;
 - ``left`` that asks for no role: test_what_nobody_judges_is_not_probed.
 """
 
@@ -233,6 +234,23 @@ class TestTheJudgement:
             replace(others[0], gain=gain, truth={"cause": "capacity"}), frozenset(), "log", 0.03
         )
         assert case.noise == pytest.approx(0.03 * 2**0.5)
+
+    def test_an_evaluation_that_strays_as_far_as_a_planted_one_is_as_noisy(self):
+        def kept(name, cause, strays):
+            return loop_pack.Kept(
+                name, "planted", "b", {"cause": cause, "strays": strays}, None, *[Path()] * 3, None
+            )
+
+        rows = [kept("a", "eval-noise", 0.05), kept("b", "eval-noise", 0.08), kept("c", "repetition", 0.06)]
+        rows += [kept("d", "capacity", 0.04), kept("e", "instability", None)]
+
+        assert loop.stray(rows) == {"a", "b", "c"}
+        assert loop.stray(rows[2:]) == frozenset()
+        assert loop.holds(rows[2], {"b": frozenset({"capacity"})}, loop.stray(rows)) == {
+            "capacity",
+            "eval-noise",
+        }
+        assert loop.holds(rows[3], {}, loop.stray(rows)) == frozenset()
 
     def test_a_cause_that_cost_the_sound_run_something_is_no_false_accusation(self):
         kept = loop_pack.Kept("healthy.without-capacity.b.1", "healthy", "b", {"cause": "still-learning"}, Estimate(0.1, 0.05, 0.2, NATS), *[Path()] * 3, None)  # fmt: skip

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from math import sqrt
 from pathlib import Path
 
+import numpy as np
 import zstandard
+from cases import Config
 from loop_cases import LOOP, Planted
 
 from unplateau.estimate import Estimate
 from unplateau.probes._ends import end_difference
+from unplateau.probes._paired import losses_of
 
 PACKED = Path(__file__).parent / "loop.jsonl.zst"
 LEVEL = 19  # of zstd: packing is rare, reading is not
@@ -57,6 +61,7 @@ def _line(one: Planted, out: Path) -> dict[str, object]:
         "fault": one.fault,
         "gain": None if gain is None else [gain.value, gain.low, gain.high],
         **_end(folder / "truth/log.jsonl"),
+        "strays": _strays(folder / "truth", one.case.config),
         "data": {k: v for k, v in asdict(one.case.data).items() if k not in ("text", "tokenizer")},
         **json.loads((data / "truth.json").read_text()),
     }
@@ -79,6 +84,15 @@ def _end(log: Path) -> dict[str, float | None]:
     val, train = told["val_loss"], told["train_loss"]
     known = val is not None and train is not None
     return {"end": val, "gap": round(val - train, 4) if known else None}
+
+
+def _strays(truth: Path, config: Config) -> float | None:
+    """How far one val evaluation of the run's own size strays, nats (1 sd), by the scatter of many windows; None where any is no number."""
+    found = losses_of(truth)
+    rows = found.windows(max(found.evaluated), "val") if found.evaluated else None
+    if rows is None or not np.all(np.isfinite(rows)):
+        return None
+    return round(float(np.std(rows)) / sqrt(float(config["eval_iters"]) * float(config["batch_size"])), 4)
 
 
 def gain_of(one: Planted, out: Path) -> Estimate | None:
