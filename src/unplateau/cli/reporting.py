@@ -142,16 +142,13 @@ def runs_at(paths: Sequence[str], given: dict[str, Any]) -> list[Run]:
 
     found: list[tuple[str, Run]] = []
     for path in paths:
-        found += [(path, run) for run in runs_of(path, **given)]
+        runs = runs_of(path, **given)
+        found += [(path if len(runs) == 1 else f"{path}: {run.name}", run) for run in runs]
         if len(found) > MOST:
             raise UsageError(f"a page holds up to {MOST} runs; {printable(path)} makes them {len(found)}")
     names = [run.name for _, run in found]
-    # two runs may both be called train.log: then each goes by its path too
-    return [run if names.count(run.name) == 1 else replace(run, name=_told(path, run)) for path, run in found]
-
-
-def _told(path: str, run: Run) -> str:
-    return path if Path(path).name == run.name else f"{path}: {run.name}"
+    # two runs may both be called train.log: then each goes by its path
+    return [run if names.count(run.name) == 1 else replace(run, name=path) for path, run in found]
 
 
 def diagnosed(runs: Sequence[Run]) -> list[Diagnosis]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ...comparison import Comparison
+from ...comparison import Comparison, Equal
 from ...settings import Setting
 from ..compare import cell, done, said_of, shown_setting
 from ..figures import Figure
@@ -13,15 +13,20 @@ from .html import Child, Html, join, tag
 from .parts import Section, listed, table
 
 
+def verdict(found: Comparison) -> Html | None:
+    """Which run is lowest at equal amounts of each."""
+    said = [f"{words[0].upper()}{words[1:]}." for words in map(said_of, found.equal)]
+    return tag("p", " ".join(said), class_="verdict") if said else None
+
+
 def section(found: Comparison, figures: Sequence[Figure], runs: Sequence[str]) -> Iterator[Section]:
     """The runs side by side; ``runs``: the id of each one's own part."""
     yield Section(
         "beside",
         "Side by side",
         join(
-            map(embedded, figures),
+            tag("div", *map(embedded, figures), class_="charts") if figures else None,
             _losses(found, runs),
-            listed(map(said_of, found.equal)),
             listed(f"not at equal {base}: {why}" for base, why in found.unequal.items()),
             listed(f"warning: {warning}" for warning in found.warnings),
         ),
@@ -34,12 +39,15 @@ def _losses(found: Comparison, runs: Sequence[str]) -> Html:
     rows: list[Sequence[Child]] = []
     for i, one in enumerate(found.told):
         name = tag("a", f"{i + 1}. {one.name}", href=f"#{runs[i]}") if i < len(runs) else one.name
-        equal = (_lowest(cell(e.losses[i]), lowest=e.lowest == i) for e in found.equal)
+        equal = (_lowest(cell(e.losses[i]), lowest=e.lowest == i and _told(e) > 1) for e in found.equal)
         rows.append((name, done(one), cell(one.loss(one.end)), *equal))
-    said = (
-        f"{found.told[0].series} in {found.unit}; ± is half a 90% interval; the lowest of a column is in bold"
-    )
+    said = f"{found.told[0].series} in {found.unit}; +- is half a 90% interval; the lowest of a column is in bold"
     return table(said, heads, rows, kind="losses")
+
+
+def _told(equal: Equal) -> int:
+    """How many runs have a loss there."""
+    return sum(loss is not None for loss in equal.losses)
 
 
 def _lowest(words: str, *, lowest: bool) -> Html | str:

@@ -67,7 +67,8 @@ def _several(views: Sequence[View], together: Comparison | None, apart: str) -> 
     placed = [replace(view, place=f"r{i}", level=2) for i, view in enumerate(views, 1)]
     names = [view.id("run") for view in placed]
     first = list(beside.section(together, compared(together), names)) if together is not None else []
-    why = tag("p", f"Not compared: {apart}", class_="note") if apart else None
+    said = beside.verdict(together) if together is not None else None
+    why = tag("p", f"Not compared: {apart}", class_="note") if apart else said
     runs = [Section(name, view.found.run.name, Html()) for name, view in zip(names, placed, strict=True)]
     return join(
         tag(

@@ -98,7 +98,7 @@ def _slope(view: View) -> Iterator[Number]:
     slope = view.found.state.slope
     if slope is not None:
         amount = "tokens" if view.found.run.has("tokens_per_step") else f"{step_of(view.found)}s"
-        yield "Slope now", number(slope), f"of {amount}, by the last {view.found.state.series}"
+        yield "Slope now", number(slope), f"of {amount}, by {view.found.state.series}"
 
 
 def _noise(view: View) -> Iterator[Number]:
