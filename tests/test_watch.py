@@ -414,6 +414,17 @@ class TestWhatIsRaised:
         assert raised == {"lr-not-annealed", "still-learning", "val-mismatch"}
         assert {one.name for one in update.runs[0].standing} == raised
 
+    def test_what_asks_for_nothing_but_to_go_on_is_calm(self, tmp_path):
+        desk = Desk(tmp_path)
+        shutil.copy(EXAMPLE / "config.py", tmp_path)
+        desk.write(*LINES)
+
+        update, _, events = desk.poll()
+
+        calm = {"lr-not-annealed": True, "still-learning": True, "val-mismatch": False}
+        assert {event.name: event.calm for event in events if event.kind == "raised"} == calm
+        assert {one.name: one.calm for one in update.runs[0].standing} == calm
+
     def test_nobody_is_woken_twice_by_another_watch(self, tmp_path):
         place = tmp_path / "state" / "ledger.json"
         for first in (True, False):

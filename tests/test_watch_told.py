@@ -280,8 +280,10 @@ class TestTheVerb:
         second = capsys.readouterr().out
 
         assert "step 14,500: val_loss 3.57 nats, falling" in first
-        assert first.count("RAISED") == 3
+        assert first.count("RAISED") == 1
+        assert first.count("NOTED") == 2  # it is half way down its schedule, and still learning
         assert "RAISED" not in second
+        assert "NOTED" not in second
 
     def test_once_as_json_is_one_object(self, capsys):
         assert main(["watch", "--once", "--json", str(EXAMPLE)]) == 0

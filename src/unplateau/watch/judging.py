@@ -11,9 +11,10 @@ import msgspec
 import numpy as np
 
 from ..derive import derive
-from ..diagnosis import Diagnosis, diagnose
+from ..diagnosis import READINGS, Diagnosis, diagnose
 from ..errors import UnplateauError, printable
 from ..estimate import Estimate
+from ..outlook import differences
 from ..report.causes import claims
 from ..report.headline import headline
 from ..run import LOSSES, Run
@@ -194,7 +195,7 @@ class Judge:
         pace = self._paces[look.key] = pace_of(run, page.seen)
         curve = run.series.get(state.series)
         known = curve.finite if curve is not None else run.loss
-        rank = [f.cause for f in found.findings]
+        rank, calm = [f.cause for f in found.findings], calm_of(found)
         names = sorted(page.raised, key=lambda n: rank.index(n) if n in rank else len(rank))
         return Watched(
             key=look.key,
@@ -213,7 +214,7 @@ class Judge:
             left=left_of(run, pace),
             pace=pace.source if pace is not None else "",
             rate=rate_of(found, pace),
-            standing=tuple(_standing(n, page) for n in names),
+            standing=tuple(_standing(n, page, calm) for n in names),
             findings={f.cause: (f.verdict, f.probability) for f in found.findings},
             written=look.written,
         )
@@ -223,6 +224,16 @@ def held_by(found: Diagnosis) -> dict[str, float | None]:
     """What is supported, and how sure; and the verdict on the curve where that is news."""
     held = {f.cause: f.probability for f in found.findings if f.verdict == "supported"}
     return held | ({found.state.verdict: None} if found.state.verdict in RAISED else {})
+
+
+def calm_of(found: Diagnosis) -> frozenset[str]:
+    """What holds of it and is no fault: readings of the curve, and causes whose remedy is to go on as planned.
+
+    Of a run half way down its schedule it is true that annealing will take something off the loss; nobody need wake.
+    """
+    plans = {f.cause: f.remedy.plan for f in found.findings if f.remedy is not None and not f.remedy.patch}
+    as_planned = {n for n, plan in plans.items() if plan is not None and not differences(found.run, plan.run)}
+    return frozenset((*READINGS, *as_planned))
 
 
 def evaluated_at(run: Run, place: int = -1) -> int:
@@ -282,21 +293,21 @@ def _is_quiet(page: Page, watched: Watched, now: float) -> bool:
     return now - watched.written > LONGER * float(stretches.max()) + MINUTE
 
 
-def _standing(name: str, page: Page) -> Standing:
+def _standing(name: str, page: Page, calm: AbstractSet[str]) -> Standing:
     entry = page.entries[name]
-    return Standing(name, entry.since_step, entry.since, entry.probability, entry.before)
+    return Standing(name, entry.since_step, entry.since, entry.probability, name in calm, entry.before)
 
 
 def _raised(
     key: str, found: Diagnosis, names: list[str], page: Page, now: float, *, old: bool
 ) -> Iterator[Event]:
-    said = claims()
+    said, calm = claims(), calm_of(found)
     for name in names:
         entry = page.entries[name]
         claim = said.get(name) or f"The curve is {name}."
         sure = f", {entry.probability:.0%}" if entry.probability is not None else ""
         told = f"{claim} ({name}{sure}, since {'before ' if entry.before else ''}step {entry.since_step:,})"
-        yield Event(now, "raised", key, told, name, evaluated_at(found.run), old)
+        yield Event(now, "raised", key, told, name, evaluated_at(found.run), name in calm, old)
 
 
 def _cleared(key: str, found: Diagnosis, names: list[str], step: int, now: float) -> Iterator[Event]:

@@ -42,6 +42,7 @@ class Event:
     text: str  # a sentence
     name: str = ""  # the cause or the curve's verdict that was raised or cleared
     step: int | None = None
+    calm: bool = False  # of what was raised: it asks for nothing but to go on as planned
     old: bool = False  # it was raised on a run, one of several, that had ended before anybody watched it
 
 
@@ -53,6 +54,7 @@ class Standing:
     since_step: int  # the first evaluation at which it held without a break
     since: float  # seconds since 1970; when that was seen
     probability: float | None  # at the last evaluation at which it held
+    calm: bool = False  # it asks for nothing but to go on as planned
     before: bool = False  # it held before that step too, when nobody watched
 
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..cost import duration
-from ..diagnosis import READINGS
 from ..errors import printable
 from ..estimate import Estimate
 from ..report.json import dumps
@@ -40,9 +39,7 @@ def lines(update: Update, *, width: int | None = None, colour: bool = False) -> 
         return _line(update.when, f"waiting: {update.waiting}", width, "dim", colour=colour)
     several = len(update.runs) > 1
     return "".join(
-        _line(
-            event.when, said, width, "" if event.name in READINGS else INK.get(event.kind, ""), colour=colour
-        )
+        _line(event.when, said, width, "" if event.calm else INK.get(event.kind, ""), colour=colour)
         for event in update.events
         for said in _said(event, update.run(event.run), several=several)
     )
@@ -60,7 +57,8 @@ def _said(event: Event, run: Watched | None, *, several: bool) -> Iterator[str]:
     if event.kind == "evaluated" and run is not None:
         yield whose + evaluated(run)
     elif event.kind == "raised":
-        yield f"{whose}{WORDS['raised']}{event.text}{' This run had ended before it was watched.' if event.old else ''}"
+        word = "NOTED " if event.calm else WORDS["raised"]
+        yield f"{whose}{word}{event.text}{' This run had ended before it was watched.' if event.old else ''}"
     else:
         yield f"{whose}{WORDS.get(event.kind, '')}{event.text}"
 
@@ -169,6 +167,7 @@ def _run(run: Watched) -> dict[str, Any]:
                 "name": s.name,
                 "since_step": s.since_step,
                 "since": _iso(s.since),
+                "calm": s.calm,
                 "before": s.before,
                 "probability": s.probability,
             }
@@ -191,5 +190,6 @@ def _event(event: Event) -> dict[str, Any]:
         "name": event.name or None,
         "step": event.step,
         "text": event.text,
+        "calm": event.calm,
         "old": event.old,
     }

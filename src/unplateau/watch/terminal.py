@@ -17,7 +17,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import DataTable, Footer, Static
 
-from ..diagnosis import READINGS, Diagnosis
+from ..diagnosis import Diagnosis
 from ..errors import printable
 from ..report.redact import redacted
 from ..report.text import loss_chart
@@ -232,15 +232,15 @@ def _standing(run: Watched) -> Text:
     """What was raised and not cleared, a row each."""
     text = Text()
     for one in run.standing:
-        text.append("● ", _ink(one.name))
+        text.append("● ", _ink(one.name, calm=one.calm))
         text.append(f"{telling.standing(one)}\n")
     text.rstrip()
     return text
 
 
-def _ink(name: str) -> str:
-    """The colour of a finding: that a run still learns, or is done, is no fault of it."""
-    return "green" if name in READINGS else VERDICTS.get(name, STYLE["raised"])
+def _ink(name: str, *, calm: bool) -> str:
+    """The colour of a finding: what asks for nothing but to go on is no fault."""
+    return "green" if calm else VERDICTS.get(name, STYLE["raised"])
 
 
 def _events(events: Sequence[Event] | deque[Event], *, several: bool) -> Text:
@@ -252,8 +252,8 @@ def _events(events: Sequence[Event] | deque[Event], *, several: bool) -> Text:
             if event.kind == "evaluated" and event.step is not None
             else event.text
         )
-        word = f"{event.kind} " if event.kind in ("raised", "cleared") else ""
-        ink = _ink(event.name) if event.kind == "raised" else STYLE.get(event.kind, "dim")
+        word = "noted " if event.calm else f"{event.kind} " if event.kind in ("raised", "cleared") else ""
+        ink = _ink(event.name, calm=event.calm) if event.kind == "raised" else STYLE.get(event.kind, "dim")
         text.append(f"{telling.clock(event.when)} {whose}{word}{redacted(printable(said, 300))}\n", ink)
     text.rstrip()
     return text
