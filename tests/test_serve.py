@@ -10,24 +10,28 @@ Each guard was seen red once:
 - a name put into a row without ``text``: test_foreign_words_stay_words_in_the_list.
 """
 
-import asyncio
+import http.client
 import json
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("starlette", reason="the live page needs the extra: pip install 'unplateau[watch]'")
-
 from unplateau.errors import UnreadableError
 from unplateau.estimate import Estimate
+from unplateau.watch import serve_http
 from unplateau.watch.seen import Standing, Update, Watched
-from unplateau.watch.serve_app import LIST, Live, application
 from unplateau.watch.serve_events import Board, events
 from unplateau.watch.serve_guard import new_token
+from unplateau.watch.serve_http import Server
 from unplateau.watch.serve_list import STANDS, address, ordered, row, stands, summary, table
+from unplateau.watch.serve_live import LIST, Live, page_of
 
 TOKEN = "sesame-sesame-sesame-sesa"
-LOCAL = {"host": "127.0.0.1:8000"}
 RUN = Watched(
     "a/train.log", "a/train.log", Path("a/train.log"), verdict="falling", loss=3.5, step=100, written=1.7e9
 )
@@ -56,55 +60,61 @@ def update(*runs, number=1, waiting=""):
     return Update(number, 1.7e9, Path("runs"), runs, waiting=waiting)
 
 
-def live_of(*runs):
-    live = Live(Standin(), lambda key: f"<h1>{len(key)}</h1>")
-    live.take(update(*runs))
-    return live
+class Served:
+    """A server on a port of its own, with ``live`` behind it, whose follower runs on another thread."""
+
+    def __init__(self, *runs, waiting=""):
+        self.live = Live(Standin(), lambda key: f"<h1>{len(key)}</h1>")
+        self.live.take(update(*runs, waiting=waiting))
+        self.server = Server(self.live, TOKEN, 0)
+        self.port = self.server.socket.getsockname()[1]
+        self.local = {"Host": f"127.0.0.1:{self.port}"}
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        self.following = threading.Thread(target=self.live.follow, daemon=True)
+        self.following.start()
+
+    def ask(self, path, method="GET", headers=None, local=True):
+        """Status, headers and body of an answer; the headers of a request are as given, and no others."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        local = list(self.local.items()) if local else []
+        for name, value in (
+            headers if isinstance(headers, list) else {**dict(local), **(headers or {})}.items()
+        ):
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        body = answer.read().decode()
+        connection.close()
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, body
+
+    def close(self):
+        self.live.watcher.over = True
+        self.following.join(5)
+        self.server.shutdown()
+        self.server.server_close()
 
 
-def asked(app, path, method="GET", headers=LOCAL):
-    """The answer of an ASGI application: status, headers, body; without a server."""
-    sent = []
-
-    async def receive():
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message):
-        sent.append(message)
-
-    raw, _, query = path.partition("?")
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": raw,
-        "raw_path": raw.encode(),
-        "query_string": query.encode(),
-        "root_path": "",
-        "scheme": "http",
-        "http_version": "1.1",
-        "server": ("127.0.0.1", 8000),
-        "client": ("127.0.0.1", 1),
-        "headers": [
-            (k.encode(), v.encode()) for k, v in (headers.items() if isinstance(headers, dict) else headers)
-        ],
-    }
-    asyncio.run(app(scope, receive, send))
-    body = b"".join(m.get("body", b"") for m in sent if m["type"] == "http.response.body")
-    return sent[0]["status"], {k.decode(): v.decode() for k, v in sent[0]["headers"]}, body.decode()
+@contextmanager
+def served(*runs, waiting=""):
+    made = Served(*runs, waiting=waiting)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def app():
-    live = live_of(RUN, Watched("b.log", "b.log", Path("b.log")))
-    yield application(live, TOKEN)
-    live.close()
+    with served(RUN, Watched("b.log", "b.log", Path("b.log"))) as made:
+        yield made
 
 
 # ---- who may read ----
 
 
 def test_the_page_opens_with_its_token(app):
-    status, headers, body = asked(app, f"/{TOKEN}/")
+    status, headers, body = app.ask(f"/{TOKEN}/")
 
     assert status == 200
     assert "a/train.log" in body
@@ -121,13 +131,13 @@ def test_the_page_opens_with_its_token(app):
         f"/x{TOKEN}/",
         "//",
         f"/x/../{TOKEN}/",
-        "/é/",
+        "/%C3%A9/",
         f"/{TOKEN[:5]}/rows",
         "/favicon.ico",
     ],
 )
 def test_only_the_whole_token_opens(app, path):
-    status, _, body = asked(app, path)
+    status, _, body = app.ask(path)
 
     assert status == 404
     assert "train.log" not in body
@@ -143,7 +153,7 @@ def test_two_starts_have_two_tokens_that_nobody_guesses():
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "127.0.0.1", "localhost:9000", "LOCALHOST"])
 def test_the_names_of_this_machine_are_answered(app, host):
-    assert asked(app, f"/{TOKEN}/", headers={"host": host})[0] == 200
+    assert app.ask(f"/{TOKEN}/", headers={"Host": host})[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -161,12 +171,12 @@ def test_the_names_of_this_machine_are_answered(app, host):
     ],
 )
 def test_a_host_that_is_not_this_machine_is_refused(app, host):
-    assert asked(app, f"/{TOKEN}/", headers={"host": host})[0] == 403
+    assert app.ask(f"/{TOKEN}/", headers={"Host": host})[0] == 403
 
 
 def test_no_host_or_two_are_refused(app):
-    assert asked(app, f"/{TOKEN}/", headers={})[0] == 403
-    assert asked(app, f"/{TOKEN}/", headers=[("host", "127.0.0.1"), ("host", "evil.example")])[0] == 403
+    assert app.ask(f"/{TOKEN}/", local=False)[0] == 403
+    assert app.ask(f"/{TOKEN}/", headers=[("host", "127.0.0.1"), ("host", "evil.example")])[0] == 403
 
 
 @pytest.mark.parametrize(
@@ -183,24 +193,24 @@ def test_no_host_or_two_are_refused(app):
     ],
 )
 def test_what_another_site_sends_is_refused(app, headers):
-    assert asked(app, f"/{TOKEN}/", headers={**LOCAL, **headers})[0] == 403
+    assert app.ask(f"/{TOKEN}/", headers=headers)[0] == 403
 
 
 @pytest.mark.parametrize(
     "headers",
     [
-        {"origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"},
+        {"Host": "127.0.0.1:8000", "origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"},
         {"sec-fetch-site": "none", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"},
         {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"},
     ],
 )
 def test_our_own_page_and_a_link_that_the_user_follows_are_answered(app, headers):
-    assert asked(app, f"/{TOKEN}/", headers={**LOCAL, **headers})[0] == 200
+    assert app.ask(f"/{TOKEN}/", headers=headers)[0] == 200
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT"])
 def test_nothing_can_be_changed(app, method):
-    status, headers, _ = asked(app, f"/{TOKEN}/", method=method)
+    status, headers, _ = app.ask(f"/{TOKEN}/", method=method)
 
     assert status == 405
     assert headers["allow"] == "GET, HEAD"
@@ -210,7 +220,7 @@ def test_nothing_can_be_changed(app, method):
     "path", [f"/{TOKEN}/", f"/{TOKEN}/rows", "/", f"/{TOKEN}/run/none", f"/{TOKEN}/assets/live.js"]
 )
 def test_every_answer_says_that_nothing_from_elsewhere_may_run_and_nothing_may_be_kept(app, path):
-    _, headers, _ = asked(app, path)
+    _, headers, _ = app.ask(path)
 
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "unsafe" not in headers["content-security-policy"]
@@ -225,18 +235,18 @@ def test_every_answer_says_that_nothing_from_elsewhere_may_run_and_nothing_may_b
     "name", ["../serve.py", "..%2fserve.py", "%2e%2e/serve.py", "live.js/../../serve.py", "page.html", ""]
 )
 def test_no_other_file_can_be_had(app, name):
-    assert asked(app, f"/{TOKEN}/assets/{name}")[0] == 404
+    assert app.ask(f"/{TOKEN}/assets/{name}")[0] == 404
 
 
 # ---- what is answered ----
 
 
 def test_the_page_of_a_run_is_found_by_its_address(app):
-    status, _, body = asked(app, f"/{TOKEN}/run/{address(RUN.key)}")
+    status, _, body = app.ask(f"/{TOKEN}/run/{address(RUN.key)}")
 
     assert status == 200
     assert f"<h1>{len(RUN.key)}</h1>" in body
-    assert asked(app, f"/{TOKEN}/run/{address(RUN.key)}/main")[2] == f"<h1>{len(RUN.key)}</h1>"
+    assert app.ask(f"/{TOKEN}/run/{address(RUN.key)}/main")[2] == f"<h1>{len(RUN.key)}</h1>"
 
 
 def test_a_page_that_cannot_be_made_says_why_and_the_others_still_come(monkeypatch):
@@ -247,43 +257,56 @@ def test_a_page_that_cannot_be_made_says_why_and_the_others_still_come(monkeypat
         raise UnreadableError("can't open train.log: Permission denied")
 
     monkeypatch.delenv("UNPLATEAU_DEBUG", raising=False)
-    live = live_of(RUN)
-    app = application(live, TOKEN)
-    live.render = fails
-    status, _, body = asked(app, f"/{TOKEN}/")
-    live.render = unreadable
-    readable, _, why = asked(app, f"/{TOKEN}/run/{address(RUN.key)}/main")
-    live.close()
+    with served(RUN) as app:
+        app.live.render = fails
+        status, _, body = app.ask(f"/{TOKEN}/")
+        app.live.render = unreadable
+        readable, _, why = app.ask(f"/{TOKEN}/run/{address(RUN.key)}/main")
 
     assert (status, readable) == (500, 200)
     assert "ZeroDivisionError: &lt;b&gt; (this is a fault of unplateau" in body
     assert "Permission denied" in why
 
 
+def test_a_page_is_made_once_for_all_tabs_until_the_run_is_judged_anew():
+    made = []
+    with served(RUN) as app:
+        app.live.render = lambda key: made.append(key) or "page"
+        for _ in range(3):
+            app.ask(f"/{TOKEN}/")
+        app.live.take(update(Watched(**{**fields(RUN), "step": 110, "written": 1.8e9}), number=2))
+        app.ask(f"/{TOKEN}/")
+        before = len(made)
+        app.live.take(update(Watched(**{**fields(RUN), "loss": 3.4}), number=3))
+        app.ask(f"/{TOKEN}/")
+
+    assert (before, len(made)) == (1, 2)
+
+
 @pytest.mark.parametrize("place", ["none", "a%2Ftrain.log", "..", "a", "0" * 5000])
 def test_an_address_that_no_run_has_is_not_looked_for_on_disk(app, place):
-    assert asked(app, f"/{TOKEN}/run/{place}/main")[0] == 404
+    assert app.ask(f"/{TOKEN}/run/{place}/main")[0] == 404
 
 
 def test_the_only_run_is_shown_at_once():
-    live = live_of(RUN)
-    body = asked(application(live, TOKEN), f"/{TOKEN}/")[2]
-    live.close()
-
-    assert f"<h1>{len(RUN.key)}</h1>" in body
+    with served(RUN) as app:
+        assert f"<h1>{len(RUN.key)}</h1>" in app.ask(f"/{TOKEN}/")[2]
 
 
 def test_a_folder_without_runs_says_why():
-    live = Live(Standin(), str)
-    live.take(update(waiting="there is no train.log; expected a log"))
-    body = asked(application(live, TOKEN), f"/{TOKEN}/")[2]
-    live.close()
+    with served(waiting="there is no train.log; expected a log") as app:
+        assert "there is no train.log; expected a log" in app.ask(f"/{TOKEN}/")[2]
 
-    assert "there is no train.log; expected a log" in body
+
+def test_the_line_above_a_run_s_page_comes_without_the_page(app):
+    found = json.loads(app.ask(f"/{TOKEN}/run/{address(RUN.key)}/line")[2])
+
+    assert "falling" in found["line"]
+    assert "step 100" in found["line"]
 
 
 def test_rows_come_for_the_runs_that_were_asked_for(app):
-    found = json.loads(asked(app, f"/{TOKEN}/rows?of={address(RUN.key)},{address('gone')}")[2])
+    found = json.loads(app.ask(f"/{TOKEN}/rows?of={address(RUN.key)},{address('gone')}")[2])
 
     assert set(found["rows"]) == {address(RUN.key), address("gone")}
     assert "a/train.log" in found["rows"][address(RUN.key)]
@@ -294,21 +317,9 @@ def test_rows_come_for_the_runs_that_were_asked_for(app):
 # ---- what is new ----
 
 
-def heard(board, seen, until, heartbeat=5.0):
-    """The parts of a stream until ``until`` parts came or it ended; ``board`` is closed after that."""
-
-    async def listen():
-        return [part async for part in _first(events(board, seen, heartbeat=heartbeat), until)]
-
-    return asyncio.run(asyncio.wait_for(listen(), 5))
-
-
-async def _first(parts, most):
-    count = 0
-    async for part in parts:
-        yield part
-        if (count := count + 1) == most:
-            return
+def heard(board, seen, most, **more):
+    """The first ``most`` parts of a stream."""
+    return list(islice(events(board, seen, **more), most))
 
 
 def test_a_stream_tells_only_what_is_new():
@@ -332,32 +343,44 @@ def test_changes_that_come_while_nobody_reads_are_one_message():
     for _ in range(10_000):
         board.changed(["a", "b"])
 
-    assert len(heard(board, "s-0", 2)) == 2
-    assert len(board.newer("")) == 2  # nothing is queued
+    assert heard(board, "s-0", 2)[1].startswith("id: s-10000")
+    assert len(board.newer("")[0]) == 2  # nothing is queued
 
 
 def test_a_stream_that_has_nothing_to_tell_shows_that_it_lives():
-    assert heard(Board("s"), "s-0", 3, heartbeat=0.01)[1:] == [": still here\n\n"] * 2
+    assert heard(Board("s"), "s-0", 3, heartbeat=0.02, tick=0.01)[1:] == [": still here\n\n"] * 2
 
 
 def test_a_stream_ends_when_the_watch_ends():
     board = Board("s")
+    threading.Timer(0.05, board.close).start()
 
-    async def listen():
-        asyncio.get_running_loop().call_later(0.05, board.close)
-        return [part async for part in events(board, board.mark())]
+    assert list(events(board, board.mark()))[-1].startswith("event: ended\n")
 
-    assert asyncio.run(asyncio.wait_for(listen(), 5))[-1].startswith("event: ended\n")
+
+def test_a_stream_ends_when_its_tab_is_gone():
+    assert len(list(events(Board("s"), "s-0", lambda: True))) == 1
 
 
 def test_a_run_that_changed_is_named_and_no_other():
     other = Watched("b.log", "b.log", Path("b.log"))
-    live = live_of(RUN, other)
+    live = Live(Standin(), str)
+    live.take(update(RUN, other))
     mark = live.board.mark()
     live.take(update(Watched(**{**fields(RUN), "step": 110}), other, number=2))
-    live.close()
 
-    assert live.board.newer(mark) == [address(RUN.key)]
+    assert live.board.newer(mark)[0] == [address(RUN.key)]
+
+
+def test_a_line_without_an_evaluation_leaves_the_page_and_an_evaluation_renews_it():
+    live = Live(Standin(), str)
+    live.take(update(RUN))
+    mark = live.board.mark()
+    live.take(update(Watched(**{**fields(RUN), "step": 110, "written": 1.8e9, "quiet": True}), number=2))
+    assert page_of(RUN.key) not in live.board.newer(mark)[0]
+
+    live.take(update(Watched(**{**fields(RUN), "step": 110, "loss": 3.4}), number=3))
+    assert page_of(RUN.key) in live.board.newer(mark)[0]
 
 
 def fields(run):
@@ -365,29 +388,140 @@ def fields(run):
 
 
 def test_the_list_is_named_where_a_run_stands_otherwise_or_is_new():
-    live = live_of(RUN)
+    live = Live(Standin(), str)
+    live.take(update(RUN))
     mark = live.board.mark()
     live.take(update(Watched(**{**fields(RUN), "verdict": "flat"}), number=2))
-    assert LIST in live.board.newer(mark)
+    assert LIST in live.board.newer(mark)[0]
 
     mark = live.board.mark()
     live.take(update(Watched(**{**fields(RUN), "verdict": "flat"}), Watched("c", "c", Path("c")), number=3))
-    live.close()
-
-    assert LIST in live.board.newer(mark)
+    assert LIST in live.board.newer(mark)[0]
 
 
-def test_following_takes_each_update_and_ends_with_the_board():
-    async def follow():
-        live = Live(Standin(update(RUN), update(Watched(**{**fields(RUN), "step": 110}), number=2)), str)
-        following = asyncio.create_task(live.follow())
-        while len(live.board.newer("")) < 1 or live.update.number < 2:
-            await live.board.wait(1)
-        live.close()
-        await following
-        return live
+def test_following_ends_with_the_watch_and_ends_the_streams():
+    live = Live(Standin(update(RUN), update(RUN, number=2)), str)
+    threading.Timer(0.1, setattr, (live.watcher, "over", True)).start()
+    live.follow()
 
-    assert asyncio.run(asyncio.wait_for(follow(), 5)).update.runs[0].step == 110
+    assert live.update.number == 2
+    assert live.board.closed
+
+
+# ---- over a connection ----
+
+
+def stream(app, headers=(), path="events"):
+    """A connection on which a stream was asked for."""
+    sent = [f"GET /{TOKEN}/{path} HTTP/1.1", f"Host: 127.0.0.1:{app.port}", *headers, "", ""]
+    connection = socket.create_connection(("127.0.0.1", app.port), 10)
+    connection.sendall("\r\n".join(sent).encode())
+    return connection
+
+
+def until(connection, words):
+    """What comes on a connection until ``words`` do."""
+    found = b""
+    while words not in found:
+        if not (more := connection.recv(4096)):
+            return found
+        found += more
+    return found
+
+
+def test_a_stream_goes_on_from_the_last_event_that_the_tab_had():
+    with served(RUN) as app:
+        mark = app.live.board.mark()
+        app.live.board.changed(["other"])
+        with stream(app, [f"Last-Event-ID: {mark}"]) as connection:
+            assert b'data: ["other"]' in until(connection, b'["other"]')
+
+
+def test_what_changes_reaches_every_tab_within_a_second():
+    with served(RUN) as app:
+        mark = app.live.board.mark()
+        tabs = [stream(app, path=f"events?than={mark}") for _ in range(20)]
+        for tab in tabs:
+            until(tab, b"retry")
+        begun = time.monotonic()
+        app.live.board.changed(["news"])
+        for tab in tabs:
+            assert b"news" in until(tab, b"news")
+            tab.close()
+
+    assert time.monotonic() - begun < 1
+
+
+def test_tabs_are_told_that_the_watch_has_ended():
+    with served(RUN) as app, stream(app) as connection:
+        until(connection, b"retry")
+        app.live.watcher.over = True
+        assert b"event: ended" in until(connection, b"ended")
+
+
+def test_a_tab_that_is_gone_leaves_no_thread_behind():
+    with served(RUN) as app:
+        for _ in range(5):
+            connection = stream(app)
+            until(connection, b"retry")
+            connection.close()
+        deadline = time.monotonic() + 5
+        while answering() and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+        assert answering() == []
+
+
+def answering():
+    """The threads that answer on a connection."""
+    return [thread.name for thread in threading.enumerate() if "process_request" in thread.name]
+
+
+def test_more_connections_than_there_is_room_for_are_told_so(monkeypatch):
+    monkeypatch.setattr(serve_http, "CONNECTIONS", 3)
+    with served(RUN) as app:
+        held = [stream(app) for _ in range(3)]
+        for connection in held:
+            until(connection, b"retry")
+        with stream(app) as late:
+            assert b" 503 " in until(late, b"503 ")
+        for connection in held:
+            connection.close()
+
+
+def test_a_reader_that_does_not_read_holds_up_nobody():
+    with served(RUN) as app:
+        app.live.render = lambda _: "x" * 5_000_000
+        slow = stream(app, path="")  # more than the buffers of a connection hold, and never read
+        app.live.board.changed(["news"])
+        begun = time.monotonic()
+        assert app.ask(f"/{TOKEN}/rows")[0] == 200
+        slow.close()
+
+    assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET http://127.0.0.1/TOKEN/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET //TOKEN/ HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+        b"GET /TOKEN/ HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+    ],
+)
+def test_what_is_no_request_of_ours_is_refused_and_the_next_is_answered(app, raw):
+    with socket.create_connection(("127.0.0.1", app.port), 10) as connection:
+        connection.sendall(raw.replace(b"TOKEN", TOKEN.encode()))
+        said = until(connection, b"never said")
+    assert b" 200 " not in said
+    assert b"train.log" not in said
+    assert b"Python" not in said
+    assert app.ask(f"/{TOKEN}/")[0] == 200
 
 
 # ---- the list ----

@@ -23,10 +23,6 @@ def check_serve(*, serve: bool, once: bool, port: int | None, opened: bool) -> N
     for name, given in (("--port", port is not None), ("--open", opened)):
         if given and not serve:
             raise UsageError(f"{name} is of the live page: give --serve with it")
-    if serve:
-        from ..watch.serve import needs_extra
-
-        needs_extra()
 
 
 def show_page(watcher: Served, *, port: int, opened: bool, quietly: bool) -> int:

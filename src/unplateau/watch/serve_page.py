@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 
 OURS = "unplateau.watch.assets"
 STYLE, LIVE = "page.css", "live.js"
-#: the Content-Security-Policy: nothing from elsewhere; no script but ours, and none within the page
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath d='M1 2c2 8 5 9 14 9'"
     " fill='none' stroke='%230072b2' stroke-width='2.5'/%3E%3C/svg%3E"

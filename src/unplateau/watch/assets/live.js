@@ -76,16 +76,26 @@
 
   async function run(names) {
     if (names.includes(LIST) && !root && (await moved())) return;
-    for (const [name, part, put] of [
-      [mine, "line", (fresh) => document.getElementById("line").replaceChildren(fresh)],
-      [`${mine}/main`, "main", (fresh) => swap(document.querySelector("main"), fresh)],
-    ]) {
-      if (!names.includes(name)) continue;
-      const answer = await fetched(`run/${mine}/${part}`);
+    if (names.includes(mine)) {
+      const answer = await fetched(`run/${mine}/line`);
       if (answer === null) return told("gone");
-      put(parsed(await answer.text()));
+      const found = await answer.json();
+      document.getElementById("line").replaceChildren(parsed(found.line));
+      verdict(found.verdict);
+    }
+    if (names.includes(`${mine}/main`)) {
+      const answer = await fetched(`run/${mine}/main`);
+      if (answer === null) return told("gone");
+      swap(document.querySelector("main"), parsed(await answer.text()));
     }
     clock();
+  }
+
+  // at once, as plain words; the whole page takes a second to be made
+  function verdict(words) {
+    const place = document.querySelector("main .verdict");
+    if (place && words && place.textContent !== words) place.textContent = words;
+    say(words);
   }
 
   // the page at the top shows the only run; where there are others now, it is the list
