@@ -18,7 +18,7 @@ from .measure import Amounts
 from .plot import Track
 
 EARLY = 0.08  # share of the steps that the law of the schedule leaves out (laws/schedule.py)
-PAST, AHEAD = 40, 24  # places at which a law is asked
+PAST, AHEAD = 28, 10  # places at which a law is asked; between them it is smooth, and each takes milliseconds
 FANNED = 4  # futures beside the plan that are drawn; those asked for come first
 OTHERS = ("other1", "other2", "other3", "other4")
 
