@@ -97,8 +97,8 @@ def test_a_shell_gets_its_script(shell, capsys):
     assert main(["completion", shell]) == 0
 
     told = capsys.readouterr().out
-    assert VARIABLE in told
-    assert told.startswith(f"# {shell}:")
+    assert f"{VARIABLE}={shell}_complete" in told
+    assert told.startswith("#compdef unplateau\n") is (shell == "zsh")  # else its fpath does not take it
 
 
 def test_a_shell_that_nobody_knows_is_refused(capsys):

@@ -31,8 +31,9 @@ CAUSES = {"--cause", "--fail-on", "--on"}
 CONDITIONS = {"--fail-on", "--on"}
 
 SCRIPT = """\
-# {shell}: completion for unplateau; {how}
-{source}"""
+{source}
+# {how}
+"""  # the script first: zsh looks for #compdef in the first line of a file in its fpath
 HOW = {
     "bash": 'put eval "$(unplateau completion bash)" into ~/.bashrc',
     "zsh": 'put eval "$(unplateau completion zsh)" into ~/.zshrc, below compinit',
@@ -52,7 +53,7 @@ def completion(shell: str) -> int:
     """  # noqa: D301 - click takes the character for: do not wrap
     # of the base: bash's own asks the bash on the path for its version first
     source = ShellComplete.source(SHELLS[shell](group, {}, "unplateau", VARIABLE))
-    say(SCRIPT.format(shell=shell, how=HOW[shell], source=source))
+    say(SCRIPT.format(how=HOW[shell], source=source.rstrip()))
     return DONE
 
 

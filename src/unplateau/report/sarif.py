@@ -36,7 +36,7 @@ CURVES = {"diverged": "error", "rising": "warning", "flat": "note"}
 SHOWN = ("supported", "undecided")
 LINE = re.compile(r"\blog line (\d{1,12})\b")
 CONFIG_LINE = re.compile(r"([\w.\-]{1,120}):(\d{1,9})")
-LONGEST = 2_000  # characters of a message
+LONGEST, EVIDENCE = 2_000, 2  # characters of a message, and sentences of evidence in it
 DIGITS = 32  # of a fingerprint, hexadecimal
 
 
@@ -139,17 +139,15 @@ def _result(
 
 
 def _message(found: Diagnosis, finding: Finding) -> str:
-    """What a cause says, how sure it is, the first of its evidence, and what to do."""
+    """How sure a cause is, the first of its evidence, and what to do; what it says is told by its rule."""
     chance = "" if finding.probability is None else f", {finding.probability:.0%}"
-    said = [f"{finding.cause} ({finding.verdict}{chance})"]
-    said += [e.fact for e in finding.evidence if e.points == "for"][:2]
-    if finding.remedy is not None:
-        patch = own_patch(found.run, finding.remedy.patch)
-        changes = ", ".join(f"{key} = {new}" for key, (_, new) in patch.items())
-        said += (
-            [f"what to do: {finding.remedy.advice or changes}"] if finding.remedy.advice or changes else []
-        )
-    return "; ".join(said) + "."
+    facts = [e.fact for e in finding.evidence if e.points == "for"][:EVIDENCE]
+    told = "; ".join(facts) or "nothing speaks for it, and nothing rules it out"
+    said = f"{finding.verdict.capitalize()}{chance}: {told}."
+    patch = {} if finding.remedy is None else own_patch(found.run, finding.remedy.patch)
+    changes = ", ".join(f"{key} = {new}" for key, (_, new) in patch.items())
+    advice = "" if finding.remedy is None else finding.remedy.advice or changes
+    return f"{said} What to do: {advice}." if advice else said
 
 
 def _sentence(text: str) -> str:
