@@ -281,9 +281,9 @@ class TestTheReferenceRun:
         assert first < second < third
 
     def test_has_its_remedies_in_the_order_of_the_issue(self, reference):
-        from unplateau.report.text import _once, _ordered
+        from unplateau.report.remedies import chosen
 
-        ordered = [f.cause for f in _once(_ordered(reference))]
+        ordered = [f.cause for f in chosen(reference)]
 
         assert ordered[:3] == ["lr-not-annealed", "capacity", "repetition"]
         assert reference.findings[0].cause == "lr-not-annealed"
