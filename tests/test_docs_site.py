@@ -19,7 +19,7 @@ pytest.importorskip("material", reason="mkdocs-material is not installed (pip in
 FETCHED = re.compile(
     r'<(?:script|img|source|iframe|link|video|audio)\b[^>]*?(?:src|href|srcset)="?(\S+?)["> ]'
 )
-LOOKED_AT = ("index", "start", "story", "budget", "settings", "cli", "accuracy")
+LOOKED_AT = ("index", "start", "story", "budget", "settings", "cli", "accuracy", "example-report")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,14 @@ def test_no_page_fetches_anything_from_elsewhere(site):
     assert len(pages) > 25
     assert any("iframe-worker" in url for url in fetched)
     assert {url for url in fetched if url.startswith(("http:", "https:", "//"))} == set()
+
+
+def test_the_site_holds_a_report_to_look_at(site):
+    """Red where the hook of mkdocs.yml is left out."""
+    page = (site / "example-report.html").read_text(encoding="utf-8")
+
+    assert page.lower().startswith("<!doctype html>")
+    assert 'href="example-report.html"' in (site / "report.html").read_text(encoding="utf-8")
 
 
 def test_no_page_stands_twice_in_the_navigation():
