@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from synthetic import healthy_run
 from unplateau.curve import Curve
 from unplateau.derive import changed, derive
 from unplateau.estimate import Estimate
+from unplateau.evidence import Told
 from unplateau.hypotheses import capacity
-from unplateau.laws.size import COUNTS, LAW, SHAPE, SizeFit
+from unplateau.laws._twins import Twins, held_against, shares
+from unplateau.laws.size import COUNTS, LAW, SHAPE, Size, SizeFit, anchored
 from unplateau.reading import read_runs
 from unplateau.run import Fact, Run
 
@@ -133,6 +136,64 @@ def test_another_shape_is_less_sure_than_the_same_one():
     assert np.std(fit.price(stretched, 15_000) - fit.price(alike, 15_000)) > 0
     assert fit.shape.std() == pytest.approx(SHAPE, rel=0.2)
     assert np.corrcoef(fit.price(alone, 15_000), fit.shape)[0, 1] > 0.1
+
+
+def twins(run: Run, share: float, error: float = 0.003, **patch) -> Run:
+    """``run`` after a probe: a copy of half its size, and one of twice that width, which won ``share``."""
+    arms = ({"n_layer": 6, "n_embd": 192, "n_head": 3}, {"n_layer": 6, "n_embd": 384, "n_head": 6} | patch)
+    contrast = Estimate(share, share - 1.645 * error, share + 1.645 * error, "")
+    one = Told("capacity", "x", 0.5, "twins", "evidence/twins.json", contrast=contrast, steps=1900, arms=arms)
+    return replace(run, probed=(one,))
+
+
+SHAPED = {"n_layer": 12, "n_embd": 384, "n_head": 6, "architecture": "gpt2", "vocab_size": 50304}
+
+
+def test_twins_that_a_probe_trained_make_the_gain_surer_and_move_it_their_way():
+    run = told(params=None, **SHAPED)
+    wider = {"n_embd": 768, "n_head": 12}
+    before = gain(run, changed(run, wider))
+
+    little, much = (gain(twins(run, share), changed(twins(run, share), wider)) for share in (0.03, 0.09))
+
+    assert little.value < before.value < much.value
+    assert little.high < much.low
+    for after in (little, much):
+        assert after.high - after.low < 0.8 * (before.high - before.low)
+
+
+def test_twins_of_a_world_bring_its_true_gain_into_a_narrower_interval():
+    hits, narrower = [], []
+    for seed in range(40):
+        world = LAW.world(seed)
+        fit = LAW.fit([world.run])
+        size, tokens = fit.size, fit.tokens
+        truth = anchored(world.run, fit.loss, size, tokens, seed + 1000)
+        one = int(np.random.default_rng(seed).integers(len(truth.prior.g)))
+        small = Size(size.blocks / 8, size.blocks / 8 + (size.total - size.blocks) / 2)
+        large = Size(size.blocks / 2, size.blocks / 2 + size.total - size.blocks)
+        pair = Twins(small, large, tokens / 8, Estimate(0.0, 0.0, 0.0, ""))
+        share = float(shares(truth.prior, size, tokens, pair)[one])
+        told_ = replace(pair, share=Estimate(share, share - 0.005, share + 0.005, ""))
+        after = held_against(fit.prior, size, tokens, {0: told_}, n=1000, seed=seed)
+        wider = size.widened(3 * size.total)
+        true, found, prior = (
+            law.change(*(s.counted(law.embedding) for s in (size, wider)), tokens)
+            for law in (truth.prior, after, fit.prior)
+        )
+        low, high = np.quantile(found, (0.05, 0.95))
+        hits.append(low <= true[one] <= high)
+        narrower.append((high - low) / np.subtract(*np.quantile(prior, (0.95, 0.05))))
+    assert np.mean(hits) >= 0.8
+    assert np.median(narrower) < 0.7
+
+
+@pytest.mark.parametrize("patch", [{"n_embd": "wide"}, {"n_embd": 96, "n_head": 1}, {"n_embd": -1}])
+def test_twins_whose_shapes_make_no_sense_are_left_out(patch):
+    run = told(params=None, **SHAPED)
+
+    assert LAW.fit([twins(run, 0.05, **patch)]).heard == ()
+    assert len(LAW.fit([twins(run, 0.05)]).heard) == 1
 
 
 def test_where_data_are_scarce_it_is_less_sure():

@@ -33,6 +33,7 @@ RUNS = {
     "constant": {"schedule": "constant", "warmup_steps": 0},
 }
 BUDGETS = (20_000, 100_000, 400_000)  # tokens
+TELLS = 0.5  # log odds that a contrast on one side gives at least
 OFFSETS = (-0.4, 0.0, 0.4)  # nats by which an arm may end off the others
 
 
@@ -121,9 +122,9 @@ class TestEveryProbe:
         assert resolved
 
     def test_reads_what_differs_between_its_arms_as_for_and_as_against(self, probe, places, tmp_path):
-        trial = max(
-            (t for p, _, t in trials(probe, places) if p.step == STEP), key=lambda t: t.arms[0].steps <= 200
-        )
+        laid_out = list(trials(probe, places))
+        small = [t for p, _, t in laid_out if p.step == STEP] or [t for _, _, t in laid_out]
+        trial = max(small, key=lambda t: t.arms[0].steps <= 200)
         if len(trial.arms) == 1:
             pytest.skip("one arm that looks: test_probes_looking.py has what it sees")
         predicted, odds = {p.cause: p for p in trial.predictions}, {cause: [] for cause in probe.tells}
@@ -138,8 +139,8 @@ class TestEveryProbe:
         read = {cause: found for cause, found in odds.items() if found}  # some want more than losses
         assert read
         for cause, found in read.items():
-            assert max(found) > 1, cause
-            assert min(found) < -1, cause
+            assert max(found) > TELLS, cause
+            assert min(found) < -TELLS, cause
 
 
 def split(words):

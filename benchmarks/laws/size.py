@@ -2,7 +2,8 @@
 
     python benchmarks/laws/size.py
 
-Prints ``SHAPE`` and ``COUNTS`` as they stand in the law, then the table. Pairs of runs that differ in size alone come
+Prints ``SHAPE`` and ``COUNTS`` as they stand in the law, then the table, what twins that a probe trains add to it, and the
+constants of probes/twins.py. Pairs of runs that differ in size alone come
 from benchmarks/curves, from benchmarks/planted (characters, down to 800 parameters) and from the law of
 Besiroglu 2024, which stands for the 240 runs of Hoffmann 2022 that it was fitted to.
 """
@@ -25,7 +26,9 @@ import zstandard
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from unplateau.laws.size import FLOORS, SHAPE, Count, Prior
+from unplateau.estimate import Z90, Estimate
+from unplateau.laws._twins import Twins, held_against
+from unplateau.laws.size import COUNTS, FLOORS, SHAPE, Count, Prior, Size
 
 BENCHMARKS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(BENCHMARKS / "curves"))
@@ -47,6 +50,12 @@ GPT2, GEMSTONES = 50257, 50304  # vocabularies
 MPL_TOKENS = 128 * 4096  # per step (Luo et al. 2025)
 SCHAIPP_TOKENS = 51_200  # per step
 DRAWN = 2000  # laws, for a prediction
+TWICE, BENT, COPY = (
+    9.0,
+    1.6,
+    0.3,
+)  # pairs that may stand for twins: times the size, e-folds of width over depth, part of the cost
+OF_TWINS = ("error", "coverage", "width")  # of the columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +377,54 @@ def table() -> list[dict]:
     return found
 
 
+def twinned() -> list[tuple[Pair, Pair]]:
+    """A pair that is foretold, and a smaller pair on fewer tokens of the same family: as a probe trains it."""
+    near = [p for p in pairs() if p.times <= TWICE and p.stretched < BENT and p.family != "published"]
+    return [
+        (one, small)
+        for one in near
+        for small in near
+        if small.family == one.family
+        and small.large[0] < 1.05 * one.small[0]
+        and small.tokens <= one.tokens
+        and small.small[0] * small.tokens < COPY * one.small[0] * one.tokens
+    ]
+
+
+def of_twins() -> list[dict]:
+    """Gains foretold with and without what a smaller pair won; mean width of the 90 % intervals beside the error."""
+    found: dict[str, list] = {"without twins": [], "with twins": []}
+    for one, small in twinned():
+        share = small.gain / (small.loss * np.log(small.times))
+        error = np.hypot(LOSS, SHAPE * small.stretched) / (small.loss * np.log(small.times))
+        told = Estimate(share, share - Z90 * error, share + Z90 * error, "")
+        twins = Twins(Size(*small.small), Size(*small.large), small.tokens, told)
+        prior, size = foretold(one.family), Size(*one.small)
+        after = held_against(prior, size, one.tokens, {0: twins}, n=DRAWN, seed=0)
+        for words, law_of in zip(found, (prior, after), strict=True):
+            low, high = np.quantile(predicted(law_of, one), (0.05, 0.95))
+            off = abs(float(predicted(law_of, one).mean()) - one.gain)
+            found[words].append((off, low <= one.gain <= high, high - low))
+    return [
+        {
+            "what": f"gain of a larger pair, {words}",
+            "n": len(rows),
+            **dict(zip(OF_TWINS, np.mean(rows, axis=0), strict=True)),
+        }
+        for words, rows in found.items()
+    ]
+
+
+def slopes(each: Sequence[float]) -> tuple[float, float]:
+    """Mean and sd of the share of the loss that an e-fold of parameters wins, with so many tokens for ``each`` parameter."""
+    prior, found = Prior.draw(COUNTS, DRAWN, 0), []
+    for params in (1e7, 1e8, 1e9):
+        for tokens in each:
+            ones = np.full(DRAWN, params)
+            found.append(-prior.change(ones, 4 * ones, tokens * params) / np.log(4))
+    return float(np.mean(found)), float(np.std(found))
+
+
 def row(what: str, mine: Sequence[Pair]) -> dict:
     rng = np.random.default_rng(0)
     gains = np.array([p.gain for p in mine])
@@ -394,6 +451,14 @@ def main() -> None:
     for r in table():
         peers = ", ".join(f"{n} {v:.3f}" for n, v in r["peers"].items())
         print(f"{r['what']:62} n {r['n']:3} MAE {r['ours']:.3f} coverage {r['coverage']:.0%}; {peers}")
+    for r in of_twins():
+        print(
+            f"{r['what']:62} n {r['n']:3} MAE {r['error']:.3f} coverage {r['coverage']:.0%}, width {r['width']:.3f}"
+        )
+    for each in ((200, 400), (5, 20)):
+        print(
+            f"an e-fold of parameters, {each} tokens for each: {slopes(each)[0]:.3f} of the loss, sd {slopes(each)[1]:.3f}"
+        )
 
 
 if __name__ == "__main__":

@@ -49,6 +49,9 @@ class Told:
     step: int | None = None  # of the checkpoint that was probed
     steps: int | None = None  # of its longest arm
     date: str = ""  # when, ISO 8601: of two files of one probe the later holds
+    arms: tuple[Mapping[str, Any], ...] = field(
+        default=(), hash=False
+    )  # what changed in each, key -> new value
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,7 @@ class _Said(msgspec.Struct):
 
 class _Arm(msgspec.Struct):
     steps: int = 0
+    patch: dict[str, tuple[Any, Any]] = {}
 
 
 class _File(msgspec.Struct):
@@ -241,6 +245,7 @@ def _told(said: _Said, held: _File, name: str) -> Told:
         step=held.checkpoint.step if held.checkpoint else None,
         steps=max((arm.steps for arm in held.arms), default=None),
         date=held.date,
+        arms=tuple({key: new for key, (_, new) in arm.patch.items()} for arm in held.arms),
     )
 
 

@@ -19,7 +19,7 @@ the run's own curve), and how many times they are repeated (a larger model forgi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,11 @@ from numpy.typing import NDArray
 from ..curve import Curve
 from ..derive import changed, derive
 from ..estimate import Estimate
+from ..evidence import Told
 from ..run import Fact, Run
 from ..state import judged, state_of
 from . import DRAWS, Draws, Law, World
+from ._twins import held_against, told_of
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +39,7 @@ NAME, SHAPED = "size", "width over depth"  # of the law, and of its second sourc
 PARAMS, TOKENS = 1e8, 2e9  # where ``mean`` gives u: 20 tokens per parameter
 FLOORS = (0.1, 0.7)  # E / L, flat: no run tells it. Besiroglu 2024: .5 to .7; Kaplan 2020: 0
 EXPONENT = 0.05  # least a and b; below it the law is a logarithm
+SEARCHED = 16  # times DRAWS that are held against twins
 SHAPE = 0.023  # nats (sd) for each e-fold of width over depth; from benchmarks/laws/size.py
 
 
@@ -115,6 +118,10 @@ class Prior:
         embedding = np.array([c.embedding for c in counts])[which]
         return cls(embedding, np.exp(theta[:, 0]), np.exp(theta[:, 1]), a, b, rng.uniform(*FLOORS, n))
 
+    def taken(self, at: NDArray[np.int64]) -> Prior:
+        """The laws at those places."""
+        return Prior(*(getattr(self, f.name)[at] for f in fields(self)))
+
     @property
     def p(self) -> Floats:
         return self.g / (self.a * (1 - self.floor))
@@ -172,6 +179,7 @@ class SizeFit:
     tokens: float
     prior: Prior
     shape: Floats  # nats for each e-fold of width over depth
+    heard: tuple[Told, ...] = ()  # the twins that it was held against
 
     @property
     def parameters(self) -> Mapping[str, Estimate]:
@@ -239,9 +247,21 @@ def fit(runs: Sequence[Run]) -> SizeFit:
 
 
 def anchored(run: Run, loss: float, size: Size, tokens: float, seed: int = 0) -> SizeFit:
-    """The law through one point: all that is drawn comes from other runs."""
+    """The law through one point: all that is drawn comes from other runs, and from twins that a probe trained."""
     shape = SHAPE * np.random.default_rng([*SHAPED.encode(), seed]).standard_normal(DRAWS)
-    return SizeFit(run, loss, size, tokens, Prior.draw(COUNTS, DRAWS, seed), shape)
+    heard = told_of(run)
+    if not heard:
+        return SizeFit(run, loss, size, tokens, Prior.draw(COUNTS, DRAWS, seed), shape)
+    prior = Prior.draw(COUNTS, SEARCHED * DRAWS, seed)
+    return SizeFit(
+        run,
+        loss,
+        size,
+        tokens,
+        held_against(prior, size, tokens, heard, n=DRAWS, seed=seed),
+        shape,
+        tuple(heard),
+    )
 
 
 def _loss(run: Run) -> float | None:
