@@ -92,7 +92,7 @@ def evil(tmp_path_factory):
     for name, width in (("one", 64), ("two", 128)):
         run = folder / name
         run.mkdir()
-        log = run / f"{PAYLOAD.replace('/', '_')}\x1b[31m\n{name}.jsonl"
+        log = run / f"{PAYLOAD.replace('/', '_')}\x1b[31m\n\u202e\u200b\U000e0041{name}.jsonl"
         rows = [{"step": 100 * i, "val_loss": 4 + 5 / (1 + i), PAYLOAD: i, "lr": 1e-3} for i in range(30)]
         log.write_text("".join(json.dumps(row) + "\n" for row in rows) + f"{PAYLOAD}\n")
         config = {"n_embd": width, "n_layer": 2, "n_head": 2, "dataset": PAYLOAD, f"{PAYLOAD}_key": width}

@@ -204,6 +204,22 @@ def test_the_verb_writes_it_beside_what_it_prints(tmp_path, capsys):
     assert "error" in {r["level"] for r in told["runs"][0]["results"]}
 
 
+def test_standard_output_is_no_file_for_it(capsys):
+    assert main(["diagnose", str(LOG), "--sarif", "-"]) == 2
+
+    assert capsys.readouterr().out == ""
+
+
+def test_every_rule_has_what_github_asks_of_one(found):
+    (run,) = sarif([found], LOG)["runs"]
+
+    for rule in run["tool"]["driver"]["rules"]:
+        texts = [rule[name]["text"] for name in ("shortDescription", "fullDescription", "help")]
+        assert all(texts), rule["id"]
+    causes = [rule for rule in run["tool"]["driver"]["rules"] if rule["id"] in discover("hypotheses")]
+    assert all("**What to do:** " in rule["help"]["markdown"] for rule in causes)
+
+
 def test_a_file_that_can_not_be_written_is_told_in_one_line(tmp_path, capsys):
     assert main(["diagnose", str(LOG), "--sarif", str(tmp_path / "no" / "x.sarif")]) == 3
 

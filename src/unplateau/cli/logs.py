@@ -83,6 +83,8 @@ def sarif_of(
     path: str, file: str, config: str | None, fail_on: Sequence[str]
 ) -> Callable[[Sequence[Diagnosis]], None]:
     """What writes diagnoses to ``file`` as SARIF."""
+    if file == "-":
+        raise UsageError("--sarif wants the name of a file: standard output has the report")
 
     def write(found: Sequence[Diagnosis]) -> None:
         from ..durable import told, write_durably

@@ -81,8 +81,23 @@ def _rules() -> list[dict[str, Any]]:
 
 
 def _rule(name: str, claim: str, page: str, level: str) -> dict[str, Any]:
-    rule = {"id": name, "shortDescription": {"text": claim}, "defaultConfiguration": {"level": level}}
-    return rule | ({"help": {"text": page, "markdown": page}} if page else {})
+    return {
+        "id": name,
+        "shortDescription": {"text": claim},
+        "fullDescription": {"text": claim},
+        "help": {"text": page or claim, "markdown": _markdown(page or claim)},
+        "defaultConfiguration": {"level": level},
+    }
+
+
+def _markdown(page: str) -> str:
+    r"""The page of a cause, each ``Word:`` a paragraph of its own.
+
+    >>> _markdown("It is so.\n\nClaim: this\nand that.\nNeeds: a log.")
+    'It is so.\n\n**Claim:** this and that.\n\n**Needs:** a log.'
+    """
+    parts = (" ".join(part.split()) for part in re.split(r"\n(?=\n|[A-Z][A-Za-z ]{1,30}: )", page.strip()))
+    return "\n\n".join(re.sub(r"^([A-Z][A-Za-z ]{1,30}): ", r"**\1:** ", part) for part in parts if part)
 
 
 def _notification(warning: str) -> dict[str, Any]:
