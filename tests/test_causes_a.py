@@ -150,6 +150,25 @@ def test_entropies_of_a_manifest_settle_noise():
     assert found(run.with_facts(**told), "noisy-data").verdict == "refuted"
 
 
+@pytest.mark.parametrize(
+    ("bigram", "level", "verdict"),
+    [(3.3, 3.2, "supported"), (3.3, 3.9, "supported"), (3.3, 2.4, "undecided"), (2.5, 2.4, "undecided"), (2.5, 1.8, "refuted")],
+)  # fmt: skip
+def test_characters_whose_pairs_are_harder_than_any_text_hold_noise(bigram, level, verdict):
+    """A fifth of the characters replaced at random, and the pairs still tell something: the entropies do not lie together."""
+    run = healthy_run(1, **CHARACTERS).with_facts(
+        char_level=Fact(True),
+        unigram_entropy=Fact(bigram + 0.6, "nats", "manifest.json"),
+        bigram_entropy=Fact(bigram, "nats", "manifest.json"),
+    )
+    shift = level - float(run.series["val_loss"].value[-1])
+    moved = with_values(
+        run, val_loss=lambda _, value: value + shift, train_loss=lambda _, value: value + shift
+    )
+
+    assert found(moved, "noisy-data").verdict == verdict
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_run_whose_rate_is_spent_is_not_still_learning(seed):
     assert found(PLANTED["lr-exhausted"](seed), "still-learning").verdict != "supported"

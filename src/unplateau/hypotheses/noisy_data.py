@@ -4,7 +4,7 @@ Claim: the loss stands on the entropy of the data, not on the model.
 Mechanism: characters damaged by a bad decoder, shuffled or random tokens, boilerplate and tables have an
 entropy that no model gets under; the loss falls to it and stays.
 Supported by: a manifest whose unigram and bigram entropy lie close together and close to the loss: context
-tells nothing.
+tells nothing; or whose bigram entropy is above that of any natural text, for characters.
 Refuted by: a loss well below the bigram entropy of the data, or (characters) of natural text; a loss well
 above a bigram entropy that lies under the unigram one: then the model has not learnt what the data allows.
 Needs: a manifest with entropies. Without one, a loss of characters can be held against natural text.
@@ -21,7 +21,7 @@ import numpy as np
 from ..run import Run
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._rates import rates_of
-from ._say import SURE, against, finding, pro, state_of
+from ._say import LIKELY, SURE, against, finding, pro, state_of
 
 NAME = "noisy-data"
 ALPHABET = (30, 256)  # distinct characters of texts in an alphabet or of code, as a character vocabulary
@@ -31,6 +31,7 @@ NATURAL = (
 )  # nats per character; bigram entropies of the texts in benchmarks/planted, rounded outwards
 CONTEXT = 0.25  # nats between unigram and bigram entropy; natural text has .6 to 1
 LEARNT = 2e5  # tokens; by then a small model has passed the bigram level at any sane learning rate
+ODD = 0.5  # chance of noise in data that are harder than text, and not noise alone
 SANE = 4.0  # times the published rules
 ASKS = (
     "a manifest with the entropies of the data: unplateau prepare --manifest-only DATA (docs/manifest.md)",
@@ -48,10 +49,14 @@ def test(run: Run) -> Finding:
     unigram, bigram = run.get("unigram_entropy"), run.get("bigram_entropy")
     if unigram and bigram:
         return _against_entropies(run, level, float(unigram), float(bigram))
-    vocab = run.get("vocab_size")
-    if not run.get("char_level") or not vocab or not ALPHABET[0] <= vocab <= ALPHABET[1]:
+    if not _characters(run):
         return Finding(NAME, "untestable", missing=ASKS)
-    return _against_natural_text(run, level, int(vocab))
+    return _against_natural_text(run, level, int(run.get("vocab_size")))
+
+
+def _characters(run: Run) -> bool:
+    """True for a text of characters, of an alphabet or of code."""
+    return bool(run.get("char_level")) and ALPHABET[0] <= (run.get("vocab_size") or 0) <= ALPHABET[1]
 
 
 def _level(run: Run) -> float | None:
@@ -64,6 +69,9 @@ def _level(run: Run) -> float | None:
 
 def _against_entropies(run: Run, loss: float, unigram: float, bigram: float) -> Finding:
     source = run.source("bigram_entropy")
+    empty = unigram - bigram < CONTEXT
+    if not empty and _characters(run) and bigram > NATURAL[1]:
+        return _above_natural_text(run, loss, bigram, source)
     fact = f"unigram entropy {unigram:.2f}, bigram entropy {bigram:.2f} nats: one token of context tells {unigram - bigram:.2f}"
     if loss < bigram - CONTEXT:
         return finding(
@@ -71,7 +79,6 @@ def _against_entropies(run: Run, loss: float, unigram: float, bigram: float) -> 
             0.05,
             [against(f"the loss {loss:.2f} lies {bigram - loss:.2f} nats under the bigram entropy", source)],
         )
-    empty = unigram - bigram < CONTEXT
     if not empty and loss > bigram + CONTEXT:
         said = (
             f"the loss {loss:.2f} lies {loss - bigram:.2f} nats over what one token of context gives: "
@@ -90,6 +97,22 @@ def _against_entropies(run: Run, loss: float, unigram: float, bigram: float) -> 
         remedy=REMEDY,
         missing=ASKS[1:],
     )
+
+
+def _above_natural_text(run: Run, loss: float, bigram: float, source: str) -> Finding:
+    """Where the data themselves are harder than text, whatever the model has learnt of them.
+
+    A loss far below their pairs says that they hold structure too: noise on top of text, or text of an odd kind.
+    """
+    fact = f"pairs of the data's characters have an entropy of {bigram:.2f} nats; of natural texts and of code it is {NATURAL[0]} to {NATURAL[1]}"
+    evidence = [pro(fact, source)]
+    if structure := loss < bigram - CONTEXT:
+        said = (
+            f"the loss {loss:.2f} lies {bigram - loss:.2f} nats under it: there is more to learn than noise"
+        )
+        evidence.append(against(said, state_of(run).series))
+    chance = ODD if structure else LIKELY
+    return finding(NAME, chance, evidence, stake=bigram - NATURAL[1], remedy=REMEDY, missing=ASKS[1:])
 
 
 def _against_natural_text(run: Run, loss: float, vocab: int) -> Finding:
