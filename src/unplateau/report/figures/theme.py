@@ -19,10 +19,10 @@ INKS: dict[str, tuple[str, str]] = {
     "dim": ("#57606a", "#a3adb8"),  # words of less weight, axes
     "grid": ("#dfe3e8", "#2d333a"),
     "val": ("#0072b2", "#56b4e9"),
-    "train": ("#c04e00", "#f58a4b"),
+    "train": ("#bd4a00", "#f58a4b"),
     "batch": ("#6e7781", "#8b949e"),
-    "seen": ("#8a6d00", "#f0e442"),
-    "fresh": ("#00795a", "#2bb98f"),
+    "seen": ("#a88a00", "#f0e442"),
+    "fresh": ("#005a28", "#9bd87f"),
     "law": ("#1b1f24", "#e8eaed"),
     "plan": ("#8e3b76", "#e19cc3"),
     "other1": ("#00795a", "#2bb98f"),
@@ -39,7 +39,7 @@ INKS: dict[str, tuple[str, str]] = {
     "rising": ("#c04e00", "#f58a4b"),
     "spike": ("#8e3b76", "#e19cc3"),
     "diverged": ("#b3261e", "#ff8a80"),
-    "unjudged": ("#8c959f", "#6e7681"),
+    "unjudged": ("#7a828b", "#6e7681"),
 }
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',Helvetica,Arial,sans-serif"
 PAINTED = re.compile(r'class="([sf])-(\w+)"')
