@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         should_stop,
         text,
         write_back,
+        write_report,
     )
 
 __version__ = "0.1.0"
@@ -70,6 +71,7 @@ __all__ = [
     "should_stop",
     "text",
     "write_back",
+    "write_report",
 ]
 
 

@@ -6,6 +6,7 @@ Where a run is wanted, a path does as well: ``diagnose("train.log")``.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .futures import Forecast
     from .hypotheses import Finding
     from .readers import Options
+    from .report.page import View
     from .run import Run
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "should_stop",
     "text",
     "write_back",
+    "write_report",
 ]
 #: the folder of a real run that comes with the package: the log and the config of nanoGPT
 EXAMPLE = Path(__file__).parent / "examples" / "reference-run"
@@ -125,7 +128,7 @@ def read_all(
     options = _options(columns or {}, unit)
     from .reading import read_runs
 
-    return read_runs(
+    found = read_runs(
         Path(path),
         config=Path(config) if config else None,
         data=Path(data) if data else None,
@@ -133,6 +136,16 @@ def read_all(
         options=options,
         evidence=[Path(folder) for folder in evidence],
     )
+    _show()
+    return found
+
+
+def _show() -> None:
+    """Let values show themselves as pictures, where this is a notebook."""
+    if "IPython" in sys.modules:
+        from .report.notebook import install
+
+        install()
 
 
 def _options(columns: Mapping[str, str], unit: str | None) -> Options:
@@ -167,6 +180,7 @@ def diagnose(run: Run | str | os.PathLike[str]) -> Diagnosis:
     from .diagnosis import diagnose as examine
 
     found = examine(_run(run))
+    _show()
     if found.empty:
         series = printable(", ".join(sorted(found.run.series)), 200) or "no series"
         raise UnreadableError(
@@ -212,7 +226,9 @@ def forecast(
         asks = [ask_of(name, _words(group), known) for name, group in groups.items()]
     except UsageError as error:
         raise UsageError(str(error).removeprefix("--set").lstrip(": ")) from None
-    return ahead(known, asks, at=at, until=until)
+    found = ahead(known, asks, at=at, until=until)
+    _show()
+    return found
 
 
 def _named(settings: Mapping[str, Any]) -> str:
@@ -328,3 +344,47 @@ def write_back(
 
         return trackio(found, ahead)
     raise UsageError(f"write_back goes to tensorboard, wandb or trackio; found {to!r}")
+
+
+def write_report(
+    found: Run | Diagnosis | str | os.PathLike[str] | Sequence[Run | Diagnosis | str | os.PathLike[str]],
+    file: str | os.PathLike[str],
+    *,
+    ahead: Forecast | None = None,
+) -> Path:
+    """Write the page of a run, or of several side by side, as one HTML file that needs no other; the file.
+
+    ``ahead``: the forecast to show of a single run (default: what is planned). Raises ``UsageError`` where ``file`` is there
+    and is no page, ``UnreadableError`` where a log has no loss, ``UnplateauError`` where the file can't be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     page = write_report(EXAMPLE, Path(place) / "page.html")
+    ...     page.read_text(encoding="utf-8")[:15]
+    '<!doctype html>'
+    """
+    from .cli.reporting import side_by_side, spare
+    from .diagnosis import Diagnosis
+    from .durable import write_durably
+    from .report.page import page
+
+    target = Path(file)
+    try:
+        spare(target)
+    except UsageError as error:
+        raise UsageError(str(error).replace("--html", "write_report")) from None
+    ones = found if isinstance(found, Sequence) and not isinstance(found, str) else [found]
+    known = [one if isinstance(one, Diagnosis) else diagnose(one) for one in ones]
+    views = [_view(one, ahead if len(known) == 1 else None) for one in known]
+    write_durably(target, page(views, *side_by_side([view.found for view in views])).encode())
+    return target
+
+
+def _view(found: Diagnosis, ahead: Forecast | None) -> View:
+    from .futures import forecast as foresee
+    from .report.page import view
+
+    try:
+        return view(found, ahead or foresee(found.run))
+    except UnplateauError as error:
+        return view(found, None, str(error))

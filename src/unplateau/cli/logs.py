@@ -66,8 +66,21 @@ def read(path: str, csv_file: str | None, as_json: bool, **given: Any) -> int:
     metavar="FILE",
     help="Write the findings to FILE as SARIF 2.1.0, for code hosts.",
 )
+@click.option(
+    "--tensorboard",
+    "board",
+    metavar="DIR",
+    help="Write the findings to DIR/unplateau as TensorBoard's event files.",
+)
 def diagnose(
-    path: str, as_json: bool, verbose: bool, fail_on: tuple[str, ...], sarif_file: str | None, **given: Any
+    path: str,
+    *,
+    as_json: bool,
+    verbose: bool,
+    fail_on: tuple[str, ...],
+    sarif_file: str | None,
+    board: str | None,
+    **given: Any,
 ) -> int:
     """Say why the loss stopped falling, and what to do.
 
@@ -75,8 +88,9 @@ def diagnose(
     """
     check_names(fail_on)
     runs = runs_of(path, **given)
-    keep = sarif_of(path, sarif_file, given.get("config"), fail_on) if sarif_file else None
-    return show(runs, as_json=as_json, verbose=verbose, fail_on=fail_on, keep=keep)
+    keeps = [sarif_of(path, sarif_file, given.get("config"), fail_on)] if sarif_file else []
+    keeps += [board_of(board)] if board else []
+    return show(runs, as_json=as_json, verbose=verbose, fail_on=fail_on, keeps=keeps)
 
 
 def sarif_of(
@@ -95,6 +109,17 @@ def sarif_of(
         text = dumps(sarif(found, Path(path), config=place, failing=fail_on)) + "\n"
         with told(Path(file)):
             write_durably(Path(file), text.encode())
+
+    return write
+
+
+def board_of(folder: str) -> Callable[[Sequence[Diagnosis]], None]:
+    """What writes diagnoses to ``folder`` for TensorBoard."""
+
+    def write(found: Sequence[Diagnosis]) -> None:
+        from ..integrations.tensorboard import write_all
+
+        say(f"written to {write_all(found, Path(folder))}\n", sys.stderr)
 
     return write
 
@@ -209,15 +234,15 @@ def show(
     as_json: bool,
     verbose: bool,
     fail_on: Sequence[str] = (),
-    keep: Callable[[Sequence[Diagnosis]], None] | None = None,
+    keeps: Sequence[Callable[[Sequence[Diagnosis]], None]] = (),
 ) -> int:
-    """Diagnose, ``keep`` what was found, and print; 1 where a ``--fail-on`` condition is met."""
+    """Diagnose, let each of ``keeps`` keep what was found, and print; 1 where a ``--fail-on`` condition is met."""
     from ..diagnosis import diagnose as examine
 
     found = [d for d in map(examine, runs) if not d.empty]
     if not found:
         raise UnreadableError(without_losses(runs))
-    if keep is not None:
+    for keep in keeps:
         keep(found)
     if as_json:
         from ..report import json

@@ -6,6 +6,7 @@ shows them as a run called ``unplateau`` beside yours, and no file of yours is t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..diagnosis import Diagnosis
@@ -17,10 +18,25 @@ from ..report.text import text
 from ._findings import PREFIX, numbers, step_of
 
 FOLDER = "unplateau"  # in the folder that TensorBoard is given
+LONGEST = 80  # characters of a folder's name
 
 
-def write(found: Diagnosis, folder: Path, ahead: Forecast | None = None) -> str:
-    """Add an event file to ``folder``/unplateau; where it went, in words.
+def write_all(found: Sequence[Diagnosis], folder: Path) -> str:
+    """Add an event file for each of ``found``, in folders of their names where there are several; where they went."""
+    if len(found) == 1:
+        return write(found[0], folder)
+    for i, one in enumerate(found, 1):
+        write(one, folder, name=f"{i}-{named(one)}")
+    return str(folder / FOLDER)
+
+
+def named(found: Diagnosis) -> str:
+    """The run's name as that of a folder."""
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in found.run.name)[:LONGEST]
+
+
+def write(found: Diagnosis, folder: Path, ahead: Forecast | None = None, name: str = "") -> str:
+    """Add an event file to ``folder``/unplateau/``name``; where it went, in words.
 
     Raises ``UsageError`` where ``folder`` is a file, ``UnplateauError`` where it can't be written.
     """
@@ -29,7 +45,8 @@ def write(found: Diagnosis, folder: Path, ahead: Forecast | None = None) -> str:
             f"{printable(str(folder))} is a file; expected the folder that tensorboard --logdir is given"
         )
     report = text(found, claims=claims())
-    file = EventFile(folder / FOLDER)
+    place = folder / FOLDER / name
+    file = EventFile(place)
     try:
         file.add(step_of(found), numbers(found, ahead))
         # TensorBoard shows text as Markdown: as code it keeps its columns
@@ -38,4 +55,4 @@ def write(found: Diagnosis, folder: Path, ahead: Forecast | None = None) -> str:
         )
     finally:
         file.close()
-    return str(folder / FOLDER)
+    return str(place)
