@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..curve import Curve
-from ..diagnosis import Diagnosis
-from ..futures import Forecast
-from ..run import Run
 from .facts import short_facts, written
 from .page.html import Child, Html, join, tag, trusted
+
+if TYPE_CHECKING:
+    from ..curve import Curve
+    from ..diagnosis import Diagnosis
+    from ..futures import Forecast
+    from ..run import Run
 
 #: class, where it is defined -> the function that shows it
 FACES = {
@@ -49,6 +51,7 @@ def _method(face: str) -> Callable[[Any], str]:
 def run(value: Run) -> Html:
     """A run: its losses, and what was understood of it; no verdict, for that takes a diagnosis."""
     from ..derive import derive
+    from ..diagnosis import Diagnosis
     from ..state import state_of
 
     known = derive(value)
