@@ -57,6 +57,16 @@ def test_the_site_holds_a_report_to_look_at(site):
     assert 'href="example-report.html"' in (site / "report.html").read_text(encoding="utf-8")
 
 
+def test_the_guide_names_the_parts_that_a_report_has(site):
+    """Red with a part that is called otherwise in the page."""
+    page = (site / "example-report.html").read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| ([A-Z][^|]+?) \|", guide, re.MULTILINE)
+
+    assert len(named) > 6
+    assert [name for name in named if f">{name}</h2>" not in page] == []
+
+
 def test_no_page_stands_twice_in_the_navigation():
     """Red where two people had added the same page."""
     pages = re.findall(
