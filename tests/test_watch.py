@@ -6,7 +6,9 @@ Time is the tests' own, but where a process writes. Each guard was seen red once
 - follow.py, the mark not compared: test_a_file_that_was_written_anew_and_longer_is_not_taken_for_grown;
 - follow.py, ``older_parts`` giving nothing: test_a_rotated_log_is_one_run;
 - judging.py, ``first`` not compared: test_another_run_in_the_same_log_begins_a_new_page;
-- judging.py, ``_before`` giving nothing: test_what_held_at_two_evaluations_is_raised_at_the_first_look.
+- judging.py, ``_before`` giving nothing: test_what_held_at_two_evaluations_is_raised_at_the_first_look;
+- judging.py, ``_is_quiet`` never so: test_a_run_that_stops_writing_is_told_once_and_so_is_its_return;
+- judging.py, no remedy taken for going on as planned: test_what_asks_for_nothing_but_to_go_on_is_calm.
 """
 
 import gzip
@@ -22,7 +24,7 @@ import unplateau
 from unplateau.diagnosis import diagnose
 from unplateau.errors import UsageError
 from unplateau.reading import read_runs
-from unplateau.watch import judging
+from unplateau.watch import judging, spots
 from unplateau.watch.follow import Growing, Joined, older_parts
 from unplateau.watch.ledger import Ledger
 from unplateau.watch.spots import TOGETHER
@@ -125,12 +127,13 @@ class TestALogThatGrows:
             "step 4000",
         ]
 
-    def test_lines_without_an_evaluation_are_not_judged(self, tmp_path, judged):
+    def test_lines_without_an_evaluation_are_not_judged(self, tmp_path, judged, monkeypatch):
         desk = Desk(tmp_path)
         desk.write(*LINES[:30])
         desk.poll()
         judged.clear()
 
+        monkeypatch.delattr(spots, "read_source")  # nor is the log read again
         desk.write("iter 3450: loss 3.9408, time 3909.13ms, mfu 11.10%\n")
         update, kinds, _ = desk.poll()
 

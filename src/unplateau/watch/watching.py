@@ -114,7 +114,7 @@ class Watcher:
             found = spots_of(self.path, self.reading)
             waiting = "" if found else f"no log in {printable(self.path.name)} yet"
         except UnplateauError as error:
-            found, waiting = {}, str(error)
+            found, waiting = {}, str(error) if self.path.exists() else self._absent
         if found:
             self._spots = {
                 key: old if (old := self._spots.get(key)) is not None and old.places == spot.places else spot
@@ -127,6 +127,12 @@ class Watcher:
         cost = time.perf_counter() - begun
         self._scan_at = now + (
             OFTEN if not self._spots else float("inf") if alone else max(AGAIN, cost / SHARE)
+        )
+
+    @property
+    def _absent(self) -> str:
+        return (
+            f"there is no {printable(self.path.name or str(self.path))} yet; expected a log or a run's folder"
         )
 
     def _wait_for(self, waiting: str) -> None:
