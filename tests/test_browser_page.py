@@ -176,6 +176,17 @@ class TestPaper:
 
         assert opened.page.locator("#cause-repetition .body").bounding_box()["height"] > 10
 
+    def test_a_browser_that_unfolds_nothing_by_itself_is_told_to_and_folds_again(self, chromium, places):
+        page = chromium.open(places["reference"]).page
+        folded = "document.querySelectorAll('details:not([open])').length"
+        before = page.evaluate(folded)
+
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert (page.evaluate(folded), before > 10) == (0, True)
+
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.evaluate(folded) == before
+
     def test_it_prints_in_black_on_white_also_from_a_dark_screen(self, chromium, places):
         opened = chromium.open(places["reference"], dark=True)
         opened.page.emulate_media(media="print", color_scheme="dark")

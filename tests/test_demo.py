@@ -95,6 +95,16 @@ class TestTheLoop:
         assert len(voice.said) == 6
         assert "batch-too-small" in said
 
+    def test_its_page_shows_both_runs(self, shown, capsys):
+        order, loop, _ = shown
+
+        showing.show(loop, order.out, as_json=False)
+
+        page = (order.out / "report.html").read_text("utf-8")
+        assert "2 runs side by side" in page
+        assert "run-batch-too-small" in page
+        assert "report.html to look at" in capsys.readouterr().out
+
     def test_what_is_done_is_not_done_again(self, shown, monkeypatch):
         order, loop, _ = shown
         monkeypatch.setattr(steps, "command", lambda _: [sys.executable, "-c", REFUSES])

@@ -164,7 +164,7 @@ def diagnosed(runs: Sequence[Run]) -> list[Diagnosis]:
     return [one for one in found if not one.empty]
 
 
-def seen(found: Diagnosis, groups: Sequence[str], until: float | None) -> View:
+def seen(found: Diagnosis, groups: Sequence[str] = (), until: float | None = None) -> View:
     """What is shown of a run: with its forecast, or why there is none."""
     from ..asked import asked
     from ..futures import forecast

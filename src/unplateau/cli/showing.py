@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import click
 
 from ..demo.planted import PLANTED
 from ..errors import UsageError
-from ._core import DONE, group, look, say, unknown
+from ._core import DONE, group, look, runs_of, say, unknown
 
 if TYPE_CHECKING:
     from ..demo.job import Loop
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 OUT = "unplateau-demo"
 SEED = 1337  # nanoGPT's own
 DEFAULT = next(iter(PLANTED))
-REPORT, JSON = "report.txt", "report.json"
+REPORT, JSON, PAGE = "report.txt", "report.json", "report.html"
 
 
 @group.command()
@@ -152,6 +153,17 @@ def show(loop: Loop, place: Path, *, as_json: bool) -> None:
     write_durably(place / REPORT, words.report(loop).encode())
     stream = sys.stderr if as_json else sys.stdout
     say("\n" + words.text(loop, **look()), stream)
-    say(f"report     {place / REPORT} and {JSON}\n", stream)
+    write_durably(place / PAGE, pictured(loop, place).encode())
+    say(f"report     {place / REPORT}, {JSON}, and {PAGE} to look at\n", stream)
     if as_json:
         say(told)
+
+
+def pictured(loop: Loop, place: Path) -> str:
+    """The page of the runs side by side, with what probes told of the first."""
+    from ..report.page import page
+    from .reporting import diagnosed, seen, side_by_side
+
+    runs = [replace(run, name=folder) for folder in loop.losses for run in runs_of(str(place / folder))]
+    found = diagnosed(runs)
+    return page([seen(one) for one in found], *side_by_side(found))
