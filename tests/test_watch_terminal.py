@@ -1,7 +1,9 @@
 """The watch on a terminal: what is to be seen in it, and how it ends. Skipped, with the reason, where textual is not installed.
 
-Each guard was seen red once: ``redacted`` and ``printable`` left out of terminal.py: test_nothing_in_a_log_reaches_the_terminal_raw;
-``over`` not heard by the worker: test_q_ends_it_with_0.
+Each guard was seen red once:
+- terminal.py, ``printable`` left out of the title, and of the events: test_nothing_in_a_log_reaches_the_terminal_raw;
+- terminal.py, not shown again after the table is there: test_below_a_table_too_with_the_last_events_under_it;
+- terminal.py, Ctrl-C left to textual, which does not end by it: test_on_a_real_terminal_it_ends_as_it_should.
 """
 
 import asyncio
@@ -22,7 +24,7 @@ from textual.widgets import DataTable, Static
 
 from unplateau.watch.calling import Caller
 from unplateau.watch.ledger import Ledger
-from unplateau.watch.terminal import PARTS, View
+from unplateau.watch.terminal import NEWS, PARTS, View
 from unplateau.watch.watching import Watcher
 
 EXAMPLE = Path(unplateau.__file__).parent / "examples" / "reference-run"
@@ -82,6 +84,21 @@ def test_the_whole_chart_fits_the_screen(size):
     _, shown = seen(EXAMPLE, "q", size=size)
 
     assert shown["height"]["chart"] < size[1]
+
+
+def test_below_a_table_too_with_the_last_events_under_it(tmp_path):
+    for i in range(8):
+        folder = tmp_path / f"run-{i}"
+        folder.mkdir()
+        (folder / "train.log").write_text("".join(LINES[:14]).replace("4.", f"{4 + i}."))
+
+    def all_there(view):
+        return view.update_ and len(view.update_.runs) == 8 and view.found
+
+    _, shown = seen(tmp_path, "q", size=(200, 50), until=all_there)
+
+    assert shown["rows"] == 8
+    assert shown["height"]["chart"] + NEWS <= 49  # the last row is of the keys
 
 
 def test_of_several_runs_there_is_a_table_and_the_chosen_one_is_shown(tmp_path):
@@ -159,9 +176,11 @@ def test_nothing_in_a_log_reaches_the_terminal_raw(tmp_path):
     (folder / "train.log").write_text("".join(LINES[:30]))
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "train.log").write_text("".join(LINES[:40]).replace("3.", "4."))
+    os.utime(tmp_path / "b" / "train.log", (1e9, 1e9))
 
     _, shown = seen(tmp_path, "q", until=lambda v: v.update_ and len(v.update_.runs) == 2)
 
+    assert shown["verdict"].startswith("[red]run?[31m?/train.log")
     assert "[red]run?[31m?/train.log" in shown["events"]  # neither a colour nor markup
     assert not any(c in "".join(shown[part] for part in PARTS) for c in "\x1b\x07")
 
