@@ -1,8 +1,8 @@
 """What was raised, kept from one look to the next and from one watch to the next, so that nobody is woken twice.
 
 A finding is raised when it is supported at ``RAISE`` evaluations in a row, and cleared when it is not at ``CLEAR`` in a
-row: one evaluation is noise, and what comes and goes is one finding. Both are fitted (benchmarks/watch.py): on real
-logs, replayed evaluation by evaluation, they leave few findings that are raised again after they were cleared.
+row: one evaluation is noise, and what comes and goes is one finding. Both are fitted (benchmarks/watch.py): of
+trained and simulated runs, replayed evaluation by evaluation, they raise few findings again after they were cleared.
 
 The ledger of a path lies in the user's state folder (XDG base directory specification), not beside the log.
 """
