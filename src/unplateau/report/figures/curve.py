@@ -11,7 +11,7 @@ from ...diagnosis import Diagnosis
 from ...futures import Forecast
 from ...run import Run
 from ...units import count
-from .law import law_tracks
+from .law import RATES, law_tracks, rate_tracks
 from .measure import LOSSES, OTHER, Amounts, bumps_of, errors, shown
 from .plot import Flag, Mark, Panel, Plot, Track
 from .scale import padded
@@ -24,7 +24,6 @@ SMOOTH = 120  # means over equal parts of the axis
 DENSE = 4 * SMOOTH  # points; from here on the eye sees a band, not a curve
 TAIL = 0.99  # share of the noisy points that the first view holds; a spike above it is marked at the edge
 UP = ("diverged", "too-short", "rising")  # verdicts for which the whole of what was judged is shown
-RATES = 60  # places of each axis at which a schedule is asked
 FEWEST = 2  # points that make a picture
 
 
@@ -46,7 +45,7 @@ def curve_plot(found: Diagnosis, ahead: Forecast | None) -> Plot | None:
     view = (max(whole[0], _start(found) * _last(tracks)), whole[1])
     unit = curves[0][1].unit or "nats"
     losses = Panel("loss", f"loss, {unit}", tuple(every), _view(every, view))
-    rest = [panel for panel in (_rates(found, amounts), _norms(run, amounts)) if panel is not None]
+    rest = [panel for panel in (_rates(found, ahead, amounts), _norms(run, amounts)) if panel is not None]
     return Plot(
         label=amounts.unit,
         unit=amounts.unit,
@@ -113,11 +112,11 @@ def _view(tracks: Sequence[Track], view: tuple[float, float]) -> tuple[float, fl
         if track.scaling:
             low, high = min(low, float(y.min())), max(high, float(top))
         else:
-            low = min(low, float(np.quantile(y, 1 - TAIL)))
+            low = min(low, float(np.quantile(y, 1 - TAIL) if track.mark == "faint" else y.min()))
     return padded(low, high, 0.05)
 
 
-def _rates(found: Diagnosis, amounts: Amounts) -> Panel | None:
+def _rates(found: Diagnosis, ahead: Forecast | None, amounts: Amounts) -> Panel | None:
     """The learning rate as logged, and as planned where that is known."""
     run, tracks = found.run, []
     logged, schedule = run.series.get("lr"), run.schedule
@@ -149,6 +148,7 @@ def _rates(found: Diagnosis, amounts: Amounts) -> Panel | None:
         )
     if not tracks:
         return None
+    tracks += rate_tracks(ahead, amounts)
     top = max(float(t.y.max()) for t in tracks)
     return Panel("lr", "learning rate", tuple(tracks), (0.0, 1.08 * top)) if top > 0 else None
 

@@ -37,7 +37,7 @@ def _entries(plot: Plot) -> Iterator[tuple[str, str]]:
     """Samples and names: what is shown, then the signs that stand in the first view."""
     for panel in plot.panels:
         for track in panel.tracks:
-            if track.shown:
+            if track.shown and track.label:
                 yield sample(track), track.label
     for kind, meaning in signs_of(plot, plot.view).items():
         if kind == "over":

@@ -18,8 +18,10 @@ from .measure import Amounts
 from .plot import Track
 
 EARLY = 0.08  # share of the steps that the law of the schedule leaves out (laws/schedule.py)
-PAST, AHEAD = 28, 10  # places at which a law is asked; between them it is smooth, and each takes milliseconds
+PAST, AHEAD = 28, 16  # places at which a law is asked; between them it is smooth, and each takes milliseconds
 FANNED = 4  # futures beside the plan that are drawn; those asked for come first
+RATES = 60  # places at which a schedule is asked
+RATE = "_lr"  # behind the key of a future: its learning rate
 OTHERS = ("other1", "other2", "other3", "other4")
 
 
@@ -86,6 +88,26 @@ def _other(known: Outlook, future: Future, i: int, amounts: Amounts) -> Track:
     label = f"{redacted(future.name)}, to {future.loss.value:.{future.loss.places}f}"
     x = _amounts(future, start, steps, amounts)
     return Track(f"future{i}", label, OTHERS[i], "line", x, mean, low, high, dash=2 + i % 3, scaling=False)
+
+
+def rate_tracks(ahead: Forecast | None, amounts: Amounts) -> list[Track]:
+    """The learning rates of the futures beside the plan, without names of their own: they go with their losses."""
+    return [
+        _rates(future, i, amounts)
+        for i, future in enumerate(ahead.futures[1 : FANNED + 1] if ahead is not None else ())
+        if future.run.schedule is not None and not future.run.has("step_unit") and future.cost.steps > 1
+    ]
+
+
+def _rates(future: Future, i: int, amounts: Amounts) -> Track:
+    start, schedule = future.step - future.cost.steps, future.run.schedule
+    assert schedule is not None
+    steps = np.unique(np.rint(np.linspace(max(start, 1), future.step, RATES)))
+    value = np.array([schedule(int(step)) for step in steps.tolist()])
+    x = _amounts(future, start, steps, amounts)
+    return Track(
+        f"future{i}{RATE}", "", OTHERS[i], "line", x, value, dash=2 + i % 3, width=1.4, scaling=False
+    )
 
 
 def _amounts(future: Future, start: int, steps: Floats, amounts: Amounts) -> Floats:

@@ -13,7 +13,7 @@ from .plot import Flag, Panel, Plot, Track
 from .scale import padded
 from .thin import thinned
 
-START = 0.01  # share of the shortest run that is left out: the fall from ln(vocabulary)
+SHOWN = 1 / 16  # share of the shortest run that the first view begins at, as in the picture of one run
 INKS = ("val", "train", "fresh", "plan", "seen", "other3", "ink", "batch")
 UNITS = {"tokens": "tokens", "time": "hours", "FLOPs": "FLOPs", "steps": "steps"}
 SECONDS = 3600.0  # in the unit of the time axis
@@ -29,7 +29,7 @@ def plot_of(found: Comparison, equal: Equal) -> Plot | None:
     first, last = min(a for a, _ in ends), max(b for _, b in ends)
     if last <= first:
         return None
-    view = (max(first, START * min(b for _, b in ends)), last)
+    view = (max(first, SHOWN * min(b for _, b in ends)), last)
     panel = Panel("loss", f"{found.told[0].series}, {found.unit}", tuple(tracks), _view(tracks, view))
     amount = equal.amount / (SECONDS if equal.base == "time" else 1.0)
     flag = Flag(

@@ -91,8 +91,10 @@ const unplateauCharts = (() => {
     }
 
     get tracks() { return this.data.panels.flatMap((panel) => panel.tracks); }
-    get shown() { return this.tracks.filter((track) => !this.hidden.has(track.key)); }
-    get futures() { return this.tracks.filter((track) => track.key.startsWith("future")); }
+    get named() { return this.tracks.filter((track) => track.label); } // the others go with one that has a name
+    get shown() { return this.named.filter((track) => this.shows(track)); }
+    get futures() { return this.named.filter((track) => track.key.startsWith("future")); }
+    shows(track) { return !this.hidden.has(track.key.replace(/_lr$/, "")); }
     get whole() { return [this.log ? this.data.whole[0] : 0, this.data.whole[1]]; }
     get range() {
       const [low, high] = this.view ?? this.data.view;
@@ -148,7 +150,7 @@ const unplateauCharts = (() => {
 
     legend() {
       const list = element("ul", "up-legend");
-      for (const track of this.tracks) {
+      for (const track of this.named) {
         const item = element("li"), made = element("button");
         made.type = "button";
         made.append(this.sample(track), element("span", "", track.label));
@@ -310,7 +312,7 @@ const unplateauCharts = (() => {
     /** The panel's own range at first; of what is shown, where a reader has chosen another part. */
     vertical(panel) {
       if (this.view === null) return panel.view;
-      const [low, high] = extent(panel.tracks.filter((track) => !this.hidden.has(track.key)), this.range);
+      const [low, high] = extent(panel.tracks.filter((track) => this.shows(track)), this.range);
       if (!(high > low)) return panel.view;
       if (panel.log) return [low / 1.2, high * 1.2];
       const room = 0.05 * (high - low);
@@ -330,7 +332,7 @@ const unplateauCharts = (() => {
       pen.beginPath();
       pen.rect(bbox.left, bbox.top, bbox.width, bbox.height);
       pen.clip();
-      const tracks = panel.tracks.filter((track) => !this.hidden.has(track.key));
+      const tracks = panel.tracks.filter((track) => this.shows(track));
       const inside = Math.max(...tracks.map((t) => t.x.length), 1);
       const order = { faint: 0, line: 1 };
       for (const track of [...tracks].sort((a, b) => (order[a.mark] ?? 2) - (order[b.mark] ?? 2)))
@@ -450,7 +452,7 @@ const unplateauCharts = (() => {
         if (!track.x.length) continue;
         const i = nearest(track.x, x), line = track.mark === "line" && x >= track.x[0] && x <= track.x[track.x.length - 1];
         if (track.y[i] === null || !(line || near(track.x[i]))) continue;
-        const digits = (v) => `${Number(v.toPrecision(4))}`;
+        const digits = (v) => (Math.abs(v) < 0.01 ? v.toPrecision(3) : v.toFixed(Math.max(0, 3 - Math.floor(Math.log10(Math.abs(v))))));
         const sure = track.low && track.low[i] !== null ? ` (${digits(track.low[i])} to ${digits(track.high[i])})` : "";
         const one = element("span", "", `${track.label.split(" (")[0]}: ${digits(track.y[i])}${sure}`);
         out.push(one);
