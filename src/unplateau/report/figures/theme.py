@@ -95,7 +95,7 @@ def painted(svg: str, *, dark: bool = False) -> str:
 
 
 ASSETS = "unplateau.report.page.assets"
-SCRIPTS = ("uPlot.iife.min.js", "charts.js")
+SCRIPTS = ("uPlot.iife.min.js", "scales.js", "strokes.js", "charts.js")
 STYLES = ("uPlot.min.css", "charts.css")
 #: of pictures in a page: the layout for narrow places, and what stands on paper where a script took a picture's place
 LAYOUT = (

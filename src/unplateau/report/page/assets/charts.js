@@ -6,11 +6,9 @@
 // the page as textContent alone. unplateauCharts.hydrate(root) may be called again when parts of a page were replaced.
 "use strict";
 const unplateauCharts = (() => {
-  const DASHES = [[], [7, 3], [2, 3], [9, 3, 2, 3], [5, 2, 1, 2, 1, 2]]; // as draw.DASHES
+  const { short, ticks, nearest, extent } = unplateauScales;
   const LEFT = 54, RIGHT = 14, NEAR = 24; // pixels
-  const DECADE = 0.7; // decades; over less, a logarithmic axis has round numbers like a linear one (scale.py)
   const STEP = 0.5; // of the view that one press of + keeps
-  const MANY = 12; // signs of one kind at most, as marks.FLAGGED
   const HELP = "Drag to zoom, double-click to go back. With the keyboard: arrows move along the points, + and \u2212 zoom, 0 goes back, L switches the axis.";
   const SIGNS = { bump: "\u25bc", phase: "|", resume: "\u2506", lost: "\u2715", end: "\u2506", over: "\u25b2" };
   const kept = new Map(); // what a reader chose, by the place of the figure, for a page that is sent again
@@ -21,58 +19,6 @@ const unplateauCharts = (() => {
     if (className) made.className = className;
     if (words !== undefined) made.textContent = words;
     return made;
-  };
-
-  const short = (n) => { // as scale.short
-    const size = Math.abs(n);
-    if (n === 0) return "0";
-    for (const [least, unit, letter] of [[1e15, 1, ""], [1e12, 1e12, "T"], [1e9, 1e9, "B"], [1e6, 1e6, "M"], [1e4, 1e3, "k"]])
-      if (size >= least) return `${Number((n / unit).toPrecision(4))}${letter}`;
-    return size >= 1000 ? Math.round(n).toLocaleString("en-US") : `${Number(n.toPrecision(4))}`;
-  };
-
-  const evenly = (low, high, most) => {
-    const rough = (high - low) / Math.max(1, most);
-    if (!(rough > 0) || !Number.isFinite(rough)) return [low];
-    const power = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.999);
-    const out = [];
-    for (let i = Math.ceil(low / step - 1e-9); i <= high / step + 1e-9 && out.length < 50; i++)
-      out.push(Number((i * step).toPrecision(12)));
-    return out;
-  };
-
-  const decades = (low, high, most) => {
-    const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high));
-    for (const digits of [[1, 2, 5], [1, 3], [1]]) {
-      const found = [];
-      for (let p = first; p <= last; p++) for (const d of digits) found.push(Number(`${d}e${p}`));
-      const inside = found.filter((t) => t >= low * 0.999 && t <= high * 1.001);
-      if (inside.length <= most) return inside;
-      if (digits.length === 1) return inside.filter((_, i) => i % Math.ceil(inside.length / most) === 0);
-    }
-    return [];
-  };
-
-  const ticks = (low, high, log, most) =>
-    log && Math.log10(high / low) > DECADE ? decades(low, high, most) : evenly(low, high, most);
-
-  /** The place of the value of `sorted` that is nearest to `x`. */
-  const nearest = (sorted, x) => {
-    let low = 0, high = sorted.length - 1;
-    while (high - low > 1) {
-      const middle = (low + high) >> 1;
-      if (sorted[middle] < x) low = middle; else high = middle;
-    }
-    return Math.abs(sorted[low] - x) <= Math.abs(sorted[high] - x) ? low : high;
-  };
-
-  const extent = (tracks, [first, last]) => {
-    let low = Infinity, high = -Infinity;
-    for (const { x, y } of tracks)
-      for (let i = 0; i < x.length; i++)
-        if (y[i] !== null && x[i] >= first && x[i] <= last) { low = Math.min(low, y[i]); high = Math.max(high, y[i]); }
-    return [low, high];
   };
 
   class Chart {
@@ -181,7 +127,7 @@ const unplateauCharts = (() => {
         pen.clearRect(0, 0, 22, 12);
         const points = track.mark !== "line" && track.mark !== "faint";
         const one = { ...track, x: points ? [11] : [1, 21], y: points ? [6] : [6, 6], low: track.low && (points ? [11] : [11, 11]), high: track.high && (points ? [1] : [1, 1]) };
-        this.trace(pen, one, (x) => x, (y) => y, 1, 5);
+        new UnplateauStrokes(pen, 1, (ink) => this.colour(ink)).track(one, (x) => x, (y) => y, 5);
       };
       canvas.setAttribute("aria-hidden", "true");
       return canvas;
@@ -334,97 +280,12 @@ const unplateauCharts = (() => {
       pen.clip();
       const tracks = panel.tracks.filter((track) => this.shows(track));
       const inside = Math.max(...tracks.map((t) => t.x.length), 1);
-      const order = { faint: 0, line: 1 };
-      for (const track of [...tracks].sort((a, b) => (order[a.mark] ?? 2) - (order[b.mark] ?? 2)))
-        this.trace(pen, track, across, down, ratio, inside > bbox.width / 8 / ratio ? 3 : inside > 30 ? 5 : 7);
-      if (flagged) for (const track of tracks) this.over(pen, track, across, plot.scales.y.max, bbox, ratio);
-      if (flagged) for (const flag of this.data.flags) this.flag(pen, flag, across, down, bbox, ratio);
+      const size = inside > bbox.width / 8 / ratio ? 3 : inside > 30 ? 5 : 7, order = { faint: 0, line: 1 };
+      const strokes = new UnplateauStrokes(pen, ratio, (ink) => this.colour(ink));
+      for (const track of [...tracks].sort((a, b) => (order[a.mark] ?? 2) - (order[b.mark] ?? 2))) strokes.track(track, across, down, size);
+      if (flagged) for (const track of tracks) strokes.over(track, across, plot.scales.y.max, this.range, bbox.top);
+      if (flagged) for (const flag of this.data.flags) strokes.flag(flag, across, down, bbox);
       pen.restore();
-    }
-
-    trace(pen, track, across, down, ratio, size) {
-      const { x, y, low, high } = track, colour = this.colour(track.ink);
-      Object.assign(pen, { strokeStyle: colour, fillStyle: colour, lineCap: "round", lineJoin: "round", globalAlpha: 1 });
-      pen.setLineDash([]);
-      if (low && high && !track.bars) this.band(pen, x.map(across), low.map(down), high.map(down));
-      if (track.mark === "line" || track.mark === "faint") {
-        Object.assign(pen, { lineWidth: (track.mark === "faint" ? 1 : track.width) * ratio, globalAlpha: track.mark === "faint" ? 0.45 : 1 });
-        pen.setLineDash(DASHES[track.dash].map((d) => d * ratio));
-        pen.beginPath();
-        let pending = true;
-        for (let i = 0; i < x.length; i++) {
-          const a = across(x[i]), b = y[i] === null ? NaN : down(y[i]);
-          if (!Number.isFinite(a) || !Number.isFinite(b)) { pending = true; continue; }
-          if (pending) pen.moveTo(a, b); else pen.lineTo(a, b);
-          pending = false;
-        }
-        pen.stroke();
-      } else this.points(pen, track, across, down, ratio, size);
-      pen.setLineDash([]);
-      pen.globalAlpha = 1;
-    }
-
-    band(pen, x, low, high) {
-      const good = x.map((_, i) => i).filter((i) => [x[i], low[i], high[i]].every(Number.isFinite));
-      pen.globalAlpha = 0.14;
-      pen.beginPath();
-      for (const i of good) pen.lineTo(x[i], high[i]);
-      for (const i of good.reverse()) pen.lineTo(x[i], low[i]);
-      pen.fill();
-      pen.globalAlpha = 1;
-    }
-
-    points(pen, track, across, down, ratio, size) {
-      const { x, y, low, high } = track, half = size * 0.6 * ratio;
-      pen.lineWidth = 1.2 * ratio;
-      pen.beginPath();
-      for (let i = 0; i < x.length; i++) {
-        const a = across(x[i]), b = y[i] === null ? NaN : down(y[i]);
-        if (!Number.isFinite(a) || !Number.isFinite(b)) continue;
-        if (track.bars && low && high) { pen.moveTo(a, down(low[i])); pen.lineTo(a, down(high[i])); }
-        if (track.mark === "crosses") { pen.moveTo(a - half, b); pen.lineTo(a + half, b); pen.moveTo(a, b - half); pen.lineTo(a, b + half); }
-        if (track.mark === "slants") { pen.moveTo(a - half * 0.8, b - half * 0.8); pen.lineTo(a + half * 0.8, b + half * 0.8); pen.moveTo(a + half * 0.8, b - half * 0.8); pen.lineTo(a - half * 0.8, b + half * 0.8); }
-      }
-      pen.stroke();
-      if (track.mark !== "dots") return;
-      for (let i = 0; i < x.length; i++) {
-        const a = across(x[i]), b = y[i] === null ? NaN : down(y[i]);
-        if (!Number.isFinite(a) || !Number.isFinite(b)) continue;
-        pen.beginPath();
-        pen.arc(a, b, (size * ratio) / 2, 0, 2 * Math.PI);
-        pen.fill();
-      }
-    }
-
-    /** Wedges at the upper edge for measured points beyond it, the highest first. */
-    over(pen, track, across, top, bbox, ratio) {
-      if (track.mark === "line") return;
-      const [low, high] = this.range, half = 4.5 * ratio;
-      const above = track.y.map((y, i) => i).filter((i) => track.y[i] > top && track.x[i] >= low && track.x[i] <= high);
-      pen.fillStyle = this.colour(track.ink);
-      for (const i of above.sort((a, b) => track.y[b] - track.y[a]).slice(0, MANY)) {
-        const x = across(track.x[i]), y = bbox.top + ratio;
-        pen.beginPath();
-        pen.moveTo(x, y); pen.lineTo(x + half, y + 1.6 * half); pen.lineTo(x - half, y + 1.6 * half);
-        pen.fill();
-      }
-    }
-
-    flag(pen, flag, across, down, bbox, ratio) {
-      const x = across(flag.x), { top, height } = bbox;
-      if (!Number.isFinite(x)) return;
-      const line = (a, b) => { pen.beginPath(); pen.moveTo(x, a); pen.lineTo(x, b); pen.stroke(); };
-      const colour = this.colour({ bump: "spike", lost: "bad" }[flag.kind] ?? "dim");
-      Object.assign(pen, { strokeStyle: colour, fillStyle: colour, lineWidth: ratio });
-      pen.setLineDash(flag.kind === "resume" || flag.kind === "lost" ? [5 * ratio, 4 * ratio] : []);
-      if (flag.kind === "bump") {
-        const tip = Math.max(down(flag.y) - 5 * ratio, top + 8 * ratio), half = 4.5 * ratio;
-        pen.beginPath();
-        pen.moveTo(x, tip); pen.lineTo(x + half, tip - 1.6 * half); pen.lineTo(x - half, tip - 1.6 * half);
-        pen.fill();
-      } else if (flag.kind === "phase") line(top + height - 9 * ratio, top + height);
-      else line(top, top + height);
-      pen.setLineDash([]);
     }
 
     // ---- cursor and readout
