@@ -133,6 +133,7 @@ def test_the_page_opens_with_its_token(app):
         f"/x/../{TOKEN}/",
         "/%C3%A9/",
         f"/{TOKEN[:5]}/rows",
+        "//rows",
         "/favicon.ico",
     ],
 )

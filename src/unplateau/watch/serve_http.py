@@ -97,7 +97,7 @@ class Handler(StreamRequestHandler):
         return True
 
     def _found(self, request: Request) -> Answer:
-        rest = request.path[len(self._server.token) + 1 :]
+        rest = "/" + request.path.removeprefix("/").partition("/")[2]  # without the token
         try:
             return answer(self._server.live, rest, request.query, request.header("last-event-id"))
         except Exception as error:  # noqa: BLE001 - the others that read the page are not to suffer
