@@ -12,9 +12,8 @@ from ..reach import Reach
 from ..units import count
 from .json import plain
 from .lines import WIDTH, Line, render
-from .patch import own_patch, unsayable
+from .patch import in_a_line, own_patch, unsayable
 from .redact import redacted
-from .text import setting
 
 FORECAST = "unplateau.forecast/1"
 #: columns of the table: title, width; the loss has the room of an interval
@@ -114,10 +113,7 @@ def _labelled(found: Forecast, name: str) -> str:
 
 
 def named(found: Forecast, future: Future) -> str:
-    changes = ", ".join(
-        f"{key} = {setting(new)}" + (f" (was {setting(old)})" if old is not None else "")
-        for key, (old, new) in own_patch(found.run, future.patch).items()
-    )
+    changes = in_a_line(found.run, future.patch)
     # a name that is the settings themselves says nothing that the changes don't
     said = [word for word in (changes, STARTS[future.kind]) if word]
     name = [] if "=" in future.name and changes else [label(found, future)]

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..config import in_own_words
 from ..config.spelling import SCHEDULE, sayable
+from ..errors import printable
 from ..run import Run
 
 #: settings of the learning rate: a trainer without a word for one can't do it
@@ -57,3 +58,26 @@ def unsayable(run: Run, patch: Mapping[str, tuple[Any, Any]]) -> str:
         or (name in TRAINERS and not in_own_words(dialect, {name: new}))
     ]
     return f"{dialect} has no setting for {', '.join(unsaid)}: its code must be changed" if unsaid else ""
+
+
+def in_a_line(run: Run, patch: Mapping[str, tuple[Any, Any]]) -> str:
+    """``patch`` in the words of the user's config, with what stands there now.
+
+    >>> in_a_line(Run("r"), {"dropout": (0.1, 0.0), "z_loss": (None, 1e-4)})
+    'dropout = 0 (was 0.1), z_loss = 0.0001'
+    """
+    return ", ".join(
+        f"{key} = {setting(new)}" + (f" (was {setting(old)})" if old is not None else "")
+        for key, (old, new) in own_patch(run, patch).items()
+    )
+
+
+def setting(value: object) -> str:
+    """A setting as one writes it in a config.
+
+    >>> setting(1e-4), setting(None), setting(20000), setting("cosine")
+    ('0.0001', 'unset', '20000', 'cosine')
+    """
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "unset" if value is None else printable(str(value), 60)

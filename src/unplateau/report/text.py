@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from ..budget import happened
 from ..diagnosis import Diagnosis
-from ..errors import printable
 from ..hypotheses import Finding, Remedy
 from ..run import Run
 from ..state import State
@@ -17,7 +16,7 @@ from .chart import HEIGHT, chart
 from .facts import fact_lines, short_facts, warning_lines
 from .headline import headline, how, named, of, wanted_facts, wanted_probes
 from .lines import WIDTH, Line, render
-from .patch import own_patch
+from .patch import own_patch, setting
 from .redact import redacted
 from .remedies import chosen, doubt
 
@@ -238,17 +237,6 @@ def _remedy(remedy: Remedy, cause: str, run: Run, limits: Limits, *, sure: bool)
     ]
     if price:
         yield Line("; ".join(price), "dim", indent=4, hang=4)
-
-
-def setting(value: object) -> str:
-    """A setting as one writes it in a config.
-
-    >>> setting(1e-4), setting(None), setting(20000), setting("cosine")
-    ('0.0001', 'unset', '20000', 'cosine')
-    """
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "unset" if value is None else printable(str(value), 60)
 
 
 def _missing(findings: Sequence[Finding], limits: Limits) -> Iterator[Line]:

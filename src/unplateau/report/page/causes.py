@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from ...hypotheses import Evidence, Finding
 from ..headline import how, of
-from .html import Child, Html, join, tag
+from ..patch import in_a_line
+from ..remedies import by_rate
+from .html import Child, Html, join, tag, text
 from .parts import Section, listed, mark, number, pairs, sourced
 from .view import View
 
@@ -82,7 +84,11 @@ def _settles(finding: Finding) -> Iterator[str]:
 
 
 def _remedy(view: View, finding: Finding) -> Html | None:
+    """A link to it where it is told of; else what it changes: no law says that this is worth anything."""
     remedy = finding.remedy
     if remedy is None or finding.verdict == "refuted":
         return None
-    return tag("a", remedy.advice or "a change of the config", href=f"#{view.id('remedies')}")
+    words = remedy.advice or in_a_line(view.found.run, remedy.patch)
+    if not words or finding not in by_rate(view.found):
+        return text(words) if words else None
+    return tag("a", words, href=f"#{view.id('remedy', finding.cause)}")

@@ -39,7 +39,7 @@ def head(view: View) -> Html:
 
 
 def _numbers(view: View) -> list[Html]:
-    told = (*_now(view), *_end(view), *_won(view), *_slope(view), *_noise(view))
+    told = (*_now(view), *_end(view), *_won(view), *_slope(view), *_lowest(view), *_seen(view), *_noise(view))
     return [
         tag("div", tag("dt", word), tag("dd", value, class_="value"), tag("dd", note, class_="of"))
         for word, value, note in told[:MATTER]
@@ -99,6 +99,30 @@ def _slope(view: View) -> Iterator[Number]:
     if slope is not None:
         amount = "tokens" if view.found.run.has("tokens_per_step") else f"{step_of(view.found)}s"
         yield "Slope now", number(slope), f"of {amount}, by {view.found.state.series}"
+
+
+def _lowest(view: View) -> Iterator[Number]:
+    """Where it was best, where that is not where it is."""
+    curve = view.found.run.series.get(view.found.state.series)
+    if curve is None or len(curve.finite) < 2:
+        return
+    best = int(np.argmin(curve.finite.value))
+    if curve.finite.step[best] != curve.step[-1]:
+        low = tag("span", f"{curve.finite.value[best]:.4g}", class_="num")
+        yield (
+            "Lowest",
+            join(low, f" {curve.unit}"),
+            f"at {step_of(view.found)} {int(curve.finite.step[best]):,}",
+        )
+
+
+def _seen(view: View) -> Iterator[Number]:
+    """How much there is to judge by."""
+    curve = view.found.run.series.get(view.found.state.series)
+    if curve is not None and len(curve):
+        shown = join(tag("span", f"{len(curve):,}", class_="num"), f" point{'s' * (len(curve) > 1)}")
+        reach = f"{step_of(view.found)}s {int(curve.step[0]):,} to {int(curve.step[-1]):,}"
+        yield "Logged", shown, f"of {view.found.state.series}, {reach}"
 
 
 def _noise(view: View) -> Iterator[Number]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ...hypotheses import Finding, Remedy
 from ...run import Run
-from ..patch import own_patch, unsayable
+from ..patch import own_patch, setting, unsayable
 from ..remedies import by_rate, doubt, rate
-from ..text import setting
 from .figure import drawn
 from .html import Html, join, tag
 from .parts import Section, mark, number, pairs
 from .view import View
 
-ORDER = (
-    "Gain: the trend of now less the loss afterwards. First what mends a supported cause, then what may be worth it; "
-    "of each, what wins most for its cost comes first."
-)
+GAIN = "Gain: the trend of now less the loss afterwards."
+ORDER = "First what mends a supported cause, then what may be worth it; of each, what wins most for its cost comes first."
 
 
 def section(view: View) -> Iterator[Section]:
@@ -25,13 +22,24 @@ def section(view: View) -> Iterator[Section]:
     found = by_rate(view.found)
     if not found:
         return
-    items = [tag("li", _remedy(view, finding, finding.remedy)) for finding in found if finding.remedy]
+    items = [
+        tag("li", _remedy(view, finding, finding.remedy), id=view.id("remedy", finding.cause))
+        for finding in found
+        if finding.remedy
+    ]
     yield Section(
         view.id("remedies"),
         "What to do",
-        join(tag("p", ORDER, class_="note"), drawn(view, "remedies"), tag("ol", *items, class_="remedies")),
+        join(_lead(found), drawn(view, "remedies"), tag("ol", *items, class_="remedies")),
         "remedies-part",
     )
+
+
+def _lead(found: Sequence[Finding]) -> Html | None:
+    """What a gain is, and how they are ordered, where there are any, and several."""
+    priced = any(finding.remedy and finding.remedy.gain for finding in found)
+    said = [GAIN] * priced + [ORDER] * (len(found) > 1)
+    return tag("p", " ".join(said), class_="note") if said else None
 
 
 def _remedy(view: View, finding: Finding, remedy: Remedy) -> Html:
