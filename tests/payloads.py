@@ -1,5 +1,7 @@
 """Fifteen ways in which a log, a name or a config may try to run on the page that shows it."""
 
+import json
+
 import numpy as np
 
 from unplateau.curve import Curve
@@ -23,6 +25,26 @@ PAYLOADS = (
     '<meta http-equiv=refresh content="0;url=https://example.org/"><form action="https://example.org"><input autofocus>',
     "\u2028<details open ontoggle=window.owned=15>{{constructor.constructor('window.owned=15')()}}${alert(15)}",
 )
+
+
+def hostile_folder(parent):
+    """A run's folder on disk whose name, log, config, evidence and verdicts hold them; its path."""
+    folder = parent / PAYLOADS[4].replace("/", "")
+    (folder / "evidence").mkdir(parents=True)
+    rows = [
+        {"step": s, "val_loss": 3 + 8 / (1 + s / 50) ** 0.5, PAYLOADS[0]: 1.0, PAYLOADS[5]: 2.0}
+        for s in range(0, 4001, 100)
+    ]
+    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    config = dict(zip(NAMED, PAYLOADS, strict=False))
+    config |= {"n_layer": 2, "n_head": 2, "n_embd": 32, "block_size": 64, "vocab_size": 50, "max_steps": 8000}
+    config |= {"peak_lr": 1e-3, "batch_size": 8, PAYLOADS[6]: PAYLOADS[7]}
+    (folder / "config.json").write_text(json.dumps(config))
+    for i, payload in enumerate(PAYLOADS):
+        told = [{"cause": cause, "fact": payload, "log_odds": 1.0} for cause in ("capacity", payload)]
+        kept = {"schema": "unplateau.evidence/1", "probe": payload, "date": payload, "told": told}
+        (folder / "evidence" / f"{i}{payload[:9].replace('/', '')}.json").write_text(json.dumps(kept))
+    return folder
 
 
 def hostile_run(secret=""):

@@ -12,8 +12,9 @@ import pytest
 
 import unplateau
 from browser import WIDTHS, needs_browser
-from payloads import PAYLOADS, hostile_run
+from payloads import PAYLOADS, hostile_folder, hostile_run
 from test_page import diagnosed
+from unplateau.cli import main
 from unplateau.comparison import compare
 from unplateau.diagnosis import diagnose
 from unplateau.futures import forecast
@@ -66,6 +67,21 @@ class TestNothingRuns:
         for payload in PAYLOADS[:14]:
             assert payload in said
         assert opened.page.evaluate(f"document.querySelectorAll({FOREIGN!r}).length") == 0
+
+    def test_a_folder_that_is_hostile_all_over_makes_a_page_that_is_not(self, chromium, tmp_path, capsys):
+        """From files, by the verb: its name, series, config, evidence."""
+        folder = hostile_folder(tmp_path)
+        place = tmp_path / "page.html"
+
+        assert main(["report", str(folder), str(LOG), "--html", str(place)]) == 0
+
+        opened = chromium.open(place)
+        opened.page.evaluate(EVERYTHING)
+        assert opened.page.evaluate("window.owned") is None
+        assert (opened.dialogs, opened.errors, opened.breaches, opened.left) == ([], [], [], [])
+        assert opened.page.evaluate(f"document.querySelectorAll({FOREIGN!r}).length") == 0
+        assert sum(payload in opened.page.evaluate("document.body.textContent") for payload in PAYLOADS) > 10
+        assert "\x1b" not in capsys.readouterr().out
 
     def test_the_policy_stops_what_would_slip_through(self, chromium, places, tmp_path):
         """As if escaping failed once: markup put into the file itself."""
