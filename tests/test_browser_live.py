@@ -55,6 +55,8 @@ def watch(path, state):
             [sys.executable, "-m", "unplateau", "watch", str(path), "--serve"],
             stdout=out,
             stderr=subprocess.DEVNULL,
+            # a shell starts what runs in its background deaf to Ctrl-C, and what that starts too
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             env={**os.environ, "XDG_STATE_HOME": str(state), "OPENBLAS_NUM_THREADS": "1"},
         )
     try:
@@ -63,7 +65,7 @@ def watch(path, state):
             time.sleep(0.05)
         yield said.read_text().partition("\n")[0], process
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.wait(60)
 
 

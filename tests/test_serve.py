@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pytest
 
+from unplateau.cli import main
+from unplateau.cli.live import opener
 from unplateau.errors import UnreadableError
 from unplateau.estimate import Estimate
 from unplateau.watch import serve_http
@@ -506,7 +508,7 @@ def test_a_reader_that_does_not_read_holds_up_nobody():
     "raw",
     [
         b"GARBAGE\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /TOKEN/ HTTP/9.9\r\nHost: 127.0.0.1\r\n\r\n",
         b"GET /\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
@@ -624,3 +626,77 @@ def test_every_verdict_of_a_curve_has_its_words():
     from unplateau.state import CurveVerdict
 
     assert set(get_args(CurveVerdict)) <= set(STANDS)
+
+
+# ---- the verb ----
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    made = tmp_path / "train.log"
+    made.write_text(
+        "".join(f"step {i}: train loss {9 - i / 100}, val loss {9 - i / 100}\n" for i in range(0, 500, 50))
+    )
+    return made
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--port", "8000"], "--port is of the live page: give --serve with it"),
+        (["--open"], "--open is of the live page: give --serve with it"),
+        (["--serve", "--once"], "--serve goes on until Ctrl-C, --once looks once: give one of them"),
+        (["--serve", "--port", "0"], "0 is not in the range"),
+        (["--serve", "--port", "70000"], "70000 is not in the range"),
+    ],
+)
+def test_options_that_mean_nothing_together_are_refused(log, capsys, given, said):
+    assert main(["watch", str(log), *given]) == 2
+    assert said in one_line(capsys)
+
+
+def one_line(capsys):
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(log, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["watch", str(log), "--serve", "--port", str(port)]) == 2
+
+    assert one_line(capsys) == (
+        f"unplateau: port {port} is taken by another program: give another with --port, or leave it out for a free one\n"
+    )
+
+
+def test_the_page_ends_where_what_is_waited_for_is_met(log, capsys):
+    assert main(["watch", str(log), "--serve", "--fail-on", "falling"]) == 1
+    assert capsys.readouterr().out.startswith("http://127.0.0.1:")
+
+
+def test_a_browser_is_told_the_address_by_a_file_that_only_its_user_can_read(monkeypatch):
+    seen = []
+
+    def opens(url):
+        path = Path(url.removeprefix("file://"))
+        seen.append((path, path.stat().st_mode & 0o777, path.read_text()))
+        return True
+
+    monkeypatch.setattr("webbrowser.open", opens)
+    with opener(wanted=True) as shown:
+        shown("http://127.0.0.1:8000/sesame/")
+    path, mode, text = seen[0]
+
+    assert mode == 0o600
+    assert "http://127.0.0.1:8000/sesame/" in text
+    assert not path.exists()
+
+
+def test_no_browser_is_opened_unasked(monkeypatch):
+    monkeypatch.setattr("webbrowser.open", lambda _: pytest.fail("opened"))
+    with opener(wanted=False) as shown:
+        shown("http://127.0.0.1:8000/sesame/")

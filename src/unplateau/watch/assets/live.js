@@ -23,7 +23,7 @@
     if (message.state) return told(message.state);
     seen = message.mark;
     for (const name of message.names) due.add(name);
-    told("live");
+    if (document.getElementById("state").dataset.state !== "gone") told("live");
     work();
   }
 
@@ -80,6 +80,7 @@
       const answer = await fetched(`run/${mine}/line`);
       if (answer === null) return told("gone");
       const found = await answer.json();
+      told("live");
       document.getElementById("line").replaceChildren(parsed(found.line));
       verdict(found.verdict);
     }
