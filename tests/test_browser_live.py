@@ -29,6 +29,13 @@ pytestmark = needs_browser
 
 SOON = 60_000  # ms; it takes one second where the machine has nothing else to do
 INTERRUPTED = 4
+#: the verb, also where a shell has started the tests in its background, and so deaf to Ctrl-C
+VERB = """
+import signal, sys
+from unplateau.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main())
+"""
 PAYLOAD = "<img src=x onerror=alert(1)>"
 
 
@@ -52,11 +59,9 @@ def watch(path, state):
     said = state / "said.txt"
     with said.open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "unplateau", "watch", str(path), "--serve"],
+            [sys.executable, "-c", VERB, "watch", str(path), "--serve"],
             stdout=out,
             stderr=subprocess.DEVNULL,
-            # a shell starts what runs in its background deaf to Ctrl-C, and what that starts too
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             env={**os.environ, "XDG_STATE_HOME": str(state), "OPENBLAS_NUM_THREADS": "1"},
         )
     try:
