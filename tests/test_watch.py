@@ -2,6 +2,8 @@
 
 Time is the tests' own, but where a process writes. Each guard was seen red once:
 - spots.py, ``_tells`` always True: test_lines_without_an_evaluation_are_not_judged;
+- spots.py, never read again when it has settled: test_what_came_after_the_last_evaluation_is_judged_when_nothing_follows;
+- spots.py, the names of runs not looked at: test_a_run_that_begins_in_a_table_of_runs_is_seen;
 - spots.py, ``_lines`` kept after "cut": test_another_run_in_the_same_log_begins_a_new_page;
 - follow.py, the mark not compared: test_a_file_that_was_written_anew_and_longer_is_not_taken_for_grown;
 - follow.py, ``older_parts`` giving nothing: test_a_rotated_log_is_one_run;
@@ -27,7 +29,7 @@ from unplateau.reading import read_runs
 from unplateau.watch import judging, spots
 from unplateau.watch.follow import Growing, Joined, older_parts
 from unplateau.watch.ledger import Ledger
-from unplateau.watch.spots import TOGETHER
+from unplateau.watch.spots import SETTLED, TOGETHER
 from unplateau.watch.watching import Watcher
 
 EXAMPLE = Path(unplateau.__file__).parent / "examples" / "reference-run"
@@ -175,16 +177,30 @@ class TestALogThatGrows:
 
     def test_without_evaluations_is_judged_when_it_has_grown(self, tmp_path, judged):
         desk = Desk(tmp_path)
-        lines = [line for line in LINES if line.startswith("iter")]
-        desk.write(*lines[:20])
+        lines = [f"iter {i}: loss {3 + 9 / i:.4f}, time 39.10ms, mfu 11.10%\n" for i in range(1, 400)]
+        desk.write(*lines[:300])
         desk.poll()
         judged.clear()
 
-        for line in lines[20:45]:
+        for line in lines[300:320]:
             desk.write(line)
             desk.poll()
 
-        assert len(judged) == 2  # ten points each, of so short a log
+        assert judged == [307, 314]  # by a fiftieth
+
+    def test_what_came_after_the_last_evaluation_is_judged_when_nothing_follows(self, tmp_path, judged):
+        desk = Desk(tmp_path)
+        desk.write(*LINES[:30])
+        desk.poll()
+        desk.write("iter 3450: loss 3.9408, time 3909.13ms, mfu 11.10%\n", "CUDA out of memory.")
+        desk.poll()
+        judged.clear()
+
+        desk.poll(after=2 * SETTLED)
+
+        assert judged == [3450]
+        assert desk.watcher.diagnosis("train.log").run.has("killed")
+        assert desk.poll(after=2 * SETTLED)[0] is None
 
     def test_a_table_is_looked_at_by_its_rows(self, tmp_path, judged):
         desk = Desk(tmp_path, "metrics.csv")
@@ -199,6 +215,18 @@ class TestALogThatGrows:
         assert update.runs[0].evaluated == 550
         assert kinds == ["evaluated"]
         assert next(iter(desk.watcher._spots.values())).by_lines
+
+    def test_a_run_that_begins_in_a_table_of_runs_is_seen(self, tmp_path):
+        desk = Desk(tmp_path, "runs.csv")
+        rows = [f"base,{step},{3 + 40 / step:.4f}\n" for step in range(50, 1050, 50)]
+        desk.write("run,step,loss\n", *rows)
+        assert [run.key for run in desk.poll()[0].runs] == ["base"]
+
+        desk.write("wide,50,3.7000\n")
+        update, kinds, _ = desk.poll()
+
+        assert {run.key for run in update.runs} == {"base", "wide"}
+        assert kinds == ["appeared", "evaluated"]
 
     def test_that_a_process_writes_is_followed(self, tmp_path):
         code = "import sys, time\nfor line in open(sys.argv[1]):\n    print(line, end='', flush=True)\n    time.sleep(.002)\n"

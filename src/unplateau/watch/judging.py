@@ -250,13 +250,12 @@ def until(run: Run, step: int) -> Run:
 
 
 def mark_of(run: Run) -> Mark:
-    """What tells one evaluation of a run from the next: its evaluations, and how many losses are not finite."""
+    """What tells a run from itself some lines later: its evaluations, how long its series are, what it tells besides."""
     told: list[object] = []
     for name in EVALUATED:
         if name in run.series and len(curve := run.series[name]):
             told += [name, hash((curve.step.tobytes(), curve.value.tobytes()))]
-    lost = sum(int((~np.isfinite(run.series[n].value)).sum()) for n in LOSSES if n in run.series)
-    return (*told, lost) if told else (run.get("steps_done"), lost)
+    return (*told, *(len(curve) for curve in run.series.values()), len(run.facts))
 
 
 def _first(run: Run, series: str = "") -> tuple[str, int, float] | None:

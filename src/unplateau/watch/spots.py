@@ -17,22 +17,23 @@ import numpy as np
 
 from ..captures import nothing, read_all
 from ..errors import UnplateauError
-from ..logs import read_source
+from ..logs import is_binary, read_source
 from ..places import Place, look
 from ..plugins import discover
 from ..readers import Options, Reader
 from ..reading import complete, probed
 from ..run import LOSSES, Fact, Run
 from ..source import Source
-from ..state import JUDGED
+from ..state import JUDGED, judged
 from .follow import Change, Growing, Joined, older_parts
 
 TOGETHER = 12  # logs below one path that are read together, as ``diagnose`` reads them: some may be copies
 HEAD = 4096  # bytes at the start that are read before new lines: a table's names stand there
 TRIED = 1 << 16  # bytes at the end on which reading lines alone is tried
-GREW = 0.01  # share by which a log without evaluations grows before it is judged again
-LEAST = 10  # points of it, at least
+GREW = 0.02  # share by which a log that is judged by its batches grows before it is judged again
+SETTLED = 60.0  # seconds of silence after which what was only looked at is read too
 BESIDE = 5.0  # seconds between looks at configurations and evidence
+UTF16 = (b"\xff\xfe", b"\xfe\xff")  # marks of a text whose lines don't end in one byte
 INNER = 2_000  # files in a folder that is one log
 EVALUATED = tuple(name for name in JUDGED if name != "batch_loss")  # series with a point an evaluation
 
@@ -58,18 +59,21 @@ class Lines:
     options: Options
     head: bytes
     known: Points
+    runs: frozenset[str]  # the names of the runs that are known
 
-    def points(self, lines: bytes) -> Points:
-        """The losses that ``lines`` tell, by series, step and value; nan as infinite, so that it equals itself."""
-        return _points(self.reader, self.head + lines, self.options) - self.known
+    def points(self, lines: bytes) -> tuple[Points, frozenset[str]]:
+        """The losses that ``lines`` tell, and the names of runs that begin in them."""
+        points, runs = _told(self.reader, self.head + lines, self.options)
+        return points - self.known, runs - self.runs
 
 
-def _points(reader: Reader, text: bytes, options: Options) -> Points:
+def _told(reader: Reader, text: bytes, options: Options) -> tuple[Points, frozenset[str]]:
+    """The losses in ``text``, by series, step and value (nan as infinite, so that it equals itself), and its runs."""
     try:
         runs = reader.read(Source(Path("lines"), "lines", io.BytesIO(text)), options)
     except (UnplateauError, ValueError):
-        return frozenset()
-    return frozenset(point for run in runs for point in losses_of(run))
+        return frozenset(), frozenset()
+    return frozenset(point for run in runs for point in losses_of(run)), frozenset(run.name for run in runs)
 
 
 def losses_of(run: Run) -> Iterator[tuple[str, int, float]]:
@@ -113,8 +117,10 @@ class Spot:
     _lines: Lines | None = None
     _heard: int = 0  # bytes of the single log that were looked at
     _fresh: int = 0  # points since it was read
+    _unread: bool = False  # it has grown since
+    _whole: bool = True  # the last line too, though nothing ends it
     _long: int = 0  # points of its longest loss
-    _evaluated: bool = False
+    _evaluated: bool = False  # it is judged by evaluations
 
     @property
     def path(self) -> Path:
@@ -150,8 +156,11 @@ class Spot:
         changes = {self._file(path).look() for path in self._logs}
         if changes <= {"same", "grown"}:
             if "grown" in changes:
+                self._unread = True
                 self.stale = self.stale or self._tells()
                 return "grown"
+            if self._unread and now - self.written > SETTLED:
+                self.stale = self.forced = self._whole = True
             return "same"
         self.stale, self._heard, self._lines = True, 0, None
         return next(change for change in ("replaced", "cut", "gone", "new", "rewritten") if change in changes)
@@ -184,12 +193,12 @@ class Spot:
         if news is None:
             return True
         lines, self._heard = news
-        points = self._lines.points(lines)
+        points, begun = self._lines.points(lines)
         self._fresh += len(points)
         self.advanced = max((step for _, step, _ in points), default=self.advanced)
-        if any(name in EVALUATED or value == np.inf for name, _, value in points):
+        if begun or any(name in EVALUATED or value == np.inf for name, _, value in points):
             return True
-        return not self._evaluated and self._fresh >= max(LEAST, GREW * self._long)
+        return not self._evaluated and self._fresh > GREW * self._long
 
     def read(self) -> list[Found]:
         """Read it anew. Raises ``UnreadableError`` where no loss can be read; ``stale`` is over either way."""
@@ -199,8 +208,9 @@ class Spot:
         finally:
             self.cost = time.perf_counter() - begun
         runs = [run for _, run in pairs]
-        self._fresh = self.advanced = 0
-        self._evaluated = any(name in run.series for run in runs[-1:] for name in EVALUATED)
+        self._fresh, self.advanced, self._whole = 0, 0, False
+        self._unread = self.alone and self._heard < self._file(self.path).size
+        self._evaluated = any(judged(run)[0] in EVALUATED for run in runs[-1:])
         self._long = max(
             (len(c) for run in runs[-1:] for n, c in run.series.items() if n in LOSSES), default=0
         )
@@ -228,10 +238,12 @@ class Spot:
 
     def _single(self) -> list[Run]:
         size = self._file(self.path).size
-        end = self._end(size) if self._lines is not None else None
+        end = self._end(size) if self._lines is not None and not self._whole else None
         runs = read_source(Joined(self.path, older_parts(self.path), end), self.reading.options)
         if self._lines is None:
             self._lines = self._tried(runs, size)
+        if self._lines is not None:
+            self._lines.runs |= {run.name for run in runs}
             end = self._end(size)
         self._heard = size if end is None else end
         return runs
@@ -245,21 +257,19 @@ class Spot:
     def _tried(self, runs: Sequence[Run], size: int) -> Lines | None:
         """A way to look at lines alone, where it finds in the last ones what the whole log gave there."""
         reader = discover("readers").get(runs[-1].format)
-        start = self.files[self.path].lines_from(0) if size <= HEAD else None
         try:
             with self.path.open("rb") as file:
-                head = file.read(HEAD) if start is None else start[0]
-                file.seek(max(0, size - TRIED))
-                tail = file.read(TRIED)
+                head = file.read(min(HEAD, size // 2))
+                file.seek(max(size - TRIED, size // 2))
+                tail = file.read(TRIED).partition(b"\n")[2]
         except OSError:
             return None
-        if reader is None or not head.rstrip(b"\n").isascii():
+        if reader is None or is_binary(head) or head.startswith(UTF16):
             return None
         head = head[: head.rfind(b"\n") + 1]
-        tail = tail.partition(b"\n")[2] if size > TRIED else tail
-        lines = Lines(reader, self.reading.options, head, _points(reader, head, self.reading.options))
+        lines = Lines(reader, self.reading.options, head, *_told(reader, head, self.reading.options))
         last = _last_points(runs[-1])
-        return lines if last and last <= lines.points(tail) | lines.known else None
+        return lines if last and last <= lines.points(tail)[0] | lines.known else None
 
     def _completed(self, run: Run, place: Place) -> Run:
         asked, option = self.reading, {}

@@ -77,10 +77,12 @@ class Watcher:
     def once(self) -> Update:
         """All that is there, judged, and what is new since the last watch."""
         events: list[Event] = []
+        self._due.clear()
         while True:
             update = self.poll()
             events += update.events if update is not None else ()
-            if self.last is not None and all(key in self._due for key, s in self._spots.items() if s.there):
+            waiting = (s for s in self._spots.values() if s.stale and s.there and s.key not in self._due)
+            if self.last is not None and not any(waiting):
                 return replace(self.last, events=tuple(events))
 
     def add(self, event: Event) -> None:
