@@ -51,7 +51,8 @@ class Reading:
         if step is None or not -1 < step < STEP_LIMIT:
             self._out_of_range(row)
             return
-        key = (*(str(row.get(k, "")) for k in self.keys), str(part))
+        # a table of a million rows comes here for each: no generator where there is nothing to go through
+        key = (*(str(row.get(k, "")) for k in self.keys), str(part)) if self.keys else (str(part),)
         run = self.runs.get(key)
         if run is None:
             if len(self.runs) >= RUNS:
@@ -84,7 +85,11 @@ class Reading:
 
     def _numbers(self, row: Row) -> dict[str, float]:
         decimal = self.decimal
-        found = {name: value for name, cell in row.items() if (value := number(cell, decimal)) is not None}
+        found = {
+            name: value
+            for name, cell in row.items()
+            if cell != "" and (value := number(cell, decimal)) is not None
+        }
         for key in self.keys:
             found.pop(key, None)
         return found
