@@ -34,8 +34,9 @@ from unplateau.watch.serve_list import STANDS, address, ordered, row, stands, su
 from unplateau.watch.serve_live import LIST, Live, page_of
 
 TOKEN = "sesame-sesame-sesame-sesa"
+NOW = time.time()
 RUN = Watched(
-    "a/train.log", "a/train.log", Path("a/train.log"), verdict="falling", loss=3.5, step=100, written=1.7e9
+    "a/train.log", "a/train.log", Path("a/train.log"), verdict="falling", loss=3.5, step=100, written=NOW
 )
 PAYLOADS = [
     "<script>alert(1)</script>",
@@ -277,7 +278,7 @@ def test_a_page_is_made_once_for_all_tabs_until_the_run_is_judged_anew():
         app.live.render = lambda key: made.append(key) or "page"
         for _ in range(3):
             app.ask(f"/{TOKEN}/")
-        app.live.take(update(Watched(**{**fields(RUN), "step": 110, "written": 1.8e9}), number=2))
+        app.live.take(update(Watched(**{**fields(RUN), "step": 110, "written": NOW + 9}), number=2))
         app.ask(f"/{TOKEN}/")
         before = len(made)
         app.live.take(update(Watched(**{**fields(RUN), "loss": 3.4}), number=3))
@@ -379,7 +380,7 @@ def test_a_line_without_an_evaluation_leaves_the_page_and_an_evaluation_renews_i
     live = Live(Standin(), str)
     live.take(update(RUN))
     mark = live.board.mark()
-    live.take(update(Watched(**{**fields(RUN), "step": 110, "written": 1.8e9, "quiet": True}), number=2))
+    live.take(update(Watched(**{**fields(RUN), "step": 110, "written": NOW + 9, "quiet": True}), number=2))
     assert page_of(RUN.key) not in live.board.newer(mark)[0]
 
     live.take(update(Watched(**{**fields(RUN), "step": 110, "loss": 3.4}), number=3))
@@ -545,7 +546,40 @@ def test_what_is_no_request_of_ours_is_refused_and_the_next_is_answered(app, raw
     ],
 )
 def test_how_a_run_stands(given, word):
-    assert stands(Watched(**{**fields(RUN), **given})) == word
+    assert stands(Watched(**{**fields(RUN), **given}), RUN.written + 60) == word
+
+
+@pytest.mark.parametrize(
+    ("given", "hours", "word"),
+    [
+        ({"end": 1000, "left": Estimate(2.0, 1.9, 2.1, "h")}, 2.0, "falling"),
+        ({"end": 1000, "left": Estimate(2.0, 1.9, 2.1, "h")}, 2.2, "stalled"),
+        ({"end": 1000, "left": Estimate(0.01, 0.01, 0.01, "h")}, 0.1, "falling"),
+        ({"end": 1000, "left": Estimate(200.0, 190.0, 210.0, "h")}, 25, "stalled"),
+        ({"end": 1000}, 25, "stalled"),
+        ({"end": 101}, 25, "finished"),
+        ({}, 23, "falling"),
+        ({}, 25, "silent"),
+        ({"written": 0.0}, 25, "falling"),
+        ({"verdict": "diverged"}, 25, "diverged"),
+    ],
+)
+def test_a_log_that_was_left_long_ago_is_of_no_run_that_goes_on(given, hours, word):
+    assert stands(Watched(**{**fields(RUN), **given}), RUN.written + 3600 * hours) == word
+
+
+def test_a_run_that_is_overdue_is_told_though_nothing_was_written():
+    live = Live(Standin(), str)
+    live.take(update(Watched(**{**fields(RUN), "written": time.time() - 86_399.9})))
+    mark = live.board.mark()
+    time.sleep(0.2)
+    live._poll()
+
+    assert set(live.board.newer(mark)[0]) == {address(RUN.key), LIST}
+
+    mark = live.board.mark()
+    live._poll()
+    assert live.board.newer(mark)[0] == []
 
 
 def test_runs_that_need_somebody_come_first():
@@ -594,7 +628,7 @@ def test_a_row_says_what_is_known_and_leaves_out_what_is_not():
         "3.100 to 3.300",
         "5.6 h",
         "lr-too-high",
-        "2023-11-14",
+        time.strftime("%Y-%m-%d", time.gmtime(NOW)),
     ):
         assert word in full
 

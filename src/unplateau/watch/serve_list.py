@@ -7,6 +7,7 @@ report/page/html.py, and nowhere else.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,18 +19,24 @@ from .seen import Update, Watched
 #: need somebody come first
 STANDS = {
     "diverged": ("✕", "the loss has gone up for good, or is not a number any more"),
-    "stalled": ("‖", "its log has not grown for much longer than it used to take"),
+    "stalled": (
+        "‖",
+        "its log has not grown for much longer than it used to take, and its end is not reached",
+    ),
     "rising": ("↗", "the loss rises"),
     "flat": ("→", "the loss does not fall any more"),
     "slowing": ("⤵", "the loss falls more slowly than before"),
     "falling": ("↘", "the loss falls"),
     "too-short": ("·", "too few points to judge yet"),
     "waiting": ("…", "not read yet"),
+    "silent": ("‖", "its log has not grown for a day; it does not tell whether the run has ended"),
     "finished": ("■", "it has reached its planned end"),
 }
 NEAR = (
     0.99  # of the planned steps: a log that ends after that has ended with its run, between two of its lines
 )
+HOUR, DAY = 3600.0, 86400.0  # s
+LEAST = 600.0  # s; an evaluation, or a save, of a run that is near its end may take some minutes
 NO_NEWS = "still-learning"  # a reading that holds of most runs
 HEADS = (
     ("state", "State"),
@@ -51,15 +58,27 @@ def address(key: str) -> str:
     return hashlib.blake2s(key.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
 
 
-def stands(run: Watched) -> str:
-    """How a run stands, as a key of ``STANDS``."""
+def stands(run: Watched, now: float | None = None) -> str:
+    """How a run stands at ``now`` (seconds since 1970; default: the clock's), as a key of ``STANDS``.
+
+    The watcher calls a run quiet when it has seen it slower than it had seen it before. A log that was left before the
+    watch began tells less: that it is not written for longer than the run should have taken to its end, or for a day.
+    """
     if run.step is None or not run.verdict:
         return "waiting"
     if run.verdict == "diverged":
         return "diverged"
-    if run.end is not None and run.step >= (run.end * NEAR if run.quiet else run.end - 1):
+    silent = _silent(run, time.time() if now is None else now)
+    if run.end is not None and run.step >= (run.end * NEAR if silent else run.end - 1):
         return "finished"
-    return "stalled" if run.quiet else run.verdict
+    if silent:
+        return "stalled" if run.quiet or run.end is not None else "silent"
+    return run.verdict
+
+
+def _silent(run: Watched, now: float) -> bool:
+    left = run.left.high * HOUR if run.left is not None else DAY
+    return run.quiet or (run.written > 0 and now - run.written > min(max(left, LEAST), DAY))
 
 
 def said(word: str) -> str:
@@ -166,14 +185,14 @@ def _step(run: Watched) -> Html | str:
 
 
 def _ahead(run: Watched) -> Html | str:
-    if run.planned is None or stands(run) in ("diverged", "finished"):
+    if run.planned is None or stands(run) in ("diverged", "finished", "stalled", "silent"):
         return ""
     value = run.planned[1]
     return join(f"{value.value:.3f}", tag("span", f" ({value.low:.3f} to {value.high:.3f})", class_="dim"))
 
 
 def _left(run: Watched) -> str:
-    if run.left is None or stands(run) in ("diverged", "finished", "stalled"):
+    if run.left is None or stands(run) in ("diverged", "finished", "stalled", "silent"):
         return ""
     return hours(run.left.value)
 

@@ -59,6 +59,7 @@ class Live:
         self.board = Board()
         self.update: Update | None = None
         self._wishes: SimpleQueue[_Wish] = SimpleQueue()
+        self._stood: dict[str, str] = {}
         self._made: dict[str, tuple[Watched | None, str]] = {}
 
     def follow(self) -> None:
@@ -78,6 +79,8 @@ class Live:
         if found is not None:
             self.take(found)
             trim()
+        else:
+            self._by_the_clock()
 
     def _grant(self, seconds: float) -> None:
         """Make the pages that are wished for within ``seconds``; the wishes that wait already at least."""
@@ -95,8 +98,16 @@ class Live:
         names += [page_of(key) for key in now if judged(before.get(key)) != judged(now[key])]
         if self.update is None or _above(self.update) != _above(found):
             names.append(LIST)
-        self.update = found
+        self.update, self._stood = found, {run.key: stands(run) for run in found.runs}
         self.board.changed(names)
+
+    def _by_the_clock(self) -> None:
+        """Note what stands otherwise though nothing was written: a run that is overdue now."""
+        runs = self.update.runs if self.update else ()
+        now = {run.key: stands(run) for run in runs}
+        if late := [address(key) for key, word in now.items() if self._stood.get(key) != word]:
+            self._stood = now
+            self.board.changed([*late, LIST])
 
     def page(self, key: str) -> tuple[int, str]:
         """The inside of the page of a run and its status; where it can't be made, why. For any other thread."""
