@@ -19,6 +19,8 @@ pytest.importorskip("material", reason="mkdocs-material is not installed (pip in
 FETCHED = re.compile(
     r'<(?:script|img|source|iframe|link|video|audio)\b[^>]*?(?:src|href|srcset)="?(\S+?)["> ]'
 )
+#: not in the navigation: what a server shows for a wrong address, the first page itself, and what docs/report.md links
+NO_PAGES = {"404.html", "index.html", "example-report.html"}
 LOOKED_AT = ("index", "start", "story", "budget", "settings", "cli", "accuracy", "example-report")
 
 
@@ -85,6 +87,19 @@ def test_no_style_fetches_anything_from_elsewhere(site):
 
     assert styles
     assert {url for url in fetched if url.strip("'\"").startswith(("http", "//"))} == set()
+
+
+def test_every_page_of_the_docs_can_be_found_from_the_first(site):
+    """Or from the list of decisions. Red with a page that is not in the navigation."""
+    linked = {link for page in ("", "decisions/") for link in _links(site, page)}
+    written = {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
+
+    assert written - NO_PAGES <= linked
+
+
+def _links(site, folder):
+    page = (site / folder / "index.html").read_text(encoding="utf-8")
+    return {folder + link for link in re.findall(r'href="([^"#:]+\.html)', page)}
 
 
 @pytest.fixture

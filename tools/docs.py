@@ -9,23 +9,21 @@ it that part is left as it is, and not checked.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 import os
 import sys
-import tempfile
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import Field, fields
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import click
 import docs_pictures
 import reference_run
-from docs_filled import filled
+from docs_filled import EXAMPLE, filled, printed
 
-from unplateau.cli import group, run
+from unplateau.cli import group
 from unplateau.errors import UnplateauError
 from unplateau.plugins import discover
 from unplateau.reading import read_runs
@@ -37,7 +35,6 @@ from unplateau.train.words import ALIASES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-EXAMPLE = ROOT / "src" / "unplateau" / "examples" / "reference-run"  # it comes with the package
 LOGS = "<!-- below: read from the folder of real logs; left as it is where that is absent -->"
 SETTINGS = "<!-- below: written by tools/docs.py (make docs) from src/unplateau/train/settings.py -->"
 HEAD = ("| setting (nanoGPT's word) | default | unit | meaning |", "|---|---|---|---|")
@@ -48,37 +45,43 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 on a difference")
     check = parser.parse_args().check
-    pages = {
-        "reference-run.md": reference_run.main(),
-        "cli.md": cli(),
-        "causes.md": causes(),
-        "formats.md": formats(),
-        "train.md": train(),
+    pages: dict[str, Callable[[], str]] = {
+        "reference-run.md": cache(reference_run.main),
+        "cli.md": cache(cli),
+        "causes.md": cache(causes),
+        "formats.md": formats,
+        "train.md": train,
+        "prepare.md": prepare,
+        "../README.md": readme,
+        **{name: partial(str, svg) for name, svg in docs_pictures.files().items()},
     }
-    pages["prepare.md"] = prepare()
-    pages["../README.md"] = readme()
-    pages |= written(pages) | docs_pictures.files()
-    drifted = [name for name, text in pages.items() if not same(name, text)]
-    for name in drifted:
-        if check:
-            print(f"{named(name)} has drifted from the code: run make docs", file=sys.stderr)
-        else:
-            (DOCS / name).parent.mkdir(exist_ok=True)
-            (DOCS / name).write_text(pages[name], encoding="utf-8")
-            print(f"wrote {named(name)}")
+    for name in sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")):
+        pages.setdefault(name, partial(beside, name))
+    drifted = [name for name, text in pages.items() if not settled(name, text, check=check)]
     return int(check and bool(drifted))
 
 
-def same(name: str, text: str) -> bool:
-    """True where the page or the picture is there as the code has it now."""
-    is_picture = name.endswith(".svg")
-    return docs_pictures.alike(current(name), text) if is_picture else current(name) == text
+def beside(name: str) -> str:
+    """A page of which parts are written from the code."""
+    return filled(current(name))
 
 
-def written(but: Container[str]) -> dict[str, str]:
-    """Pages with parts that are written from the code, each with these parts as they are now."""
-    names = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-    return {name: filled(current(name)) for name in names if name not in but}
+def settled(name: str, text: Callable[[], str], *, check: bool) -> bool:
+    """True where the page or the picture is there as the code has it now; else it is written, or told (``check``).
+
+    Its text is made twice, the second time quickly, of what the page is then: somebody may be writing in it.
+    """
+    text()
+    now, wanted = current(name), text()
+    if docs_pictures.alike(now, wanted) if name.endswith(".svg") else now == wanted:
+        return True
+    if check:
+        print(f"{named(name)} has drifted from the code: run make docs", file=sys.stderr)
+    else:
+        (DOCS / name).parent.mkdir(exist_ok=True)
+        (DOCS / name).write_text(wanted, encoding="utf-8")
+        print(f"wrote {named(name)}")
+    return False
 
 
 def named(name: str) -> str:
@@ -118,21 +121,19 @@ def help_of(command: click.Command, name: str, parent: click.Context | None) -> 
 
 def readme() -> str:
     """The README, with its picture and what the diagnosis of the reference run prints now."""
-    return filled(shown("../README.md", ["diagnose", str(EXAMPLE / "train.log")]), up="docs/")
+    return filled(shown("../README.md", f"unplateau diagnose {EXAMPLE / 'train.log'}"), up="docs/")
 
 
 def prepare() -> str:
     """The page of prepare, with what its first command prints now."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        return shown("prepare.md", ["prepare", "embedded:sotu", "--out", "sotu"])
+    return shown("prepare.md", "unplateau prepare embedded:sotu --out sotu")
 
 
-def shown(name: str, command: list[str]) -> str:
+def shown(name: str, command: str) -> str:
     """A page, with what ``command`` prints now between its first fence of text and the next."""
+    said = printed(command)
     before, fence, rest = current(name).partition("```text\n")
-    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(io.StringIO()):
-        run(command)
-    return f"{before}{fence}{said.getvalue().rstrip()}\n```{rest.partition('```')[2]}"
+    return f"{before}{fence}{said}\n```{rest.partition('```')[2]}"
 
 
 def fenced(text: str) -> str:
