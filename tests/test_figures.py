@@ -193,7 +193,7 @@ def test_evaluations_bear_the_error_that_was_measured():
 
     assert told["high"][5] - told["y"][5] == pytest.approx(1.645 * 0.01, rel=1e-3)
     assert "measured over its windows" in told["label"]
-    assert "by the scatter" in guessed["label"]
+    assert "by their scatter" in guessed["label"]
 
 
 def test_the_learning_rate_and_the_gradient_norm_are_on_the_same_axis(figures):

@@ -70,7 +70,7 @@ def _loss_tracks(found: Diagnosis, name: str, curve: Curve, amounts: Amounts) ->
         yield Track(f"{name}_mean", said, ink, "line", mean_x, mean_y, width=2)
         return
     low, high = (None, None) if half is None else (y[kept] - half[kept], y[kept] + half[kept])
-    said = f"{label} (bars: 90 % interval, {how})" if how else label
+    said = f"{label} (90 % bars, {how})" if how else label
     mark: Mark = (
         "slants"
         if name == "batch_loss"

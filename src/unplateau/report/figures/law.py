@@ -46,7 +46,8 @@ def _fitted(known: Outlook, last: int, amounts: Amounts) -> Track:
     steps = _steps(max(EARLY * last, 1.0), last, PAST)
     draws = [_past(known, step) for step in steps.tolist()]
     low, mean, high = _spread(draws)
-    label = f"fitted law ({known.trend}), 90 % band"
+    power = known.trend == "power"  # which misses an annealed end, and is moved to it (outlook.py)
+    label = f"fitted law ({known.trend}{', at the level of now' if power else ''}), 90 % band"
     return Track("law", label, "law", "line", amounts.at(steps), mean, low, high, width=1.4)
 
 

@@ -95,5 +95,5 @@ def errors(run: Run, state: State, name: str, curve: Curve) -> tuple[Floats | No
     if told is not None and len(seen := told.finite):
         return Z90 * np.interp(curve.step, seen.step, seen.value), "measured over its windows"
     if name == state.series and state.noise is not None:
-        return np.full(len(curve), Z90 * state.noise), "by the scatter around the trend"
+        return np.full(len(curve), Z90 * state.noise), "by their scatter"
     return None, ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,7 +18,8 @@ from .paint import Drawn, Layout
 from .scale import Axis, padded
 
 MOST = 8  # rows
-ROW = 44  # units
+LINE, ROW = 17, 28  # units: of a line of words, and of a dot with the room around it
+MOST_LINES = 2  # of a name
 SHARE = 0.62  # of the width: what the gains take, the costs have the rest
 Base = Literal["hours", "tokens"]
 
@@ -87,10 +89,30 @@ def dotted(gains: Sequence[Gain], layout: Layout) -> Drawn:
     """A row a remedy: its name, below it the gain on the left and the cost on the right."""
     field = Field.of(gains, layout)
     out: list[str] = []
-    for i, gain in enumerate(gains):
-        out += _row(gain, field, i * ROW + 15)
-    out += _axes(field, len(gains) * ROW + 14)
-    return Drawn(layout.width, len(gains) * ROW + 44, "".join(out))
+    top = 0.0
+    for gain in gains:
+        names = lines(gain.name, layout.width - 8, layout.size)
+        out += _named(names, gain, top, layout.size)
+        top += len(names) * LINE
+        out += _row(gain, field, top + ROW / 2 - 2)
+        top += ROW
+    out += _axes(field, top + 12)
+    return Drawn(layout.width, top + 40, "".join(out))
+
+
+def lines(words: str, room: float, size: float) -> list[str]:
+    """``words`` on at most ``MOST_LINES`` lines; what is more is cut.
+
+    >>> lines("cool down from the last checkpoint, to nothing", 120, 12)
+    ['cool down from', 'the last …']
+    """
+    wide = max(8, int(room / (size * draw.GLYPH)))
+    return textwrap.wrap(words, wide, max_lines=MOST_LINES, placeholder=" …")
+
+
+def _named(names: Sequence[str], gain: Gain, top: float, size: float) -> Iterator[str]:
+    for i, line in enumerate(names):
+        yield draw.text(4, top + (i + 1) * LINE - 4, line, size=size, bold=gain.sure)
 
 
 def _costs(gains: Sequence[Gain], base: Base, start: float, end: float) -> Axis:
@@ -100,10 +122,8 @@ def _costs(gains: Sequence[Gain], base: Base, start: float, end: float) -> Axis:
     return Axis(low / 1.5, high * 1.5, start, end, log=True)
 
 
-def _row(gain: Gain, field: Field, top: float) -> Iterator[str]:
-    """The name over the dot and its interval; a filled dot where the cause is supported, an open one else."""
-    size, y = field.layout.size, top + 15
-    yield draw.text(4, top, draw.fitted(gain.name, field.layout.width - 8, size), size=size, bold=gain.sure)
+def _row(gain: Gain, field: Field, y: float) -> Iterator[str]:
+    """The dot with its interval, filled where the cause is supported, open else; and the cost beside it."""
     yield _grid(field, y)
     ink = "good" if gain.gain.low > 0 else "dim"
     dot = f"M{draw.number(field.nats.at(gain.gain.value))} {draw.number(y)}h0"
@@ -145,11 +165,12 @@ def _axes(field: Field, y: float) -> Iterator[str]:
     size = field.layout.size - 1
     titles = (
         (field.nats, 5, "gain, nats (90 % interval)"),
-        (field.costs, 3, f"cost, {field.base} (logarithmic)"),
+        (field.costs, 3, f"cost, {field.base} (log)"),
     )
     for axis, most, title in titles:
         for place, label in axis.labelled(size, most) if axis else ():
-            yield draw.text(place, y, label, ink="dim", size=size, anchor="middle")
+            at = max(place, draw.wide(label, size) / 2)
+            yield draw.text(at, y, label, ink="dim", size=size, anchor="middle")
         if axis:
             yield draw.text(
                 axis.start, y + 20, draw.fitted(title, axis.end - axis.start + 16, size), ink="dim", size=size

@@ -10,10 +10,12 @@ from ...budget import Budget
 from ...estimate import Estimate
 from . import draw
 from .paint import Drawn, Layout
-from .scale import Axis, short
+from .scale import Axis
 
 PLACES = 3  # decimals, as the table of the report has them
-BAR, ROW = 18, 34  # units: a bar's height, and the distance from one bar to the next
+BAR, BELOW = 18, 8  # units: the height of a bar, and the room under it
+NARROWEST = 500  # units; in a narrower picture words stand over their bars
+TICKS = 6  # of the axis, at most
 INKS = {
     "irreducible + capacity": "flat",
     "finite data": "val",
@@ -33,6 +35,11 @@ class Bar:
     end: float
     nats: Estimate
     note: str = ""
+
+    @property
+    def sure(self) -> bool:
+        """True for a number without an interval: the sum, which was logged."""
+        return self.nats.high <= self.nats.low
 
 
 def bars_of(budget: Budget) -> tuple[Bar, ...]:
@@ -56,37 +63,46 @@ def bars_of(budget: Budget) -> tuple[Bar, ...]:
     return tuple(out)
 
 
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Where the bars are drawn: beside their names and numbers, or below them where it is narrow."""
+
+    axis: Axis
+    layout: Layout
+
+    @classmethod
+    def of(cls, bars: tuple[Bar, ...], loss: float, layout: Layout) -> Field:
+        narrow = layout.width < NARROWEST
+        left = 6.0 if narrow else 0.26 * layout.width
+        right = layout.width - (8 if narrow else 0.27 * layout.width)
+        return cls(Axis(*_range(bars, loss), left, right), layout)
+
+    @property
+    def narrow(self) -> bool:
+        return self.layout.width < NARROWEST
+
+    @property
+    def above(self) -> float:
+        """Room over a bar: for its words, where they stand there."""
+        return 24.0 if self.narrow else 8.0
+
+    def top(self, i: int) -> float:
+        """The upper edge of the bar in row ``i``."""
+        return i * (BAR + self.above + BELOW) + self.above
+
+
 def waterfall(budget: Budget, name: str, layout: Layout) -> Drawn:
     """Bars from top to bottom with their values; the long first one is cut, and says so."""
     bars = bars_of(budget)
-    narrow = layout.width < 500
-    left = 6.0 if narrow else 0.26 * layout.width
-    right = layout.width - (8 if narrow else 0.27 * layout.width)
-    axis = Axis(*_range(bars, budget.loss), left, right)
-    pitch = ROW + (20 if narrow else 0)
-    out = list(_grid(axis, len(bars) + 1, pitch, layout))
-    for i, bar in enumerate(bars):
-        top = i * pitch + (24 if narrow else 8)
-        out += _row(bar, axis, top, layout, narrow=narrow)
-        out.append(
-            draw.path(
-                f"M{draw.number(axis.at(bar.end))} {draw.number(top + BAR)}v{draw.number(pitch - BAR)}",
-                ink="dim",
-                width=1,
-                dash="2 3",
-            )
-        )
-    top = len(bars) * pitch + (24 if narrow else 8)
+    field = Field.of(bars, budget.loss, layout)
     total = Bar(f"= {name}", "ink", 0.0, budget.loss, Estimate(budget.loss, budget.loss, budget.loss, "nats"))
-    out += _row(total, axis, top, layout, narrow=narrow)
-    bottom = top + BAR + 14
-    out += [
-        draw.text(axis.at(t), bottom + 12, short(t), ink="dim", size=layout.size - 1, anchor="middle")
-        for t in axis.ticks(4)
-    ]
-    said = f"nats per token; the axis begins at {axis.low:.3g}" if axis.low > 0 else "nats per token"
-    out.append(draw.text(left, bottom + 30, said, ink="dim", size=layout.size - 1))
-    return Drawn(layout.width, bottom + 38, "".join(out))
+    bottom = field.top(len(bars)) + BAR
+    out = [_grid(field, bottom + 6)]
+    for i, bar in enumerate((*bars, total)):
+        out += [*_bar(bar, field, field.top(i)), *_words(bar, field, field.top(i))]
+    out += [_join(field, bar.end, i) for i, bar in enumerate(bars)]
+    out += _scale(field, bottom + 26)
+    return Drawn(layout.width, bottom + 52, "".join(out))
 
 
 def _range(bars: tuple[Bar, ...], loss: float) -> tuple[float, float]:
@@ -98,37 +114,57 @@ def _range(bars: tuple[Bar, ...], loss: float) -> tuple[float, float]:
     return (0.0 if low < 0.25 * high else low), high + 0.04 * (high - low)
 
 
-def _grid(axis: Axis, rows: int, pitch: float, layout: Layout) -> Iterator[str]:
-    height = draw.number(rows * pitch + (12 if layout.width < 500 else 0))
-    yield draw.path(
-        "".join(f"M{draw.number(axis.at(t))} 0v{height}" for t in axis.ticks(4)), ink="grid", width=1
+def _grid(field: Field, height: float) -> str:
+    places = [place for place, _ in field.axis.labelled(field.layout.size, TICKS)]
+    return draw.path(
+        "".join(f"M{draw.number(p)} 0v{draw.number(height)}" for p in places), ink="grid", width=1
     )
 
 
-def _row(bar: Bar, axis: Axis, top: float, layout: Layout, *, narrow: bool) -> Iterator[str]:
-    """The name, the bar with the interval of its end, and the number."""
+def _join(field: Field, end: float, i: int) -> str:
+    """From the end of a bar to the next, which begins there; words are not crossed."""
+    x, start = field.axis.at(end), field.top(i) + BAR
+    stop = field.top(i + 1) - (field.layout.size + 8 if field.narrow else 0)
+    return draw.path(
+        f"M{draw.number(x)} {draw.number(start)}V{draw.number(stop)}", ink="dim", width=1, dash="2 3"
+    )
+
+
+def _scale(field: Field, y: float) -> Iterator[str]:
+    """Round numbers below the bars, and what they count."""
+    axis, size = field.axis, field.layout.size - 1
+    for place, label in axis.labelled(size, TICKS):
+        yield draw.text(place, y, label, ink="dim", size=size, anchor="middle")
+    said = f"nats per token; the axis begins at {axis.low:.3g}" if axis.low > 0 else "nats per token"
+    yield draw.text(axis.start, y + 18, said, ink="dim", size=size)
+
+
+def _bar(bar: Bar, field: Field, top: float) -> Iterator[str]:
+    """The bar with the interval of its end."""
+    axis = field.axis
     low, high = max(min(bar.start, bar.end), axis.low), max(bar.start, bar.end)
-    x, y = axis.at(low), top + BAR / 2
+    x = axis.at(low)
     body = draw.rect(x, top, max(axis.at(high) - x, 1.5), BAR, ink=bar.ink, radius=1.5, opacity=0.9)
     cut = _cut(x, top) if min(bar.start, bar.end) < axis.low else ""
-    sure = bar.nats.high <= bar.nats.low
-    words = f"{bar.nats.value:.{PLACES}f}" if sure else _span(bar.nats)
-    whisker = "" if sure else _whisker(bar, axis, y)
-    yield draw.titled(f"{bar.name}: {words} nats{f', {bar.note}' if bar.note else ''}", body, cut, whisker)
-    size, bold = layout.size, sure
-    if narrow:
+    whisker = "" if bar.sure else _whisker(bar, axis, top + BAR / 2)
+    note = f", {bar.note}" if bar.note else ""
+    yield draw.titled(f"{bar.name}: {_said(bar)} nats{note}", body, cut, whisker)
+
+
+def _words(bar: Bar, field: Field, top: float) -> Iterator[str]:
+    """The name and the number: over the bar where it is narrow, else beside it."""
+    axis, size, bold = field.axis, field.layout.size, bar.sure
+    if field.narrow:
         yield draw.text(axis.start, top - 5, bar.name, size=size, bold=bold)
-        yield draw.text(layout.width - 4, top - 5, words, size=size, anchor="end", bold=bold)
-    else:
-        yield draw.text(
-            axis.start - 10,
-            y + 4.5,
-            draw.fitted(bar.name, axis.start - 10, size),
-            size=size,
-            anchor="end",
-            bold=bold,
-        )
-        yield draw.text(axis.end + 10, y + 4.5, words, size=size, bold=bold)
+        yield draw.text(field.layout.width - 4, top - 5, _said(bar), size=size, anchor="end", bold=bold)
+        return
+    name, y = draw.fitted(bar.name, axis.start - 10, size), top + BAR / 2 + 4.5
+    yield draw.text(axis.start - 10, y, name, size=size, anchor="end", bold=bold)
+    yield draw.text(axis.end + 10, y, _said(bar), size=size, bold=bold)
+
+
+def _said(bar: Bar) -> str:
+    return f"{bar.nats.value:.{PLACES}f}" if bar.sure else _span(bar.nats)
 
 
 def _span(nats: Estimate) -> str:
