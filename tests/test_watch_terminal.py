@@ -167,6 +167,7 @@ def test_calls_the_users_command(tmp_path):
 
     seen(EXAMPLE, "q", until=lambda _: told.exists() and not caller.busy, caller=caller)
 
+    assert not caller.busy
     assert told.read_text() == "val-mismatch\n"
 
 

@@ -6,6 +6,7 @@ light or dark as it is; ``t`` changes to others.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -280,4 +281,6 @@ def show(watcher: Watcher, caller: Caller | None, fail_on: Sequence[str], **look
     done = view.run()
     if done is None:
         raise KeyboardInterrupt
+    for event in caller.finish() if caller is not None else ():
+        sys.stderr.write(f"unplateau: {event.text}\n")
     return done
