@@ -236,3 +236,28 @@ def test_the_example_is_read_and_diagnosed_in_a_second_of_the_processor():
     up.diagnose(up.EXAMPLE)
 
     assert time.process_time() - begun < 3
+
+
+def test_a_page_is_written_and_no_other_file_is_written_over(found, tmp_path):
+    ahead = up.forecast(found.run, cooldown=2000)
+
+    page = up.write_report(found, tmp_path / "page.html", ahead=ahead)
+    again = up.write_report([found, up.EXAMPLE], page)  # an earlier page gives way
+
+    assert page == again
+    assert "cooldown=2000" not in page.read_text("utf-8")
+    (tmp_path / "train.log").write_text("step 0: train loss 5.0, val loss 5.0")
+    with pytest.raises(
+        up.UsageError, match=r"train\.log is there, and is no page: it is kept; .* write_report"
+    ):
+        up.write_report(found, tmp_path / "train.log")
+
+
+def test_values_show_themselves_in_a_notebook():
+    pytest.importorskip("IPython", reason="IPython is not installed")
+    told = python(
+        "import IPython, unplateau as up\nfound = up.diagnose(up.EXAMPLE)\n"
+        "print([hasattr(one, '_repr_html_') for one in (found, found.run, up.forecast(found.run))])"
+    )
+
+    assert told == ["[True,", "True,", "True]"]

@@ -136,10 +136,12 @@ def test_a_resumed_run_goes_on_in_its_folder(run, text, tmp_path):
 
     assert lines == []
     assert read.series["batch_loss"].step.tolist() == list(range(2, 21, 2))
-    assert read.get("resumed_after") == [20]
+    assert read.get("resumed_at") == [12]
     assert read.get("peak_lr") == 5e-3
-    assert not (tmp_path / "unplateau" / "before-1").exists()
-    assert run.read.get("resumed_after") is None
+    assert [path.name for path in (tmp_path / "unplateau").glob("before-*")] == [
+        "before-1"
+    ]  # the way that was left
+    assert run.read.get("resumed_at") is None
 
 
 def test_a_run_that_diverges_is_stopped(text, tmp_path):

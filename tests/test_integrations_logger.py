@@ -4,6 +4,8 @@ Each guard was seen red once, its mutation in brackets:
 - test_what_was_logged_outlives_a_kill [rows kept in a list, written at finish];
 - test_a_second_process_is_refused [no flock];
 - test_a_run_that_begins_anew_puts_the_one_before_aside [always append];
+- test_a_way_that_was_left_is_not_the_end_of_the_run [rows only ever added];
+- test_what_stood_before_a_resume_stops_nothing [all that stands];
 - test_a_forked_process_writes_nothing_and_holds_nothing [no register_at_fork];
 - test_trouble_with_the_log_is_told_once_and_training_goes_on [``raise`` in place of ``self._trouble(error)``];
 - test_a_gpu_is_not_waited_for [``value.item()`` at once];
@@ -19,6 +21,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,7 +30,7 @@ import pytest
 
 import unplateau as up
 from unplateau.integrations import logger as module
-from unplateau.integrations._doctor import Doctor, told_of
+from unplateau.integrations._doctor import Doctor, Told, told_of
 from unplateau.integrations._folder import Folder
 from unplateau.integrations._numbers import Later
 
@@ -219,9 +222,36 @@ def test_a_resumed_run_goes_on_in_its_folder(tmp_path):
 
     assert lines == []
     assert run.series["val_loss"].step.tolist() == list(range(0, 150, 10))
-    assert run.get("resumed_after") == [90]
+    assert (run.get("resumed_at"), run.source("resumed_at")) == ([60], "log")
+    assert not [w for w in run.warnings if "more than once" in w]
     assert run.get("peak_lr") == 5e-4
     assert json.loads((tmp_path / "config.before-1.json").read_text())["learning_rate"] == 1e-3
+
+
+def test_a_way_that_was_left_is_not_the_end_of_the_run(tmp_path):
+    begun(tmp_path)
+    for step in range(0, 200, 10):
+        up.log(step=step, val_loss=loss(step) if step < 150 else float("nan"))
+    begun(tmp_path)
+    up.log(step=100, val_loss=loss(100))
+    up.finish()
+
+    run = up.read(tmp_path)
+
+    assert run.series["val_loss"].step.tolist() == list(range(0, 101, 10))
+    assert up.diagnose(run).state.verdict != "diverged"
+    assert run.get("resumed_at") == [100]
+    assert len(up.read(tmp_path / "before-1").series["val_loss"]) == 20  # nothing is lost
+
+
+def test_a_resume_where_the_run_ended_leaves_nothing_aside(tmp_path):
+    for start in (0, 50):
+        begun(tmp_path)
+        for step in range(start, start + 50, 10):
+            up.log(step=step, val_loss=loss(step))
+
+    assert up.read(tmp_path).get("resumed_at") == [50]
+    assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == []
 
 
 def test_a_run_that_begins_anew_puts_the_one_before_aside(tmp_path):
@@ -267,7 +297,11 @@ def test_a_line_that_a_crash_cut_is_removed(tmp_path):
     begun(tmp_path)
     up.log(step=10, val_loss=4.0)
 
-    assert [row["val_loss"] for row in rows(tmp_path)] == [5.0, 4.0]
+    assert rows(tmp_path) == [
+        {"step": 0, "val_loss": 5.0},
+        {"step": 10, "resumed_after": 0},
+        {"step": 10, "val_loss": 4.0},
+    ]
 
 
 def test_a_forked_process_writes_nothing_and_holds_nothing(tmp_path):
@@ -275,6 +309,7 @@ def test_a_forked_process_writes_nothing_and_holds_nothing(tmp_path):
     up.log(step=0, loss=5.0)
     ours, there = os.pipe()
     if (child := os.fork()) == 0:
+        os.close(there)  # else it would wait for itself, were its parent to fail
         up.log(step=1, loss=6.0)
         made.finish()
         os.read(ours, 1)
@@ -541,6 +576,47 @@ def test_a_run_without_evaluations_is_looked_at_now_and_then(tmp_path):
         up.log(step=step, loss=5.0)
 
     assert 8 <= len(made._doctor.asked) <= 13  # after 100 rows, then each time that they are a quarter more
+
+
+@pytest.mark.parametrize(
+    ("looks", "stops"),
+    [
+        ([(["flat"], ["flat"], "flat")], True),
+        ([(["flat"], [], "flat"), (["flat"], [], "flat")], False),  # it stood before the resume
+        ([(["flat"], [], "flat"), ([], [], "falling"), (["flat"], ["flat"], "flat")], True),
+        ([(["diverged"], [], "falling")], False),  # mended, and not cleared yet
+        ([(["diverged"], [], "diverged")], True),
+        ([([], [], "diverged")], False),  # seen, and not raised yet
+    ],
+)
+def test_what_stood_before_a_resume_stops_nothing(looks, stops, tmp_path):
+    made, _ = begun(tmp_path, stop_on=["flat", "diverged"])
+    for step, (standing, raised, verdict) in enumerate(looks):
+        made._heard(Told(step, verdict, standing=tuple(standing), raised=tuple(raised)))
+
+    assert bool(made.stopped) is stops
+
+
+def test_who_tells_may_fail(tmp_path):
+    def broken(line):
+        raise OSError(line)
+
+    begun(tmp_path, tell=broken)
+    up.log(step=0, loss=[1])
+    up.log(step=1, loss=1.0)
+
+    assert len(rows(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(("name", "package"), [("huggingface", "transformers"), ("lightning", "Lightning")])
+def test_a_framework_that_is_missing_is_one_line(name, package, monkeypatch):
+    callbacks = import_module(f"unplateau.integrations.{name}")
+    monkeypatch.delitem(vars(callbacks), "UnplateauCallback", raising=False)
+    for one in ("transformers", "lightning.pytorch", "pytorch_lightning"):
+        monkeypatch.setitem(sys.modules, one, None)
+
+    with pytest.raises(up.UsageError, match=f"^{package} is not installed: pip install"):
+        _ = callbacks.UnplateauCallback
 
 
 def test_no_process_is_left_behind(tmp_path):

@@ -18,6 +18,7 @@ from .durable import told
 from .errors import UnplateauError, printable
 
 LOCK, LOG = ".lock", "log.jsonl"
+RESUMED = "resumed_after"  # in a row: the run was resumed at its step, after this one; rows between the two are not here
 DIGITS = 9  # significant ones of a logged number; a float32 needs no more
 TAIL = 1 << 16  # bytes at the end of a log in which its last line is looked for
 

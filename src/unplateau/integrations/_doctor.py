@@ -30,12 +30,13 @@ QUIET = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS":
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one look found. ``standing``: what is raised and not cleared, causes and verdicts on the curve."""
+    """What one look found. ``standing``: what is raised and not cleared, causes and verdicts on the curve; ``raised``: now."""
 
     step: int
     verdict: str = ""
     headline: str = ""
     standing: tuple[str, ...] = ()
+    raised: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()  # what is new, in words
 
 
@@ -163,6 +164,7 @@ def told_of(answer: Mapping[str, Any]) -> Told | None:
         str(answer.get("verdict", "")),
         str(answer.get("headline", "")),
         tuple(str(one["name"]) for one in answer.get("standing", ())),
+        tuple(str(one["name"]) for one in answer.get("events", ()) if one.get("kind") == "raised"),
         tuple(line_of(event, step) for event in answer.get("events", ())),
     )
 

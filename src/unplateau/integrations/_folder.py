@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..durable import told, write_durably
+from ..durable import DurableFile, told, write_durably
 from ..errors import UnplateauError, printable
-from ..runlog import LOCK, LOG, Log, held
+from ..runlog import LOCK, LOG, RESUMED, Log, held, row_of
 from ._settings import CONFIG, document
 
 #: what is of one run alone, put aside where another begins in its folder
@@ -43,12 +44,30 @@ class Folder:
 
     def _begin(self, step: int) -> None:
         """Go on with the run that lies here, or begin another: one that starts no later than that did."""
-        first = self._log.first()
+        first, last = self._log.first(), self._log.last()
         if first is not None and step <= first["step"]:
             self._put_aside()
+        elif last is not None:
+            if step <= last["step"]:
+                self._go_back(step)
+            self._log.append(step, {RESUMED: last["step"]})
         self._begun = True
         if self._settings is not None:
             self.write_settings(self._settings)
+
+    def _go_back(self, step: int) -> None:
+        """Put the rows from ``step`` on aside: they are of a way that was left, whose end is not the end of this run."""
+        aside = free(self.path, "before-{}")
+        with told(aside), DurableFile(self.path / LOG) as kept:
+            aside.mkdir()
+            shutil.copyfile(self.path / LOG, aside / LOG)
+            with (aside / LOG).open("rb") as rows:
+                for line in rows:
+                    if (row := row_of(line)) is None or row["step"] < step:
+                        kept.write(line)
+            self._log.close()
+            kept.commit()
+        self._log = Log(self.path / LOG)
 
     def write_settings(self, settings: Mapping[str, Any]) -> None:
         """Write config.json; an earlier, other one is kept beside it."""

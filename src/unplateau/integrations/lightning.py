@@ -193,7 +193,7 @@ def _frameworks() -> list[Any]:
 
     Raises ``UsageError`` where it is not installed, or is one of the versions that were malware.
     """
-    if loaded := [sys.modules[name] for name in NAMES if name in sys.modules]:
+    if loaded := [sys.modules[name] for name in NAMES if sys.modules.get(name)]:
         return loaded
     for name in NAMES:
         refuse_malware(name.partition(".")[0])

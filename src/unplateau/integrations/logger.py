@@ -41,6 +41,7 @@ from ._folder import Folder, free
 from ._numbers import Later, Number, here, number, read
 from ._rows import LOSSES, Clock, Names
 from ._settings import plain, understood
+from ._world import first
 
 RUNS = Path("unplateau-runs")  # where runs lie that nobody gave a folder
 PENDING = 64  # rows that may wait for a GPU; with more, the oldest is waited for
@@ -48,6 +49,7 @@ FIRST, GROWTH = (
     100,
     1.25,
 )  # rows after which a run without evaluations is looked at, and their growth to the next look
+LOST = "diverged"  # the verdict on a curve that ends in nan, or has lost what it had gained
 LAST = 10.0  # seconds that ``finish`` waits for the last look
 
 Tell = Callable[[str], None]
@@ -83,6 +85,7 @@ class Logger:
         self._due, self._looked = FIRST, 0  # rows: of the next look without an evaluation, at the last look
         self._said: set[str] = set()
         self._found: Told | None = None
+        self._old: set[str] | None = None  # what stood before this part of the run
         self._place = Folder(folder, settings, self.tell)
         self._doctor = Doctor(folder) if diagnose or self._stop_on else None
         _open.append(self)
@@ -163,16 +166,25 @@ class Logger:
         self._found = found
         for line in found.lines:
             self.tell(line)
-        if (met := self._stop_on.intersection(found.standing)) and not self.stopped:
+        if (met := self._stop_on.intersection(self._stands(found))) and not self.stopped:
             self.stopped = f"{' and '.join(sorted(met))} at step {found.step:,}"
             self.tell(f"to stop: {self.stopped}")
+
+    def _stands(self, found: Told) -> set[str]:
+        """What is raised of this part of the run: what stood when it was resumed was known, unless it is lost again."""
+        standing = set(found.standing)
+        self._old = standing.intersection(
+            standing.difference(found.raised) if self._old is None else self._old
+        )
+        return standing - self._old | ({found.verdict} if found.verdict == LOST else set()) & standing
 
     def _trouble(self, error: Exception) -> None:
         """Say once what went wrong with the log; training goes on."""
         line = why(error, LINE)
         if line not in self._said:
             self._said.add(line)
-            self.tell(f"the log of this run lacks something: {line}")
+            with suppress(Exception):  # what tells may be what failed
+                self.tell(f"the log of this run lacks something: {line}")
 
     def should_stop(self) -> bool:
         """Whether a finding of ``stop_on`` was raised."""
@@ -257,8 +269,8 @@ def init(
 ) -> Logger:
     """Begin to log a run into ``folder`` (default: a new one below ``unplateau-runs``), or go on with the run in it.
 
-    A run whose first step comes after that of the run in ``folder`` goes on with it; one that begins anew puts it aside
-    into ``before-1``. Of several processes only the first writes (``rank``, else torch's, else torchrun's).
+    A run whose first step comes after that of the run in ``folder`` goes on with it, without the rows from that step on; one that
+    begins anew leaves all of them: what is left is put into ``before-1``. Of several processes only the first writes (``rank``, else torch's, else torchrun's).
 
     ``config``: the run's settings under your trainer's own names, as a mapping, a dataclass or a namespace; what looks
     like a secret is left out. ``diagnose``: look at the run at each evaluation (a row with ``val_loss``), in another process,
@@ -331,16 +343,6 @@ def _fresh() -> Path:
     """A folder below ``RUNS`` that is not there yet, named after the time."""
     stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")  # noqa: DTZ005 - the user's own clock
     return free(RUNS, stem + "-{}") if (RUNS / stem).exists() else RUNS / stem
-
-
-def first(rank: int | None = None) -> bool:
-    """Whether this process is the first of its run: by ``rank``, by torch where it knows, else by torchrun's word."""
-    if rank is not None:
-        return rank == 0
-    distributed = getattr(sys.modules.get("torch"), "distributed", None)
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        return bool(distributed.get_rank() == 0)
-    return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") == "1"
 
 
 def checked(stop_on: Iterable[str]) -> frozenset[str]:

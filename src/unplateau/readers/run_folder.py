@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..run import LOSSES, SERIES, Run
+from ..runlog import RESUMED
 from ..source import Source
 from . import Options, Reader
 from ._hf import number, step_of
@@ -101,18 +102,23 @@ class _Told:
     skipped: int | None = None
     alike: bool = False  # an evaluation of our own trainer: both splits with dropout off
     scales: list[list[float]] = field(default_factory=list)
+    resumed: list[int] = field(default_factory=list)
 
     def take(self, step: int, record: dict[str, Any]) -> None:
         self.alike |= ALIKE.issubset(record)
         skipped, scale = (number(record.get(name)) for name in (SKIPPED, SCALE))
         if skipped is not None and skipped >= 0:
             self.skipped = int(skipped)
+        if RESUMED in record:
+            self.resumed.append(step)
         if scale is not None and (not self.scales or self.scales[-1][1] != scale):
             self.scales.append([step, scale])
 
     def into(self, rec: Recorder) -> None:
         if self.skipped is not None:
             rec.fact(SKIPPED, self.skipped, "steps", "log")
+        if self.resumed:
+            rec.fact("resumed_at", sorted(set(self.resumed)), "steps", "log")
         if self.scales:
             rec.fact(SCALE, self.scales, "", "log")
 
