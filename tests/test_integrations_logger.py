@@ -597,6 +597,18 @@ def test_what_stood_before_a_resume_stops_nothing(looks, stops, tmp_path):
     assert bool(made.stopped) is stops
 
 
+def test_what_is_told_fits_a_terminal(monkeypatch, capsys):
+    module.say("word " * 40)
+    piped = capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    module.say("word " * 40)
+    folded = capsys.readouterr().err
+
+    assert piped.count("\n") == 1
+    assert folded.count("\n") == 3
+    assert max(map(len, folded.splitlines())) <= 80
+
+
 def test_who_tells_may_fail(tmp_path):
     def broken(line):
         raise OSError(line)

@@ -32,6 +32,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
+from textwrap import fill
 from types import TracebackType
 from typing import Any, Self
 
@@ -49,6 +50,7 @@ FIRST, GROWTH = (
     100,
     1.25,
 )  # rows after which a run without evaluations is looked at, and their growth to the next look
+WIDTH = 80  # columns
 LOST = "diverged"  # the verdict on a curve that ends in nan, or has lost what it had gained
 LAST = 10.0  # seconds that ``finish`` waits for the last look
 
@@ -366,8 +368,10 @@ def checked(stop_on: Iterable[str]) -> frozenset[str]:
 
 
 def say(line: str) -> None:
-    """A line on standard error; above a progress bar where tqdm draws one."""
+    """A line on standard error, folded where that is a terminal; above a progress bar where tqdm draws one."""
     text = f"unplateau: {line}"
+    if sys.stderr.isatty():
+        text = fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     bars = sys.modules.get("tqdm")
     if bars is not None and hasattr(bars, "tqdm"):
         bars.tqdm.write(text, file=sys.stderr)
