@@ -1,11 +1,12 @@
 """The live page in Chromium, with the verb as a process: what it shows, how it follows, what it lets nobody do.
 
 Each was seen red once:
-- names put into a row unescaped: test_names_and_logs_that_hold_markup_stay_words (the dialog came up);
+- names put into a row unescaped: test_names_and_logs_that_hold_markup_stay_words (no dialog: the policy holds too);
 - ``work`` without fetching the main part, ``details`` not opened again, the focus not given back:
   test_an_evaluation_is_on_the_page_soon_and_what_a_reader_chose_stays;
 - a stream for each tab: test_more_tabs_than_a_browser_has_connections_all_follow (the seventh never loaded);
-- Sec-Fetch-Site not looked at: test_a_page_of_another_site_learns_nothing (its script loaded);
+- Sec-Fetch-Site not looked at, and Cross-Origin-Resource-Policy not sent: test_a_page_of_another_site_learns_nothing
+  (its script ran; either alone keeps it out);
 - the stream not ended: test_when_the_watch_ends_the_page_says_so.
 """
 
