@@ -218,7 +218,7 @@ class TestALogThatGrows:
 
     def test_a_run_that_begins_in_a_table_of_runs_is_seen(self, tmp_path):
         desk = Desk(tmp_path, "runs.csv")
-        rows = [f"base,{step},{3 + 40 / step:.4f}\n" for step in range(50, 1050, 50)]
+        rows = [f"base,{step},{3 + 40 / step:.4f}\n" for step in range(50, 10_050, 50)]
         desk.write("run,step,loss\n", *rows)
         assert [run.key for run in desk.poll()[0].runs] == ["base"]
 

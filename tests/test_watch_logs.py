@@ -1,8 +1,7 @@
 """Of every sample log, of every format: watched while it is written, it is read in the end as it is read as a whole.
 
-Seen red: with a log's last half not held against what lines alone tell of it (spots.py, ``_tried``), a JSON document is
-taken for lines, and its end is never read; without the reading of what has settled, or without the names of the runs
-that begin in new lines, tables of several runs and logs that end in words lack their end.
+Seen red: without the reading of what has settled (spots.py, ``_unread`` not looked at), tables of several runs and logs
+that end in words lack their end.
 """
 
 from pathlib import Path
