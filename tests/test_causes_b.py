@@ -101,6 +101,57 @@ def test_a_loss_that_is_coming_back_when_the_log_ends_is_not_called_diverged():
     assert finding_on(run, "instability").verdict == "undecided"
 
 
+@pytest.mark.parametrize(("end", "verdict"), [(12.0, "supported"), (9.0, "undecided")])
+def test_a_model_that_ends_worse_than_an_even_guess_has_lost_what_it_knew_also_on_its_way_back(end, verdict):
+    """It climbs to 30 nats at half of the run, and comes back to ``end``; an even guess is 10.8."""
+
+    def lost(step, value):
+        x = step / step[-1]
+        return np.where(x < 0.3, value, np.where(x < 0.5, 30.0, end + (30 - end) * np.exp(-20 * (x - 0.5))))
+
+    assert finding_on(everywhere(healthy_run(2), lost), "instability").verdict == verdict
+
+
+def learnt(step, value, at=0.1):
+    """A loss that falls to ``at`` within a tenth of the run."""
+    return at + (value[0] - at) * np.exp(-step / (0.02 * step[-1]))
+
+
+@pytest.mark.parametrize(("asked", "verdict"), [(3.0, "supported"), (-2.0, "undecided")])
+def test_batches_that_are_learnt_beside_the_same_text_worse_than_a_guess_have_other_targets(asked, verdict):
+    run = healthy_run(4)
+    even = np.log(run.get("vocab_size"))
+
+    def evaluated(step, value):
+        return np.where(step > 0.1 * step[-1], even + asked, value)
+
+    broken = with_values(run, batch_loss=learnt, train_loss=evaluated, val_loss=evaluated)
+
+    assert finding_on(broken, "broken-targets").verdict == verdict
+
+
+def test_a_val_loss_worse_than_a_guess_alone_tells_nothing_of_targets():
+    run = with_values(healthy_run(4), batch_loss=learnt, train_loss=learnt, val_loss=lambda _, v: v + 9)
+
+    assert finding_on(run, "broken-targets").verdict != "supported"
+
+
+@pytest.mark.parametrize(
+    ("unigram", "rate", "verdict"), [(4.0, 6e-4, "undecided"), (9.0, 6e-4, "refuted"), (4.0, 0.05, "refuted")]
+)
+def test_a_long_run_that_never_knew_how_often_tokens_come_may_be_frozen_in_part(unigram, rate, verdict):
+    """Where the rate is sane: one thirty times too high learns nothing either."""
+    run = healthy_run(5, vocab_size=512, peak_lr=rate)
+    run = run.with_facts(
+        unigram_entropy=Fact(unigram, "nats", "manifest.json"), vocab_size=Fact(512, "tokens", "config.py")
+    )
+    slow = everywhere(run, lambda step, _: 6.3 - 1.5 * step / step[-1])
+    finding = finding_on(slow, "frozen-parameters")
+
+    assert finding.verdict == verdict
+    assert (finding.probability > 0.5) == (verdict == "undecided")
+
+
 def test_memorising_is_no_instability():
     run = with_values(healthy_run(3), val_loss=lambda step, value: value + 4 * step / step[-1])
 

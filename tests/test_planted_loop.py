@@ -12,6 +12,7 @@ Seen red:
 - ``in_turn`` without ``mended``: test_each_run_comes_after_the_one_without_its_cause;
 - ``fork`` without ``signal.signal``: test_a_fork_is_ended_by_the_signal_that_its_parent_bears;
 - ``_chance`` of 0: test_what_chance_may_have_done_is_neither_a_cost_nor_harmless;
+- ``dearer`` that compares nothing: test_what_holds_beside_the_planted_cause_and_costs_more_may_come_first;
 - ``stray`` that takes the largest: test_an_evaluation_that_strays_as_far_as_a_planted_one_is_as_noisy;
 - ``left`` that asks for no role: test_what_nobody_judges_is_not_probed.
 """
@@ -234,6 +235,20 @@ class TestTheJudgement:
             replace(others[0], gain=gain, truth={"cause": "capacity"}), frozenset(), "log", 0.03
         )
         assert case.noise == pytest.approx(0.03 * 2**0.5)
+
+    def test_what_holds_beside_the_planted_cause_and_costs_more_may_come_first(self):
+        truth = {"cause": "no-warmup", "beside": {"cause": "lr-too-high", "gain": 0.5}}
+        kept = loop_pack.Kept(
+            "a", "planted", "b", truth, Estimate(0.06, 0.05, 0.07, NATS), *[Path()] * 3, None
+        )
+
+        assert loop.dearer(kept) == "lr-too-high"
+        assert loop.dearer(replace(kept, gain=Estimate(0.6, 0.5, 0.7, NATS))) == ""
+        assert loop.dearer(replace(kept, truth=truth | {"cause": "val-leak"})) == ""
+        one = said(0.06, "no-warmup")
+        one = replace(one, judged=replace(one.judged, outcome="wrong", first="lr-too-high"))
+        assert not one.right
+        assert replace(one, dearer="lr-too-high").right
 
     def test_an_evaluation_that_strays_as_far_as_a_planted_one_is_as_noisy(self):
         def kept(name, cause, strays):

@@ -162,6 +162,19 @@ def test_a_window_too_short_for_what_the_text_tells(tmp_path):
     assert probed(context, run, site)["short-context"] > 1
 
 
+@pytest.mark.parametrize(("level", "told"), [(3.4, 1), (3.5, 0)])
+def test_context_tells_nothing_of_a_model_that_is_no_better_than_an_even_guess(tmp_path, level, told):
+    """ln(32) is 3.466; a model of other targets gains by context, or loses, whatever the text is."""
+    (tmp_path / "evaluations").mkdir()
+    rows = [{"from": 0, "loss": 3.0}, {"from": 4, "loss": level}]
+    found = {"context": {"gain": 0.2, "error": 0.001, "positions": rows}, "schema": "unplateau.inspection/1"}
+    (tmp_path / "evaluations/inspect.json").write_text(json.dumps(found))
+    (tmp_path / "config.json").write_text(json.dumps({"vocab_size": 32}))
+    (tmp_path / "log.jsonl").write_text("")
+
+    assert len(context.PROBE.read(None, {"look": tmp_path})) == told
+
+
 def test_weights_that_no_gradient_reaches(tmp_path, monkeypatch):
     build = session.optimizer_of
 

@@ -40,7 +40,8 @@ LINES = ("step ", "iter ", "saving ")  # of nanoGPT's log, the config that it pr
 class Said:
     """A diagnosis of one run with one group of evidence. ``testable``: that evidence can speak of the planted cause.
 
-    ``asks``: where the planted cause is not settled, it says what is missing, or which probe would tell.
+    ``asks``: where the planted cause is not settled, it says what is missing, or which probe would tell. ``dearer``: a cause
+    that holds beside the planted one by the making of the run, and costs more by measure; empty where none does.
     """
 
     role: str
@@ -48,6 +49,14 @@ class Said:
     judged: Judged
     testable: bool
     asks: bool
+    dearer: str = ""
+
+    @property
+    def right(self) -> bool:
+        """The planted cause comes first, or what holds beside it and costs more."""
+        return self.judged.outcome.startswith("right") or bool(
+            self.dearer and self.judged.first == self.dearer
+        )
 
     @property
     def counts(self) -> bool:
@@ -159,7 +168,16 @@ def _judged(case: Case, one: loop_pack.Kept, found: Diagnosis, group: str) -> Sa
     judged = verdict(case, found)
     mine = next((f for f in found.findings if f.cause == case.cause), None)
     testable = mine is not None and mine.verdict != "untestable"
-    return Said(one.role, group, judged, testable, mine is not None and bool(mine.missing or mine.probes))
+    asks = mine is not None and bool(mine.missing or mine.probes)
+    return Said(one.role, group, judged, testable, asks, dearer(one))
+
+
+def dearer(one: loop_pack.Kept) -> str:
+    """A cause that holds beside the planted one, and costs more than it; none beside what spoils the number."""
+    beside = one.truth.get("beside")
+    if not beside or one.gain is None or one.truth["cause"] in OF_THE_NUMBER:
+        return ""
+    return str(beside["cause"]) if beside["gain"] > one.gain.value else ""
 
 
 def case_of(one: loop_pack.Kept, there: frozenset[str], group: str, apart: float = 0.0) -> Case:
@@ -203,7 +221,7 @@ def row(found: Sequence[Said]) -> list[object]:
     hurt = [one for one in found if one.counts]
     shown = [one for one in hurt if one.testable]
     open_ = [one for one in hurt if not one.settled]
-    named, named_shown = sum(map(_right, hurt)), sum(map(_right, shown))
+    named, named_shown = sum(one.right for one in hurt), sum(one.right for one in shown)
     three = sum(one.judged.case.cause in [s.cause for s in one.judged.ranked[:3]] for one in hurt)
     silent = sum(one.judged.outcome in ("abstained", "a reading") for one in hurt)
     return [
@@ -251,7 +269,7 @@ def _gains(found: Sequence[Said]) -> str:
 
 def _first(found: Sequence[Said], group: str) -> str:
     mine = [one for one in found if one.group == group]
-    right = sum(map(_right, mine))
+    right = sum(one.right for one in mine)
     return f"{right} of {len(mine)}" if mine else ""
 
 
@@ -290,8 +308,8 @@ def bars(found: Sequence[Said]) -> list[tuple[str, str, str, bool | None]]:
         r for r in effects.effects([one.judged for one in most if one.role == "planted"]) if r.predicted
     ]
     return [
-        _bar("planted cause named first, of those testable, log + config + manifest", NAMED, [_right(one) for one in shown]),
-        _bar("planted cause named first, after probes", PROBED, [_right(one) for one in after]),
+        _bar("planted cause named first, of those testable, log + config + manifest", NAMED, [one.right for one in shown]),
+        _bar("planted cause named first, after probes", PROBED, [one.right for one in after]),
         _bar("runs with a wrong cause supported", ACCUSED, [bool(one.accused) for one in most], most=True),
         _bar("asks for what would tell, where it is not settled", ASKS, [one.asks for one in open_]),
         _covered([r.hit for r in priced_]),
@@ -309,10 +327,6 @@ def _bar(
 def _covered(hits: Sequence[bool]) -> tuple[str, str, str, bool | None]:
     met = COVERS[0] <= sum(hits) / len(hits) <= COVERS[1] if hits else None
     return "loop: 90 % intervals that hold the true effect", "80 to 97 %", percent(sum(hits), len(hits)), met
-
-
-def _right(one: Said) -> bool:
-    return one.judged.outcome.startswith("right")
 
 
 def _last(found: Sequence[Said], name: str) -> Said:
@@ -358,7 +372,8 @@ plateau) rather than of causes to mend, so only how often they speak can be coun
 
 LOOP = """Small runs of our trainer in nanoGPT's mode, 23 causes at three severities on two texts and two tokenisers, and healthy ones
 (benchmarks/planted/README.md). The truth is the run without the cause, of the same seed, both evaluated on the same fixed windows; its error is that of the windows, and of the scatter
-between two seeds of a sound run. Counted are planted causes that cost at least .012 nats and more than chance (90 %), or spoil the number. "Accuses
+between two seeds of a sound run. Counted are planted causes that cost at least .012 nats and more than chance (90 %), or spoil the number; where
+one can only be planted beside another that costs more (no warm-up beside too high a rate), naming that first is right. "Accuses
 wrongly": a supported cause that was not planted, comes not with the planted one by its making, and returned less than .012 nats when taken out of
 the sound run (eval-noise: val strays less than where it was planted); or the planted one where it surely costs less. "Testable": the evidence
 can speak of the planted cause. `probes` ran with the budget that is the default, 20 % of the run's tokens, at the end of the run, by our own

@@ -13,12 +13,13 @@ import zstandard
 from cases import Config
 from loop_cases import LOOP, Planted
 
-from unplateau.estimate import Estimate
-from unplateau.probes._ends import end_difference
-from unplateau.probes._paired import losses_of
+from unplateau.estimate import Z90, Estimate
+from unplateau.probes._ends import _windows, end_difference
+from unplateau.probes._paired import UNIT, losses_of
 
 PACKED = Path(__file__).parent / "loop.jsonl.zst"
 LEVEL = 19  # of zstd: packing is rare, reading is not
+KNOWN = {one.case.name: one for one in LOOP}
 RUN = "run"  # what each run is called in its log: its name would tell the cause
 
 
@@ -60,6 +61,7 @@ def _line(one: Planted, out: Path) -> dict[str, object]:
         "severity": one.case.severity,
         "fault": one.fault,
         "gain": None if gain is None else [gain.value, gain.low, gain.high],
+        "beside": _beside(one, out),
         **_end(folder / "truth/log.jsonl"),
         "strays": _strays(folder / "truth", one.case.config),
         "data": {k: v for k, v in asdict(one.case.data).items() if k not in ("text", "tokenizer")},
@@ -104,7 +106,21 @@ def gain_of(one: Planted, out: Path) -> Estimate | None:
 
 
 def _less(a: str, b: str, out: Path) -> Estimate:
-    return end_difference(out / "runs" / a / "truth", out / "runs" / b / "truth")
+    """Val loss of one less that of the other; its error is of the windows drawn from this val, on which both were evaluated."""
+    one, other = (losses_of(out / "runs" / name / "truth") for name in (a, b))
+    mine, others = _windows(one, "val"), _windows(other, "val")
+    if one.plan is None or one.plan != other.plan or mine is None or others is None:
+        return end_difference(one.folder, other.folder)
+    found = mine - others
+    half = Z90 * float(np.std(found)) / sqrt(len(found))
+    return Estimate(float(found.mean()), float(found.mean()) - half, float(found.mean()) + half, UNIT)
+
+
+def _beside(one: Planted, out: Path) -> dict[str, object] | None:
+    """The cause that the run without the planted one still has, and what that costs; None where it is sound."""
+    mended = KNOWN.get(one.case.mended or "")
+    gain = None if mended is None or mended.role != "planted" else gain_of(mended, out)
+    return None if gain is None or mended is None else {"cause": mended.case.cause, "gain": gain.value}
 
 
 def _told(path: Path, one: Planted, out: Path) -> str:

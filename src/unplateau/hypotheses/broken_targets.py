@@ -4,8 +4,8 @@ Claim: the number that is minimised or logged is not the mean cross-entropy of t
 Mechanism: a mask lets the future through and the loss falls to nothing; labels are not shifted, or all
 masked; losses of micro-batches are summed where the mean was meant, or divided twice.
 Supported by: train and val both near 0; a first loss of k ln(vocabulary), k the number of accumulated
-micro-batches; a batch loss that is a constant multiple of the evaluated one; a val loss that is never a
-number while training is fine.
+micro-batches; a batch loss that is a constant multiple of the evaluated one; batches that are learnt while the
+same text, evaluated, is worse than an even guess; a val loss that is never a number while training is fine.
 Refuted by: a first loss of ln(vocabulary) and a last loss that text can have.
 Needs: a loss; the loss at step 0, the vocabulary and the accumulation help.
 What to do: train on random tokens, where nothing below ln(vocabulary) is possible; overfit one batch;
@@ -17,13 +17,16 @@ Hoffmann et al. 2022 (arXiv 2203.15556: 1.69 nats remain at any size, web text).
 
 from __future__ import annotations
 
+from math import log
+
 import numpy as np
 
 from ..curve import Curve
+from ..planned import working_steps
 from ..run import LOSSES, Run
 from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import SURE, against, finding, pro
-from ._start import scratch, start_of, tamed
+from ._say import EVEN, SURE, against, batches_between, finding, pro
+from ._start import scratch, start_of, tamed, vocabulary
 
 NAME = "broken-targets"
 NOTHING = 0.1  # nats; the best models of characters of English need .6, of web text by tokens 1.7
@@ -35,6 +38,11 @@ SAME = 0.03  # relative; a ratio of two losses that is constant to this is a fac
 VARIES = 1.3  # the loss must fall by this factor for a factor to be told from an offset
 FOLLOWS = 0.1  # nats above the unigram entropy
 PRINTED = 0.01  # nats; losses of four decimals keep two digits above
+LEARNT = 1.0  # nats under an even guess
+USELESS = 1.0  # nats, to rank by; a model of other targets is worth nothing
+#: steps at a working rate until a sound model of 2 layers has left the unigram entropy: 60 to 360, docs/LOG.md (the loop)
+TAUGHT = 400
+UNTAUGHT = 0.15  # the probability where fewer were taken: a sound run looks like that too
 COMMON = 4  # evaluations with a batch loss beside them
 ASKS = ("the loss at step 0", "one printed row of inputs and targets", "a short run on random tokens")
 FIX = Remedy(
@@ -48,7 +56,7 @@ FIX = Remedy(
 def test(run: Run) -> Finding:
     if all(c.unit != "nats" for n, c in run.series.items() if n in LOSSES):
         return Finding(NAME, "untestable", missing=("losses in nats per token (--unit says the unit)",))
-    for rule in (_never_a_number, _factor, _multiple, _nothing):
+    for rule in (_never_a_number, _apart, _factor, _multiple, _nothing):
         if found := rule(run):
             return found
     return _sound(run)
@@ -62,6 +70,24 @@ def _never_a_number(run: Run) -> Finding | None:
     fact = f"all {len(val)} val losses are not finite while {len(batch):,} training losses are"
     evidence = [pro(fact + ": a mean over no labels", "val_loss")]
     return finding(NAME, 0.75, evidence, stake=0.05, remedy=FIX, missing=ASKS[1:2])
+
+
+def _apart(run: Run) -> Finding | None:
+    """What the optimiser is shown is learnt, and the next token of the same text is not: two different targets."""
+    vocab, train = vocabulary(run), tamed(run, "train_loss")
+    batch = batches_between(run, train) if vocab and train is not None else None
+    if vocab is None or train is None or batch is None:
+        return None
+    _, i, j = np.intersect1d(batch.step, train.step, return_indices=True)
+    shown, asked = batch.value[i][-COMMON:], train.value[j][-COMMON:]
+    even = log(vocab)
+    if len(shown) < COMMON or shown.max() > even - LEARNT or asked.min() < even + EVEN:
+        return None
+    fact = (
+        f"batches end at {np.median(shown):.3f} nats, and the text that they are of, evaluated, at {np.median(asked):.2f}: "
+        f"worse than an even guess over {vocab:,} tokens, {even:.2f}"
+    )
+    return finding(NAME, SURE, [pro(fact, "batch_loss, train_loss")], stake=USELESS, remedy=FIX)
 
 
 def _multiple(run: Run) -> Finding | None:
@@ -142,6 +168,12 @@ def _levels(run: Run) -> dict[str, float]:
     return found
 
 
+def taught(run: Run) -> int | None:
+    """Steps that the run has taken at a working learning rate; None where that is not known."""
+    done = run.get("steps_done")
+    return None if run.schedule is None or not done else working_steps(run.schedule, int(done))
+
+
 def _sound(run: Run) -> Finding:
     """The finding where no rule struck: refuted with the first and the last loss, as far as they are known."""
     start, levels = start_of(run), _levels(run)
@@ -158,6 +190,9 @@ def _sound(run: Run) -> Finding:
     unigram = run.get("unigram_entropy")
     if unigram and any(abs(v - unigram) < FOLLOWS for v in levels.values()):
         fact = f"the loss ends at the unigram entropy of {unigram:.3f}: nothing was learned from context"
+        if (taken := taught(run)) is not None and taken < TAUGHT:
+            why = against(f"{fact}, in {taken:,} steps at a working learning rate", "schedule")
+            return finding(NAME, UNTAUGHT, [*evidence, why], missing=ASKS[1:])
         return finding(NAME, 0.5, [*evidence, pro(fact, run.source("unigram_entropy"))], missing=ASKS[1:])
     if not evidence:
         return Finding(NAME, "untestable", missing=ASKS)

@@ -5,6 +5,8 @@ Mechanism: the optimiser was built before the model was wrapped or moved, parame
 gradient is cut off or zero, weights were never loaded, every fp16 step is skipped, or the rate is 0.
 Supported by: a gradient norm of 0; a loss that repeats its first digits; a loss within noise of
 ln(vocabulary) after many steps.
+Undecided, and first, where a long run at a sane rate never came down to the unigram entropy of its data: not even
+the frequencies of the tokens were learnt, as where the embedding or the output does not move.
 Refuted by: a loss that has fallen by far more than its noise.
 Needs: a loss over at least 50 steps; the vocabulary, gradient norms and a logged rate help.
 What to do: print the norm of one weight before and after a step; build the optimiser after wrapping
@@ -22,6 +24,7 @@ import numpy as np
 from ..curve import Curve
 from ..run import Run
 from . import Evidence, Finding, Hypothesis, Remedy
+from ._rates import rates_of
 from ._say import LIKELY, SURE, against, finding, pro
 from ._spikes import noise_of
 from ._start import INIT, scratch, tamed, trained, vocabulary
@@ -32,6 +35,10 @@ FEW = 10  # points
 FALLEN = 0.5  # nats below its start; a frozen model can't
 STILL = 0.05  # nats; a trend below this or three errors is no learning
 SMALLEST = 3.2  # nats: ln(25), fewer tokens than the alphabet has letters
+OFTEN = 1000  # times that each token was seen, on average; sound runs of benchmarks/planted know the frequencies after 300
+FOLLOWS = 0.1  # nats above the unigram entropy
+SANE = 4.0  # times the published rules
+PART = 0.6  # chance; labels, mask or the output may be wrong as well
 ZERO = 0.9  # share of gradient norms that are 0
 ASKS = ("the gradient norm of each step", "the norm of one weight before and after a step")
 FIX = Remedy(
@@ -51,10 +58,32 @@ def test(run: Run) -> Finding:
     fall, steps = start - end, int(curve.step[-1] - curve.step[0])
     fact = f"{name} goes from {start:.4g} to {end:.4g} over {steps:,} steps"
     if fall > max(FALLEN, 5 * error):
-        return finding(NAME, 0.02, [against(fact + f", a fall of {fall:.2f} nats", name)])
+        fallen = against(fact + f", a fall of {fall:.2f} nats", name)
+        return _part(run, name, curve, fallen) or finding(NAME, 0.02, [fallen])
     if steps < LONG or len(curve) < FEW:
         return finding(NAME, 0.15, [against(fact + ": too short to tell", name)], missing=ASKS)
     return _still(run, name, curve, fact)
+
+
+def _part(run: Run, name: str, curve: Curve, fallen: Evidence) -> Finding | None:
+    """The finding where something was learnt, and less than how often each token comes."""
+    unigram, seen, vocab, rates = (
+        run.get("unigram_entropy"),
+        run.get("tokens_seen"),
+        vocabulary(run),
+        rates_of(run),
+    )
+    if not unigram or not seen or vocab is None or rates is None or len(curve) < FEW:
+        return None
+    best, sane = float(np.median(np.sort(curve.value)[:FEW])), max(rates.above, rates.below) < SANE
+    if not sane or seen < OFTEN * vocab or best < unigram + FOLLOWS:
+        return None
+    said = (
+        f"{name} never came down to {unigram:.2f} nats, what the frequencies of the tokens alone give, though each was seen "
+        f"{seen / vocab:,.0f} times: {best:.2f} at best"
+    )
+    evidence = [pro(said, run.source("unigram_entropy") or name), fallen]
+    return finding(NAME, PART, evidence, stake=best - float(unigram), missing=ASKS)
 
 
 def _ends(curve: Curve) -> tuple[float, float, float]:

@@ -3,7 +3,8 @@
 Claim: updates were so large that they undid what had been learned, again and again or for good.
 Mechanism: the curvature grows until a step overshoots: attention logits or the output layer's weights
 grow, gradients explode, Adam's second moment lags behind a sudden gradient, or one batch is broken.
-Supported by: a training loss that ends far above its best without coming back; three spikes or more that
+Supported by: a training loss that ends far above its best without coming back, or that ends above an even
+guess after it was well below one; three spikes or more that
 last, each above .3 nats and eight times the noise of a logged point. A loss that is high for a
 point or two and then at its old level speaks of an odd batch, not of the weights.
 Refuted by: no such spike among all logged batch losses after the first twentieth of the run.
@@ -17,15 +18,17 @@ et al. 2023 (arXiv 2309.14322); the chronicle of BigScience's tr1-13B, whose aut
 
 from __future__ import annotations
 
+from math import log
+
 import numpy as np
 
 from ..curve import Curve
 from ..run import Run
 from ..state import diverged
 from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import SURE, against, finding, pro
+from ._say import EVEN, SURE, against, finding, pro
 from ._spikes import Spike, Spikes, spikes
-from ._start import losses, tamed
+from ._start import losses, tamed, vocabulary
 
 NAME = "instability"
 START = 0.05  # of the run; the first fall is too fast to have a typical noise
@@ -43,7 +46,7 @@ def test(run: Run) -> Finding:
     name, curve = _curve(run)
     if curve is None:
         return Finding(NAME, "untestable", missing=("a training loss with at least four points",))
-    if gone := _gone(run, name, curve):
+    if gone := _undone(run, name, curve) or _gone(run, name, curve):
         return gone
     if _ends_lost(run, name):
         fact = f"{name} is not finite from step {run.series[name].non_finite_steps[0]:,} on, {climb(curve):.2f} nats above its best before"
@@ -86,17 +89,39 @@ def _gone(run: Run, name: str, curve: Curve) -> Finding | None:
     return finding(NAME, SURE, evidence, stake=min(1.0, climbed), remedy=_remedy(run), missing=ASKS)
 
 
+def _undone(run: Run, name: str, curve: Curve) -> Finding | None:
+    """The finding where the model had learnt something, and ends worse than an even guess, on its way back or not."""
+    vocab, seen = vocabulary(run), smooth(curve)
+    if vocab is None or name == "val_loss":
+        return None
+    even, end = log(vocab), float(np.median(curve.value[-max(3, len(curve) // 10) :]))
+    best = int(np.argmin(seen))
+    if seen[best] > even - CLIMB or end < even + EVEN:
+        return None
+    fact = (
+        f"{name} was {even - seen[best]:.2f} nats under an even guess over {vocab:,} tokens, and ends at {end:.2f}, "
+        f"{end - even:.2f} nats over it"
+    )
+    stake = min(1.0, end - float(seen[best]))
+    return finding(
+        NAME, SURE, [pro(fact, name), *_norms(run)], stake=stake, remedy=_remedy(run), missing=ASKS
+    )
+
+
 def _ends_lost(run: Run, name: str) -> bool:
     return not bool(np.isfinite(run.series[name].value[-2:]).any())
 
 
 def climb(curve: Curve) -> float:
     """How far the end of ``curve`` lies above its best, nats, both as medians of up to three points."""
+    y = smooth(curve)
+    return float(y[-1] - y.min())
+
+
+def smooth(curve: Curve) -> np.ndarray:
+    """Medians of three points each; the points themselves where there are fewer."""
     y = curve.value
-    if len(y) < 3:
-        return 0.0
-    smooth = np.median(np.stack([y[:-2], y[1:-1], y[2:]]), axis=0)
-    return float(smooth[-1] - smooth.min())
+    return np.median(np.stack([y[:-2], y[1:-1], y[2:]]), axis=0) if len(y) > 2 else y
 
 
 def _spiky(run: Run, name: str, seen: Spikes) -> Finding:

@@ -4,7 +4,8 @@ Claim: regularisation costs more than it saves.
 Mechanism: dropout trains a thinned model, weight decay pulls weights to zero; both help only a model that
 would otherwise memorise. In one pass over fresh data there is nothing to memorise.
 Supported by: strong dropout (a quarter or more) or weight decay (1 or more), val no higher than train,
-and a batch loss (dropout on) that stands above train loss (dropout off).
+and a batch loss (dropout on) that stands above train loss (dropout off); any dropout whose handicap can be seen
+so, where no text was read twice.
 Refuted by: no dropout, ordinary weight decay; or a gap that shows memorising.
 Needs: the config, train and val loss.
 What to do: dropout 0 while val stays within noise of train; weight decay .1. No law prices dropout: a probe
@@ -55,21 +56,37 @@ def test(run: Run) -> Finding:
     handicap = _handicap(run)
     if handicap is not None and dropout > 0:
         evidence.append(handicap)
-    probability = _probability(strong, memorises, gap is not None, handicap)
+    once = _once(run)
+    evidence += [once] if once is not None else []
+    paid = handicap is not None and handicap.points == "for"
+    probability = _probability(
+        strong or (once is not None and paid), memorises, gap is not None, paid and strong
+    )
     stake = STAKE * dropout + 0.1 * (decay > DECAY_USUAL)
     return finding(
         NAME, probability, evidence, stake=stake, remedy=_remedy(dropout, decay, smoothing), missing=PROBE
     )
 
 
-def _probability(strong: bool, memorises: bool, known: bool, handicap: Evidence | None) -> float:
+def _once(run: Run) -> Evidence | None:
+    """That no text was read twice; None where some was, or nobody knows."""
+    passes = run.get("passes")
+    if passes is None or passes > 1:
+        return None
+    return pro(
+        f"{passes:.2f} passes over the data: nothing comes twice that could be memorised",
+        run.source("passes"),
+    )
+
+
+def _probability(strong: bool, memorises: bool, known: bool, paid: bool) -> float:
     if memorises:
         return 0.1
     if not strong:
         return 0.3 if known else 0.2
     if not known:
         return 0.5
-    return SURE if handicap is not None and handicap.points == "for" else LIKELY
+    return SURE if paid else LIKELY
 
 
 def _handicap(run: Run) -> Evidence | None:

@@ -26,6 +26,8 @@ APART = 0.1  # nats of val above train that leaked text would not show
 ERRORS = 4.0  # standard errors of the gap
 MUCH, LITTLE = 0.02, 0.002  # share of val that stands in train; Lee et al. found .046 in C4
 SOME = 0.35  # chance of a leak that is there, and little or harmless
+#: nats, to rank by: what a leaked text is known better by; ru-gpts: perplexity 3 to 8 with val inside train, 13 to 18 without
+KNOWN, LEAST = 1.0, 0.01
 PASSES = 2.0  # epochs; below, train itself is not memorised
 FIX = Remedy(
     {},
@@ -68,7 +70,7 @@ def _counted(run: Run, overlap: float) -> Finding:
     if harmless:
         return finding(NAME, SOME, [pro(fact, source), harmless], remedy=FIX)
     chance = 0.85 if overlap >= MUCH else SOME
-    return finding(NAME, chance, [pro(fact, source)], stake=0.01, remedy=FIX)
+    return finding(NAME, chance, [pro(fact, source)], stake=max(LEAST, KNOWN * overlap), remedy=FIX)
 
 
 def _harmless(run: Run, overlap: float) -> Evidence | None:

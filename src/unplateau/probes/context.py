@@ -7,12 +7,15 @@ the same tokens, so the difference has a small part of the noise of losses by po
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import log
 from pathlib import Path
+from typing import Any
 
 from ..errors import UnreadableError
 from ..run import Run
 from . import Normal, Prediction, Probe, Reading, Site, Trial
 from ._looked import ARM, about, arm, block_of, cost, looked, number, tokens_for
+from ._paired import losses_of
 
 NAME, CAUSE = "context", "short-context"
 PASSES = 2.0  # of val's tokens
@@ -47,6 +50,8 @@ def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
     if not abs(gain) < float("inf") or not abs(error) < float("inf"):
         raise UnreadableError("inspect.json tells no gain by context: val is shorter than two windows")
     rows = context.get("positions") or []
+    if _knows_nothing(rows, losses_of(folders[ARM]).config.get("vocab_size")):
+        return ()  # how much such a model gains by context says nothing of the text
     ends = ""
     if isinstance(rows, list) and rows:
         first, last = rows[0], rows[-1]
@@ -56,6 +61,12 @@ def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
         )
     fact = f"half a window of context more brings the last tokens of a window {gain:+.3f} +- {error:.3f} nats{ends}"
     return (Reading(CAUSE, about(gain, error, least=0.0), fact),)
+
+
+def _knows_nothing(rows: Any, vocab: Any) -> bool:
+    """True for a model that is no better than an even guess at the end of its window."""
+    known = isinstance(rows, list) and rows and isinstance(vocab, int) and vocab > 1
+    return bool(known) and number(rows[-1], "loss") >= log(vocab)
 
 
 PROBE = Probe(
