@@ -256,19 +256,8 @@ class TestOutput:
 
     def test_only_verbs_that_work_are_listed(self):
         assert sorted(cli.group.commands) == [
-            *(
-                "causes",
-                "compare",
-                "demo",
-                "diagnose",
-                "fix",
-                "forecast",
-                "prepare",
-                "probe",
-                "read",
-                "sample",
-            ),
-            *("simulate", "train", "verify"),
+            *("causes", "compare", "completion", "demo", "diagnose", "fix", "forecast", "mcp", "prepare"),
+            *("probe", "read", "report", "sample", "simulate", "train", "verify", "watch"),
         ]
 
 
