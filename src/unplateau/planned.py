@@ -20,6 +20,7 @@ SETTINGS = (
     *("schedule", "peak_lr", "floor_lr", "warmup_steps"),
     *("decay_start", "decay_end", "decay_form", "max_steps"),
 )
+WORKING = 0.05  # of the peak; below it a step changes little
 LOOKS, APART = (
     200,
     1e-3,
@@ -153,3 +154,15 @@ def recorded(lr: Curve | None) -> Schedule | None:
     # the last point is always kept: it is the one that the report speaks of
     steps, values = (x[::-1][::every][::-1].tolist() for x in (lr.step, lr.value))
     return Recorded(tuple(steps), tuple(values))
+
+
+def working_steps(schedule: Schedule, done: int) -> int:
+    """How many of the first ``done`` steps were taken at ``WORKING`` of the peak or more.
+
+    >>> from .schedules.cosine import Cosine
+    >>> working_steps(Cosine(peak=1e-3, floor=0.0, warmup=0, steps=200), 1_000)
+    172
+    """
+    steps = np.unique(np.linspace(0, done - 1, min(done, KEPT)).round().astype(int))
+    working = [schedule(int(step)) >= WORKING * schedule.peak for step in steps]
+    return round(done * float(np.mean(working))) if working else 0
