@@ -365,6 +365,16 @@ class TestALogThatIsMoved:
         path.unlink()
         assert [file.look(), file.look()] == ["gone", "same"]
 
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+    def test_a_pipe_is_waited_for_and_does_not_hold_the_watch(self, tmp_path):
+        os.mkfifo(tmp_path / "train.log")
+        desk = Desk(tmp_path)
+
+        update, kinds, _ = desk.poll()
+
+        assert kinds == []
+        assert "not a regular file" in update.waiting
+
     def test_a_part_that_is_damaged_gives_what_it_can_and_a_note(self, tmp_path):
         whole = gzip.compress(os.urandom(5000).hex().encode())
         (tmp_path / "t.log.1.gz").write_bytes(whole[:-600])
@@ -476,6 +486,16 @@ class TestWhatIsRaised:
         raised = [event for event in events if event.kind == "raised"]
         assert raised
         assert all(event.old for event in raised)
+
+    def test_that_the_planned_end_is_reached_is_told_once(self, tmp_path):
+        desk = Desk(tmp_path)
+        (tmp_path / "config.py").write_text("max_iters = 6500\n")
+        desk.write(*LINES[:60])
+        assert desk.poll()[1].count("ended") == 1
+
+        desk.write("step 7000: train loss 3.7600, val loss 3.7000\n")
+        assert "ended" not in desk.poll()[1]
+        assert desk.poll(after=86_400)[1] == []  # nor is its silence news
 
     def test_a_run_that_stops_writing_is_told_once_and_so_is_its_return(self, tmp_path):
         desk = Desk(tmp_path)

@@ -115,7 +115,10 @@ def _outcome(call: _Call) -> Event:
     late = call.process.poll() is None
     if late:
         with suppress(OSError):
-            os.killpg(call.process.pid, signal.SIGKILL)
+            if os.name == "posix":
+                os.killpg(call.process.pid, signal.SIGKILL)
+            else:
+                call.process.kill()
         call.process.wait()
     code, last = call.process.returncode, _last_line(call.said)
     if not late and code == 0:

@@ -21,6 +21,7 @@ Change = Literal["same", "new", "grown", "replaced", "cut", "rewritten", "gone"]
 
 MARK = 64  # bytes before the known end that are held against what stands there now
 NEWS = 1 << 20  # bytes of news that are looked at; where there are more, the log is read again
+FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
 OLDER = 64  # rotated parts that are read, at most
 #: what logrotate, Python's logging and cluster tools call the older parts: train.log.1, train.log.2.gz,
 #: train.log-20261122, train.log.2026-11-22_10.zst
@@ -45,7 +46,7 @@ class Growing:
     def look(self) -> Change:
         """What happened since the look before; the first look at a file that is there finds it new."""
         try:
-            handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+            handle = os.open(self.path, FLAGS)
         except OSError:
             was, self.there = self.there, False
             return "gone" if was else "same"
@@ -63,7 +64,7 @@ class Growing:
         self.there, self.written = True, now.st_mtime_ns / 1e9
         self._id, self.size, self._stamp = told
         start = max(0, self.size - MARK)
-        self._mark = os.pread(handle, self.size - start, start)
+        self._mark = _at(handle, start, self.size - start)
         return change
 
     def _change(self, handle: int, now: os.stat_result) -> Change:
@@ -73,7 +74,7 @@ class Growing:
             return "replaced"
         if now.st_size < self.size:
             return "cut"
-        before = os.pread(handle, len(self._mark), self.size - len(self._mark))
+        before = _at(handle, self.size - len(self._mark), len(self._mark))
         if before != self._mark or now.st_size == self.size:
             return "rewritten"
         return "grown"
@@ -90,6 +91,15 @@ class Growing:
             return None
         whole = found[: found.rfind(b"\n") + 1]
         return whole, start + len(whole)
+
+
+def _at(handle: int, start: int, size: int) -> bytes:
+    """So many bytes from ``start``; nothing of what has no places, like a pipe."""
+    try:
+        os.lseek(handle, start, os.SEEK_SET)
+        return os.read(handle, size)
+    except OSError:
+        return b""
 
 
 def older_parts(path: Path) -> tuple[Path, ...]:
