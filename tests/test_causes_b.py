@@ -152,6 +152,21 @@ def test_a_long_run_that_never_knew_how_often_tokens_come_may_be_frozen_in_part(
     assert (finding.probability > 0.5) == (verdict == "undecided")
 
 
+@pytest.mark.parametrize(("decay_end", "suspected"), [(300, False), (3_000, True)])
+def test_a_loss_at_the_unigram_entropy_tells_of_targets_where_there_was_time_to_leave_it(
+    decay_end, suspected
+):
+    """A rate that was gone after 300 steps taught nothing, whatever the targets."""
+    run = healthy_run(5, max_steps=3_000, decay_end=decay_end, warmup_steps=50, floor_lr=0.0)
+    run = run.with_facts(unigram_entropy=Fact(7.0, "nats", "manifest.json"))
+    stuck = everywhere(run, lambda step, _: 7.0 + 3.8 * np.exp(-step / 100))
+
+    finding = finding_on(stuck, "broken-targets")
+
+    assert (finding.probability > 0.3) == suspected
+    assert any("nothing was learned from context" in e.fact for e in finding.evidence)
+
+
 def test_memorising_is_no_instability():
     run = with_values(healthy_run(3), val_loss=lambda step, value: value + 4 * step / step[-1])
 
