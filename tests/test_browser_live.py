@@ -57,13 +57,18 @@ def write(log, first=0, last=1500, more=(), **how):
 def watch(path, state):
     """The address that ``unplateau watch PATH --serve`` prints, while it runs; it ends as Ctrl-C ends it."""
     state.mkdir(exist_ok=True)
-    said = state / "said.txt"
-    with said.open("w") as out:
+    said, errors = state / "said.txt", state / "errors.txt"
+    with said.open("w") as out, errors.open("w") as err:
         process = subprocess.Popen(
             [sys.executable, "-c", VERB, "watch", str(path), "--serve"],
             stdout=out,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "XDG_STATE_HOME": str(state), "OPENBLAS_NUM_THREADS": "1"},
+            stderr=err,
+            env={
+                **os.environ,
+                "XDG_STATE_HOME": str(state),
+                "OPENBLAS_NUM_THREADS": "1",
+                "UNPLATEAU_DEBUG": "1",
+            },
         )
     try:
         deadline = time.monotonic() + SOON / 1000
@@ -72,7 +77,7 @@ def watch(path, state):
         yield said.read_text().partition("\n")[0], process
     finally:
         process.terminate()
-        process.wait(60)
+        assert process.wait(60) == INTERRUPTED, errors.read_text()
 
 
 @pytest.fixture(scope="module")
