@@ -207,7 +207,10 @@ def test_on_a_real_terminal_it_ends_as_it_should(key, code, tmp_path):
         time.sleep(0.3)
         view.stdin.write(key.encode())
         view.stdin.flush()
-        view.communicate(timeout=PATIENCE)
+        try:
+            view.communicate(timeout=PATIENCE)
+        finally:
+            view.kill()  # and with it the terminal of a watch that did not end
 
     assert view.returncode == code
     assert Ledger(EXAMPLE, state).pages["train.log"].raised

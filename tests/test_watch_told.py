@@ -343,7 +343,10 @@ class TestTheVerb:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watch:
             told = json.loads(watch.stdout.readline())
             watch.send_signal(number)
-            _, err = watch.communicate(timeout=20)
+            try:
+                _, err = watch.communicate(timeout=20)
+            finally:
+                watch.kill()
 
         assert watch.returncode == 4
         assert err == "unplateau: interrupted\n"
