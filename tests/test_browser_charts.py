@@ -1,8 +1,6 @@
 """The charts of a page in Chromium: they live by pointer and by keyboard, under a policy of hashes, from a file.
 
-Mutations that went red here: ``setView`` that does nothing, keys without ``preventDefault``, a legend that hides no line,
-a label written by innerHTML, the picture left beside its chart, the chart left on paper, colours that do not follow the
-system, ``hydrate`` that forgets what a reader chose, a listener in an attribute (the policy refuses it).
+A mutation that went red here: ``setView`` that keeps no view (dragging zooms, and a double click goes back).
 """
 
 from base64 import b64encode

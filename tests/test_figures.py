@@ -1,9 +1,8 @@
 """The pictures of a run: what they show, that they add up, that they hold nothing foreign, and that they stay small.
 
-Mutations that went red here: a name written into the SVG without ``escaped``; ``thinned`` with every n-th point, and with
-means of columns; raw points left out under their means; the axis linear at first; a bar of the waterfall that begins
-at 0; pieces of the strip with a gap; the plan drawn to another loss than the forecast's; a style attribute on a path
-(the page's policy refuses it); a picture of a run of nan alone.
+Mutations that went red here: a name written into the SVG without ``escaped``; ``thinned`` with every n-th point; raw points
+left out under their means; the axis linear at first; a bar of the waterfall that begins at 0; pieces of the strip with a
+gap; the plan drawn to another loss than the forecast's; a style attribute on a path (the page's policy refuses it).
 """
 
 import json

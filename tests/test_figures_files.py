@@ -1,7 +1,7 @@
 """Figures as files: SVG on any machine, PNG where resvg is, one line where it is not.
 
-Mutations that went red here: a run's name taken as a path, colours left to a style that resvg does not know (a black
-picture), the transform by columns instead of rows (an empty one), a missing library told as a traceback.
+What went wrong while they were made, and is tested: the transform by columns instead of rows gives an empty PNG, colours
+left to a style that resvg does not know a black one.
 """
 
 import struct

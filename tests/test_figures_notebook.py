@@ -1,7 +1,6 @@
 """How a run, a diagnosis and a forecast show themselves in a notebook.
 
-Mutations that went red here: ``install`` that imports what is not loaded, a name that is not escaped, a picture without
-its style.
+Went red while it was made: ``install`` in one module with the faces, which loads all that a page needs.
 """
 
 import subprocess

@@ -1,7 +1,6 @@
 """The colours of pictures: seen on light paper and on dark, and told apart by those who see fewer colours.
 
-Mutations that went red here: Okabe and Ito's own orange and yellow on light paper, a dark theme without its variables, two
-futures of one colour.
+A mutation that went red here: Okabe and Ito's own yellow on light paper.
 """
 
 from itertools import combinations
