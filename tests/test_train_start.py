@@ -2,22 +2,26 @@
 
 Compared beside unmodified nanoGPT once, 2 layers of 64 with dropout .1: 40 steps, then 20 more with
 --init_from=resume from the ckpt.pt that it had written; every logged loss was the same to its four decimals.
+Red before its guard was there: ``data_for`` (an IndexError of torch's, after the header, of a checkpoint with fewer tokens
+than the data), ``refuse_other_model`` beside nanoGPT's and GPT-2's weights (another --n_layer was left out in silence).
 """
+
+import pickle
 
 import numpy as np
 import pytest
 import torch
 
+from unplateau.cli import main
 from unplateau.errors import UnplateauError, UsageError
 from unplateau.train.checkpoints import State, write
 from unplateau.train.configure import resolve
-from unplateau.train.data import open_data
 from unplateau.train.huggingface import export
 from unplateau.train.loop import train
 from unplateau.train.nanogpt_ckpt import Ckpt, moments_of, write_ckpt
 from unplateau.train.session import begin
 from unplateau.train.settle import settled
-from unplateau.train.start import Start, shaped, start_of
+from unplateau.train.start import Start, data_for, shaped, start_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = (
@@ -37,10 +41,13 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
-def session_of(data, *words):
-    resolved = resolve(None, [*WORDS, f"--dataset={data}", *words])
-    corpora, start = open_data(resolved.settings), start_of(resolved.settings)
-    resolved = settled(shaped(resolved, start), corpora[0][0])
+def session_of(data, *words, config=None):
+    shape = [word for word in WORDS if config is None or not word.startswith("--n_layer")]
+    resolved = resolve(config, [*shape, f"--dataset={data}", *words])
+    start = start_of(resolved.settings)
+    resolved = shaped(resolved, start)
+    corpora = data_for(resolved, start)
+    resolved = settled(resolved, corpora[0][0])
     return begin(resolved.settings, corpora, CPU, start), resolved
 
 
@@ -90,9 +97,10 @@ def test_it_is_trained_to_its_end_in_its_own_folder(stopped, data, tmp_path):
 
 def test_its_shape_holds_over_the_settings_and_a_shorter_context_stays(stopped, data, tmp_path):
     assert stopped.step
-    words = ("--init_from=resume", f"--out_dir={tmp_path / 'out'}", "--n_layer=5", "--block_size=8")
+    (tmp_path / "config.py").write_text("n_layer = 5\n")
+    words = ("--init_from=resume", f"--out_dir={tmp_path / 'out'}", "--block_size=8", "--n_kv_head=2")
 
-    session, resolved = session_of(data, *words)
+    session, resolved = session_of(data, *words, config=tmp_path / "config.py")
 
     assert (resolved.settings.n_layer, resolved.settings.block_size) == (2, 8)
     assert resolved.origin["n_layer"] == "ckpt.pt"
@@ -103,11 +111,76 @@ def test_its_shape_holds_over_the_settings_and_a_shorter_context_stays(stopped, 
 def test_gpt2_s_weights_begin_a_run_at_its_first_step(stopped, data, tmp_path):
     export(tmp_path / "gpt2", "gpt2", type(stopped.model).shape(stopped.settings), stopped.model.state_dict())
 
-    session, resolved = session_of(data, f"--init_from={tmp_path / 'gpt2'}", "--n_layer=7")
+    session, resolved = session_of(data, f"--init_from={tmp_path / 'gpt2'}")
 
     assert session.step == 0
     assert (resolved.settings.n_layer, resolved.settings.bias) == (2, True)
     assert torch.equal(session.model.state_dict()["embed.weight"], stopped.model.state_dict()["embed.weight"])
+
+
+@pytest.mark.parametrize(
+    "word", ["n_layer=4", "n_kv_head=1", "positions=rope", "tied=False", "architecture=llama"]
+)
+def test_another_model_than_nanogpt_s_is_refused_and_nothing_is_made(word, stopped, data, tmp_path, capsys):
+    assert stopped.step
+    words = [f"--init_from={tmp_path / 'out/ckpt.pt'}", f"--dataset={data}", f"--out_dir={tmp_path / 'new'}"]
+
+    assert main(["train", *words, "--max_iters=12", f"--{word}"]) == 2
+
+    out, err = capsys.readouterr()
+    name, _, value = word.partition("=")
+    assert f"--{name} is {value}; expected what the checkpoint's model has, " in err
+    assert (out, err.count("\n")) == ("", 1)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_s_other_shape_gives_way_to_nanogpt_s_and_is_told(stopped, data, tmp_path):
+    assert stopped.step
+    (tmp_path / "config.py").write_text("n_layer = 4\n")
+    words = [f"--init_from={tmp_path / 'out'}", f"--dataset={data}"]
+    resolved = resolve(tmp_path / "config.py", words)
+
+    resolved = shaped(resolved, start_of(resolved.settings))
+
+    assert resolved.settings.n_layer == 2
+    assert "config.py:1: n_layer is 4; the checkpoint's model has 2, and that is taken" in resolved.notes
+
+
+@pytest.fixture(params=["said", "sampled"])
+def larger(request, tmp_path):
+    """Data of 50 tokens: their meta.pkl says so, or nothing but the tokens does."""
+    folder = tmp_path / "larger"
+    folder.mkdir()
+    for split in ("train", "val"):
+        (np.arange(5_000) % 50).astype(np.uint16).tofile(folder / f"{split}.bin")
+    if request.param == "said":
+        (folder / "meta.pkl").write_bytes(pickle.dumps({"vocab_size": 50}))
+    return folder
+
+
+@pytest.mark.parametrize("what", ["ckpt", "own", "resumed"])
+def test_data_with_more_tokens_than_the_checkpoint_knows_are_refused_first(
+    what, data, larger, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    assert main(["train", *WORDS, "--nanogpt_ckpt=True", f"--dataset={data}", f"--out_dir={out}"]) == 0
+    before = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    capsys.readouterr()
+    new = f"--out_dir={tmp_path / 'new'}"
+    (tmp_path / "config.py").write_text("max_iters = 20\n")
+    words = {
+        "ckpt": [f"--init_from={out / 'ckpt.pt'}", new],
+        "own": [f"--init_from={out}", new],
+        "resumed": ["--init_from=resume", f"--out_dir={out}"],
+    }
+
+    assert main(["train", str(tmp_path / "config.py"), *words[what], f"--dataset={larger}"]) == 2
+
+    said, err = capsys.readouterr()
+    assert "the checkpoint's model knows 32 tokens, but " in err
+    assert (said, err.count("\n")) == ("", 1)
+    assert not (tmp_path / "new").exists()
+    assert {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()} == before
 
 
 def test_a_run_of_our_own_is_told_from_nanogpt_s(tmp_path):

@@ -105,25 +105,25 @@ def run(resolved: Resolved, *, dry_run: bool, as_json: bool) -> int:
 
 def planned(resolved: Resolved) -> tuple[Plan, list[tuple[Corpus, float]], tuple[str, ...]]:
     """What the run will be, its data, and what was taken otherwise than it was written. Raises for all that can be known to be wrong before anything is built."""
-    from ..train.data import open_data
     from ..train.folder import refuse_another_run
     from ..train.preflight import preflight
     from ..train.settle import settled
-    from ..train.start import shaped, start_of
+    from ..train.start import data_for, shaped, start_of
     from ..train.trackers import refuse_missing
     from ..train.world import World
 
     s, start = resolved.settings, start_of(resolved.settings)
     if s.init_from != "resume" and World.of().leads:
         refuse_another_run(Path(s.out_dir))
-    data = open_data(s)
+    resolved = shaped(resolved, start)
+    data = data_for(resolved, start)
     refuse_missing(s)
     with needs_torch():
         from ..train.machine import device_of
         from ..train.models import model_kind
     device_of(s)
     model_kind(s.architecture)
-    resolved = settled(shaped(resolved, start), data[0][0])
+    resolved = settled(resolved, data[0][0])
     return preflight(resolved.settings, data, start), data, resolved.notes
 
 

@@ -6,7 +6,7 @@ Nothing in such a folder is executed: ``meta.pkl`` is read as plain data (``unpl
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -154,11 +154,12 @@ class Corpus:
         return self.splits["train"]
 
 
-def open_corpus(path: Path, vocab_size: int = 0) -> Corpus:
+def open_corpus(path: Path, vocab_size: int = 0, *, weights: bool = False) -> Corpus:
     """The tokens at ``path``: a folder, or a file in it. ``vocab_size``: rows of the embedding; 0 is what the data say.
 
     Raises ``UnreadableError`` where there is no train split or a file is damaged, and ``UsageError`` for a
-    vocabulary smaller than the data's.
+    vocabulary smaller than the data's, also where nothing but a sample of the tokens tells that and it is that of
+    ``weights`` that the run begins with.
     """
     folder = path if path.is_dir() else path.parent
     manifest = _json(folder / "manifest.json")
@@ -171,12 +172,12 @@ def open_corpus(path: Path, vocab_size: int = 0) -> Corpus:
         )
     known, origin = _vocabulary(found["train"][0], manifest, meta)
     if vocab_size and origin and vocab_size < known:
-        raise UsageError(
-            f"vocab_size is {vocab_size:,}, but {origin} says that the data have {known:,}: leave it out"
-        )
+        raise _too_small(vocab_size, f"{origin} says that the data have {known:,}", weights=weights)
     rows, eot = vocab_size or known, _eot(found["train"][0], manifest, meta)
     first = found["train"][0].format == "llmc"
     splits = {name: _stream(name, shards, rows, eot, first) for name, shards in found.items() if shards}
+    if weights and (beyond := _beyond(splits, rows)):
+        raise _too_small(rows, beyond, weights=weights)
     return Corpus(
         folder,
         MappingProxyType(splits),
@@ -188,6 +189,25 @@ def open_corpus(path: Path, vocab_size: int = 0) -> Corpus:
         _words(meta),
         fingerprint(splits),
     )
+
+
+def _too_small(vocab_size: int, found: str, *, weights: bool) -> UsageError:
+    if not weights:
+        return UsageError(f"vocab_size is {vocab_size:,}, but {found}: leave it out")
+    return UsageError(
+        f"the checkpoint's model knows {vocab_size:,} tokens, but {found}: give the --dataset of its own tokens, or "
+        "train a new model in another --out_dir"
+    )
+
+
+def _beyond(splits: Mapping[str, Stream], rows: int) -> str:
+    """Which of a sample of the tokens are no row of the embedding; empty where all are."""
+    for stream in splits.values():
+        for shard, tokens in zip(stream.shards, stream.maps, strict=True):
+            most = max((int(part.max()) for part in _sampled(tokens) if part.size), default=0)
+            if most >= rows:
+                return f"{shard.path.name} holds token {most:,}"
+    return ""
 
 
 def _stream(name: str, shards: Sequence[Shard], rows: int, eot: int | None, first: bool) -> Stream:
@@ -305,17 +325,25 @@ def fingerprint(splits: Mapping[str, Stream]) -> str:
     for name, stream in splits.items():
         for shard, tokens in zip(stream.shards, stream.maps, strict=True):
             found.update(f"{name} {len(shard.tokens)} {tokens.dtype.name}\n".encode())
-            for place in np.linspace(0, max(0, len(tokens) - PEEKED), PLACES).astype(int):
-                found.update(np.ascontiguousarray(tokens[place : place + PEEKED]).data)
+            for part in _sampled(tokens):
+                found.update(np.ascontiguousarray(part).data)
     return found.hexdigest()
 
 
-def open_data(settings: Settings) -> list[tuple[Corpus, float]]:
-    """Every data set that ``settings`` name, with its weight.
+def _sampled(tokens: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Tokens of some places of a shard."""
+    for place in np.linspace(0, max(0, len(tokens) - PEEKED), PLACES).astype(int):
+        yield tokens[place : place + PEEKED]
 
-    Raises ``UsageError`` where their tokens can't be mixed, or where a train split is no longer than the context.
+
+def open_data(settings: Settings, *, weights: bool = False) -> list[tuple[Corpus, float]]:
+    """Every data set that ``settings`` name, with its weight. ``weights``: the vocabulary is that of a checkpoint.
+
+    Raises ``UsageError`` where their tokens can't be mixed, or are not all in the vocabulary, or where a train split is
+    no longer than the context.
     """
-    corpora = [(open_corpus(path, settings.vocab_size), weight) for path, weight in folders(settings.dataset)]
+    named = folders(settings.dataset)
+    corpora = [(open_corpus(path, settings.vocab_size, weights=weights), weight) for path, weight in named]
     first, *others = [corpus for corpus, _ in corpora]
     for short in (corpus for corpus, _ in corpora if len(corpus.train) <= settings.block_size):
         raise UsageError(

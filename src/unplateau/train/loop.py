@@ -20,7 +20,7 @@ from .branch import adopt
 from .checkpoints import steps, tidy
 from .ckpt_beside import write_beside
 from .compiled import compile_step
-from .data import Corpus, open_data
+from .data import Corpus
 from .distributed import Devices, Nobody, agreed, joined
 from .evaluate import Evaluates, Evaluations
 from .folder import RunFolder
@@ -36,7 +36,7 @@ from .session import Session, begin
 from .settings import Resolved, Settings
 from .settle import settled
 from .shared import evaluator_among
-from .start import Start, proved, shaped, start_of
+from .start import Start, data_for, proved, shaped, start_of
 from .stopping import Broken, Stop
 from .terminal import Voice, voice_of
 from .trackers import Tracker, tell, trackers_of
@@ -70,9 +70,10 @@ def train(resolved: Resolved, stream: TextIO | None = None, after: After | None 
     Raises ``UsageError`` where that can't be, ``UnreadableError`` for data that can't be read, ``UnplateauError``
     where another process trains there, the disk is full, or the loss is no number.
     """
-    start, corpora = start_of(resolved.settings), open_data(resolved.settings)
-    device = device_of(resolved.settings)
-    resolved = on(settled(shaped(resolved, start), corpora[0][0]), device)
+    start, device = start_of(resolved.settings), device_of(resolved.settings)
+    resolved = shaped(resolved, start)
+    corpora = data_for(resolved, start)
+    resolved = on(settled(resolved, corpora[0][0]), device)
     with joined(resolved.settings, device) as devices, _folder(resolved, devices) as folder, Stop() as stop:
         warnings: list[str] = []
         if devices.world.leads:

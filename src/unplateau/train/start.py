@@ -17,6 +17,7 @@ from ..errors import UnreadableError, UsageError, printable
 from ..run import Fact
 from .checkpoints import FOLDER as CHECKPOINTS
 from .checkpoints import STATE, WORDS, found_at, last_told, read, set_aside, steps, whole
+from .data import Corpus, open_data
 from .settings import Resolved, Settings
 from .words import called
 
@@ -38,6 +39,15 @@ SHAPE = (
 #: what a checkpoint of our own forces
 MODEL = (*SHAPE[:3], "n_kv_head", "mlp_hidden", "architecture", "bias", "tied", "positions", "vocab_size")
 LEARNED = "learned"
+#: what nanoGPT's model is of, beside SHAPE: its architecture's own
+GPT2: Mapping[str, Any] = {
+    "architecture": "gpt2",
+    "n_kv_head": 0,
+    "mlp_hidden": 0,
+    "tied": True,
+    "positions": "",
+}
+WIDER = 4  # times n_embd: its hidden layer
 FLAG = "--"  # begins an origin: a setting that was given on the command line
 CROPPED = (
     "positions.weight"  # its rows are places; a shorter context takes the first ones (train.py does so too)
@@ -105,7 +115,7 @@ def _missing(word: str, path: Path) -> UsageError:
 def shaped(resolved: Resolved, start: Start) -> Resolved:
     """``resolved`` with the shape that the weights of ``start`` force; a shorter ``block_size`` stays.
 
-    Another shape gives way, as in train.py. Raises ``UsageError`` where a checkpoint of ours is of another one than the
+    A file's other shape gives way, as in train.py. Raises ``UsageError`` where the weights are of another one than the
     command line asks for.
     """
     if start.kind == "scratch":
@@ -117,9 +127,19 @@ def shaped(resolved: Resolved, start: Start) -> Resolved:
     s = resolved.settings
     if "block_size" in changes:
         changes["block_size"] = min(s.block_size, changes["block_size"])
-    changes["architecture"] = "gpt2"
-    changes = {name: value for name, value in changes.items() if value != getattr(s, name)}
+    changes |= GPT2
+    meant = {"n_kv_head": s.n_head, "mlp_hidden": WIDER * s.n_embd, "positions": LEARNED}  # by name: the same
+    changes = {n: v for n, v in changes.items() if getattr(s, n) not in (v, meant.get(n, v))}
+    refuse_other_model(resolved, changes)
     return _giving_way(resolved, changes, start.path.name)
+
+
+def data_for(resolved: Resolved, start: Start) -> list[tuple[Corpus, float]]:
+    """The data of ``resolved``, which is ``shaped``.
+
+    Raises what ``open_data`` does, and ``UsageError`` where the weights of ``start`` do not know all tokens of the data.
+    """
+    return open_data(resolved.settings, weights=start.kind != "scratch")
 
 
 def _as_saved(resolved: Resolved, place: Path, plain: Mapping[str, Any]) -> Resolved:
