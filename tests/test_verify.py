@@ -24,6 +24,7 @@ from unplateau.estimate import Estimate
 from unplateau.measured import PAIRED
 from unplateau.predicted import chosen
 from unplateau.reading import read_runs
+from unplateau.report.verify import headline
 from unplateau.stored import store
 from unplateau.verify import Verification, agree, verify
 
@@ -185,6 +186,18 @@ class TestPrediction:
         ):
             held(before, after, [forecast("without capacity", 0.1, 0.02, **WIDER)], "capacity")
 
+    def test_a_cause_that_nothing_of_what_differs_mends_gets_no_credit(self, tmp_path: Path) -> None:
+        before, after = foreign(tmp_path / "a", dropout=0.2), foreign(tmp_path / "b", 0.1, dropout=0.0)
+        wider = foreign(tmp_path / "c", 0.1, dropout=0.2, n_embd=128)
+
+        assert held(before, after, (), "over-regularised").warnings == ()
+        with pytest.raises(
+            UsageError, match=r"what differs, n_embd, does not mend over-regularised: .*dropout"
+        ):
+            held(before, wider, (), "over-regularised")
+        found = held(before, after, (), "val-mismatch")
+        assert any("what differs, dropout, mends val-mismatch: you say so" in w for w in found.warnings)
+
     def test_of_a_step_that_is_still_to_come_has_no_verdict_yet(self, tmp_path: Path) -> None:
         before, after = foreign(tmp_path / "a"), foreign(tmp_path / "b", steps=500, n_embd=128)
 
@@ -207,6 +220,8 @@ class TestPrediction:
 
         assert not found.foretold
         assert any("after AFTER was last written" in warning for warning in found.warnings)
+        assert "as the laws said when it was known already" in headline(found)
+        assert "hit" not in headline(found)
 
     def test_that_was_not_stored_is_made_afterwards_from_what_changed(self, tmp_path: Path) -> None:
         found = held(foreign(tmp_path / "a"), foreign(tmp_path / "b", 0.1, seed=1, n_embd=128))

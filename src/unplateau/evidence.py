@@ -90,7 +90,12 @@ def root_of(run: Path) -> Path:
         return run.parent
     if (run / OWN).is_file():
         return run
-    run = Path(normpath(run))
+    return beside(run)
+
+
+def beside(run: Path) -> Path:
+    """The folder beside ``run``, whosever it is: a run that went on as ours may have had one before."""
+    run = Path(normpath(run.absolute()))
     return run.with_name((run.name if run.is_dir() or not run.suffix else run.stem) + BESIDE)
 
 

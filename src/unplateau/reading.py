@@ -95,12 +95,13 @@ def probed(run: Run, place: Place, folders: Sequence[Path] = ()) -> Run:
 
 def _roots(place: Place) -> list[Path]:
     """Where evidence of the run at ``place`` may lie; not beside a folder that may hold the logs of others."""
-    from .evidence import root_of
+    from .evidence import beside, root_of
 
     if str(place.path) == "-":
         return []
     alone = place.path.is_dir() or place.checkpoints or place.path.name == OWN
-    return list(dict.fromkeys(root_of(path) for path in (*place.logs, *(place.folders if alone else ()))))
+    paths = (*place.logs, *(place.folders if alone else ()))
+    return list(dict.fromkeys(root for path in paths for root in (root_of(path), beside(path))))
 
 
 def complete(run: Run, place: Place, *, config: Path | None, data: Path | None, option: Facts) -> Run:

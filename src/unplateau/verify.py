@@ -21,7 +21,8 @@ from .derive import changed as with_changes
 from .errors import UnreadableError, UsageError, printable
 from .estimate import Estimate
 from .measured import Point, common, curve_of, difference, point_of, scatter, until
-from .outlook import Outlook
+from .outlook import Outlook, differences
+from .plugins import discover
 from .predicted import PLACES, Prediction, chosen, close, unlike
 from .run import Run
 from .schedules._branched import Branched
@@ -94,7 +95,8 @@ def verify(
     _comparable(before, after, paths)
     series = common([before, after])
     prediction = chosen(stored, after, changes, cause)
-    warnings: list[str] = []
+    mended = cause is None or (prediction is not None and cause in prediction.causes)
+    warnings: list[str] = [] if mended else _touched(before, cause or "", changes)
     if prediction is None:
         since, step, at = _equal(before, after, series, warnings)
         prediction = _afterwards(before, after, series, since, step)
@@ -152,6 +154,26 @@ def _comparable(before: Run, after: Run, paths: tuple[Path, Path]) -> None:
 
 
 # --- whether AFTER is the run that was meant
+
+
+def _touched(before: Run, cause: str, changes: Sequence[Setting]) -> list[str]:
+    """A warning where nothing tells that what differs mends ``cause``.
+
+    Raises ``UsageError`` where other settings would mend it: the gain would be another cause's.
+    """
+    known = discover("hypotheses")[cause]
+    other = None if before.missing(known.needs) else known.without(before)
+    differs = {one.canonical for one in changes}
+    meant = differences(before, other) if other is not None else set()
+    if not differs or meant & differs:
+        return []
+    one_schedule = {*meant, *differs} <= {*SCHEDULED, "max_steps"}  # may be written in other settings
+    if not meant or one_schedule or not meant <= set(MADE):
+        return [f"nothing tells that what differs, {', '.join(sorted(differs))}, mends {cause}: you say so"]
+    raise UsageError(
+        f"what differs, {', '.join(sorted(differs))}, does not mend {cause}: that would be {', '.join(sorted(meant))}; "
+        "leave --cause out, or name the cause that was mended"
+    )
 
 
 def _patched(after: Run, prediction: Prediction, changes: Sequence[Setting]) -> list[str]:

@@ -82,10 +82,10 @@ def run_at(path: str, which: str, config: str | None, columns: Sequence[str], un
 
 def stored_of(path: Path) -> list[dict[str, Any]]:
     """The forecasts kept of the run at ``path``, in its folder and beside it, the oldest first."""
-    from ..evidence import root_of
+    from ..evidence import beside, root_of
     from ..stored import NAME, place_of, stored
 
-    places = dict.fromkeys((place_of(path).absolute(), root_of(path) / NAME))
+    places = dict.fromkeys((place_of(path).absolute(), root_of(path) / NAME, beside(path) / NAME))
     found = [one for place in places for one in stored(place)]
     return sorted(found, key=lambda one: str(one.get("date", "")))
 

@@ -52,6 +52,9 @@ def headline(found: Verification) -> str:
         won += ", which noise alone may give"
     if found.predicted is None:
         return f"{won}. Nothing was predicted: {found.prediction.why or 'no law says'}."
+    if found.prediction.date and not found.foretold:
+        agrees = "as" if found.hit else "not as"
+        return f"{won}, {agrees} the laws said when it was known already: {found.predicted}."
     return f"{won}. Predicted: {found.predicted}, {_verdict(found.predicted, found)}."
 
 
