@@ -34,18 +34,21 @@ INSEPARABLE = {FLOOR: "one run cannot split them"}
 class Row:
     """A part of the loss. ``capacity``: nats of it that an endless model would win, where the size law tells.
 
-    ``measured``: the file of what a probe measured of it, where one did.
+    ``measured``: the file of what a probe measured of it, where one did; ``rate``: where the learning rate stands.
     """
 
     name: str
     nats: Estimate
     capacity: Estimate | None = None
     measured: str = ""
+    rate: str = ""
 
     @property
     def note(self) -> str:
         """Why the part is not split further, or where it was measured; empty where there is nothing to say."""
-        return f"with {self.measured}" if self.measured else INSEPARABLE.get(self.name, "")
+        if self.measured:
+            return f"with {self.measured}"
+        return self.rate or INSEPARABLE.get(self.name, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def budget(run: Run, state: State, known: Outlook | None, causes: Mapping[str, H
         return None if state.level is None else Budget(state.level.value, (), state.level, {})
     parts = parts_of(known)
     rows = tuple(
-        Row(n, Estimate.of(draws, NATS), _capacity(known, n), _measured(known, n))
+        Row(n, Estimate.of(draws, NATS), _capacity(known, n), _measured(known, n), _rate(known, n))
         for n, draws in parts.items()
     )
     rest = np.asarray(curve.last - sum(parts.values(), np.zeros_like(known.level)))
@@ -131,7 +134,14 @@ def _capacity(known: Outlook, part: str) -> Estimate | None:
 
 def _measured(known: Outlook, part: str) -> str:
     """The files of the cooldowns that told how much annealing lets go."""
-    return ", ".join(one.source for one in known.heard) if part == ANNEALING else ""
+    told = (one.source for one in known.heard if one.cause == "lr-not-annealed")
+    return ", ".join(told) if part == ANNEALING else ""
+
+
+def _rate(known: Outlook, part: str) -> str:
+    """How far the learning rate has come down: also a floor that everybody takes holds some of the loss up."""
+    share = known.run.get("lr_share")
+    return f"rate at {share:.0%} of its peak" if part == ANNEALING and share else ""
 
 
 def effects_of(known: Outlook, causes: Mapping[str, Hypothesis]) -> tuple[dict[str, Draws], Draws | None]:
