@@ -1,10 +1,11 @@
 """How often the diagnosis is right, how far off the numbers are: writes docs/accuracy.md and its plot.
 
-    python benchmarks/accuracy.py [--out DIR] [--quick]
+    python benchmarks/accuracy.py [--out DIR] [--quick | --loop]
 
 One command, two processes, below twenty minutes. Everything is measured on runs that were left out: of the
 fit of a law or of the calibration by family, of the choice of thresholds where the table says so. ``--quick``
-takes a handful of simulated runs and skips the laws: to try the command, not for the page.
+takes a handful of simulated runs and skips the laws: to try the command, not for the page. ``--loop`` measures the loop
+alone, and puts its bars and its section into the page that is there; all else stays as it was measured.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ DOCS = ROOT / "docs"
 PLOT = "accuracy-reliability.svg"
 #: the bars of the project's plan
 ACCUSED, CALIBRATED, FIT, PROCESS = 0.05, 0.05, 0.2, 1.2  # share, share, CPU s, CPU s
+SECTION = "\n## "
+NEXT = "## Labelled real cases"  # the section behind the loop's
+LEFT_OUT = "each table says what was left out.\n"
+LATER = "each table says what was left out. The loop was measured by itself, later (--loop).\n"
+LOOPS = "| loop: "  # how the rows of its bars begin
 SETS = ("own corpus", "given runs", "simulated runs", public.SET)
 #: laws that have a bar; without their script the bar is shown as not measured
 WITH_BARS = ("schedule", "repetition")
@@ -185,22 +191,44 @@ def _seconds(found: Measured) -> list[Bar]:
     ]
 
 
+def bar_table(found: Sequence[Bar]) -> str:
+    """One row a bar."""
+    marks = {True: "yes", False: "**no**", None: "not measured"}
+    return table(
+        ["bar", "wanted", "measured", "met"], [[b.what, b.wanted, b.measured, marks[b.met]] for b in found]
+    )
+
+
 def page(found: Measured) -> str:
     """docs/accuracy.md."""
-    marks = {True: "yes", False: "**no**", None: "not measured"}
-    summary = table(
-        ["bar", "wanted", "measured", "met"],
-        [[b.what, b.wanted, b.measured, marks[b.met]] for b in bars(found)],
-    )
+    summary = bar_table(bars(found))
     parts = [
         "# How accurate it is",
         "<!-- written by benchmarks/accuracy.py (make bench-accuracy); run it again instead of editing this file -->",
-        f"Measured in {found.spent / 60:.1f} minutes with Python {platform.python_version()}; each table says what was left out.",
+        f"Measured in {found.spent / 60:.1f} minutes with Python {platform.python_version()}; {LEFT_OUT.strip()}",
         summary,
         *_missed([b for b in bars(found) if b.met is False]),
         *_causes(found), *loop.section(found.loop), *_real(found), *_probabilities(found), *_errors(found), *_costs(found), *_cpu(found),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def with_loop(told: str, found: Sequence[loop.Said]) -> str:
+    """The page ``told`` with the loop's bars and section measured anew."""
+    measured = [Bar(*row) for row in loop.bars(found)]
+    rows = [row for row in bar_table(measured).splitlines() if row.startswith(LOOPS)]
+    missed = _missed([bar for bar in measured if bar.met is False])
+    whys = missed[1].splitlines() if missed else []
+    head, _, causes = (
+        told.partition(NEXT)[0].partition(loop.TITLE)[0].replace(LEFT_OUT, LATER).partition(SECTION)
+    )
+    lines = [line for line in head.splitlines() if not line.startswith(("| loop: ", "- loop: "))]
+    last = max(n for n, line in enumerate(lines) if line.startswith("| "))
+    in_way = max((n for n, line in enumerate(lines) if line.startswith("- ")), default=last)
+    lines[in_way + 1 : in_way + 1] = whys
+    lines[last + 1 : last + 1] = rows
+    sections = [SECTION + causes.rstrip("\n"), *loop.section(found), NEXT + told.partition(NEXT)[2]]
+    return "\n".join(lines) + "\n" + "\n\n".join(sections)
 
 
 def _missed(missed: Sequence[Bar]) -> list[str]:
@@ -251,7 +279,7 @@ of benchmarks/planted says what each run is. Public runs without annealing whose
 
 
 def _real(found: Measured) -> list[str]:
-    title = "## Labelled real cases"
+    title = NEXT
     if not found.real:
         return [title, f"Not measured: {ABSENT}. The cases may not be copied into the project."]
     return [title, REAL, real.summary(found.real), real.each_case(found.real)]
@@ -350,7 +378,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=DOCS)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--loop", action="store_true")
     options = parser.parse_args()
+    if options.loop:
+        path = options.out / "accuracy.md"
+        with tempfile.TemporaryDirectory() as scratch:
+            path.write_text(with_loop(path.read_text("utf-8"), loop.measured(Path(scratch))), "utf-8")
+        return
     found = measure(quick=options.quick)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "accuracy.md").write_text(page(found), "utf-8")

@@ -232,3 +232,29 @@ def test_nine_times_in_ten_means_that_on_texts_left_out(tmp_path):
     assert calibration.expected_error([(value, p.held) for p, value in left]) <= accuracy.CALIBRATED
     looked = [(value, p.held) for p, value in left if p.verdict != "refuted"]
     assert calibration.expected_error(looked) <= accuracy.CALIBRATED
+
+
+def test_the_loop_measured_by_itself_changes_its_own_rows_and_section_alone():
+    text = "\n\n".join(
+        [
+            f"Measured; {accuracy.LEFT_OUT.strip()}",
+            "| bar | wanted | measured | met |\n|---|---|---|---|\n| a law | 1 | 2 | **no** |",
+            "What is in the way of those that are not met:",
+            "- a law: reasons",
+            "## Causes",
+            "| cause | runs |\n|---|---|\n| capacity | 3 |",
+            accuracy.NEXT,
+            "its table\n",
+        ]
+    )
+    once = accuracy.with_loop(text, [])
+    before, mine, after = once.partition(accuracy.loop.TITLE)
+
+    assert "| a law | 1 | 2 | **no** |\n| loop: " in before
+    assert before.count("| loop: ") == len(accuracy.loop.bars([]))
+    assert before.endswith("| capacity | 3 |\n\n")
+    assert "later (--loop)" in before
+    assert "\n\n## Causes" in before
+    assert mine
+    assert after.endswith(f"{accuracy.NEXT}\n\nits table\n")
+    assert accuracy.with_loop(once, []) == once

@@ -336,11 +336,10 @@ def _last(found: Sequence[Said], name: str) -> Said:
 
 def section(found: Sequence[Said]) -> list[str]:
     """What docs/accuracy.md says of the loop."""
-    title = "## The whole loop: planted runs with checkpoints, probed"
     if not found:
-        return [title, "Not measured: nothing is packed (benchmarks/planted/README.md says how)."]
+        return [TITLE, "Not measured: nothing is packed (benchmarks/planted/README.md says how)."]
     costs = "What the planted cause was said to cost:"
-    return [title, LOOP, summary(found), by_cause(found), costs, priced(found), *peers()]
+    return [TITLE, LOOP, summary(found), by_cause(found), costs, priced(found), *peers()]
 
 
 def peers() -> list[str]:
@@ -365,6 +364,7 @@ def _peer(tool: str, rows: Sequence[dict[str, str]]) -> list[str]:
     return [tool, *shares, ", ".join(f"{word} {n}" for word, n in counts.most_common())]
 
 
+TITLE = "## The whole loop: planted runs with checkpoints, probed"
 PEERS = Path(loop_pack.__file__).with_name("peers.csv")
 PEERS_SAY = """What other tools find in the logs of these runs and of our own corpus (benchmarks/planted/loop_peers.py). They speak of symptoms (divergence, overfitting, a
 plateau) rather than of causes to mend, so only how often they speak can be counted; runmedic reads nanoGPT's log, the others its evaluations as a CSV."""
