@@ -5,11 +5,15 @@ Each guard was seen red once:
 - ``redacted`` left out of ``report.fix.diff``: test_a_secret_is_in_the_file_and_nowhere_else;
 - the new ``out_dir`` left out of ``launch``: test_the_mended_run_lies_elsewhere;
 - a nanoGPT folder named whether it is there or not: test_a_folder_that_is_there_is_not_taken_for_another_run;
+- the mended JSON written into a file of any ending: test_what_is_written_is_what_its_ending_says_and_can_be_trained,
+  test_another_ending_is_refused_with_the_right_one;
 - clashes merged key by key (no ``_clash``): test_remedies_that_do_not_go_together_are_left_out_whole.
 """
 
 import hashlib
 import json
+import tomllib
+from dataclasses import asdict
 from importlib.resources import files
 from math import isclose
 from pathlib import Path
@@ -18,10 +22,13 @@ import jsonschema
 import pytest
 
 import unplateau
+from small_runs import SMALL, write_text
 from unplateau.cli import main
 from unplateau.config import read_config
 from unplateau.fixed import ours, unheaded
 from unplateau.train.configure import resolve
+from unplateau.train.loop import LEFT
+from unplateau.train.settings import TYPES
 
 REFERENCE = Path(unplateau.__file__).parent / "examples" / "reference-run"
 #: causes that a config can mend, where the log that is simulated supports them
@@ -102,6 +109,21 @@ def flat(tmp_path):
 
 def hashes(folder):
     return {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def written_by_the_trainer(folder):
+    """The config of a simulated run as the trainer writes it: all settings, and where each came from."""
+    told = json.loads((folder / "config.json").read_text())
+    told = {key: value for key, value in told.items() if key in TYPES and key != "eval_tokens"}
+    now = resolve(None, [f"--{key}={value}" for key, value in told.items()])
+    whole = {key: value for key, value in asdict(now.settings).items() if value or key not in LEFT}
+    where = {**now.origin, "device": "this machine", "n_kv_head": "default"}
+    return {
+        "schema": "unplateau.config/1",
+        **whole,
+        "tokens_per_step": now.settings.tokens_per_step,
+        "origin": where,
+    }
 
 
 def schema():
@@ -263,6 +285,58 @@ class TestOwnRuns:
 
         assert (found.schedule, found.decay_start, found.floor_lr) == ("wsd", 1500, 0.0)
         assert found.decay_end == found.max_steps == told["patch"]["max_steps"][1]
+
+    def test_what_is_written_is_what_its_ending_says_and_can_be_trained(self, own, tmp_path, capsys):
+        cause = "lr-not-annealed"
+        (own / "config.json").write_text(json.dumps(written_by_the_trainer(own)))
+        for ending in ("json", "toml"):
+            words = (
+                "fix",
+                own,
+                "--cause",
+                cause,
+                "--out",
+                tmp_path / f"mended.{ending}",
+                "--json",
+                "--no-store",
+            )
+            code, text, _ = said(capsys, *words)
+            assert code == 0
+            assert json.loads(text)["command"] == f"unplateau train {tmp_path / 'mended'}.{ending}"
+
+        text = (tmp_path / "mended.toml").read_text()
+        assert text.startswith(f"# unplateau fix: {cause} (")
+        assert "\n# why: " in text
+        assert ours(text)
+        patch = {k: new for k, (_, new) in json.loads(said(capsys, *words)[1])["patch"].items()}
+        set_there = tomllib.loads(text)
+        assert set_there.items() >= patch.items()
+        assert not {"schema", "origin", "tokens_per_step", "n_kv_head", "device"} & set(set_there)
+        by_json, by_toml = (resolve(tmp_path / f"mended.{one}").settings for one in ("json", "toml"))
+        assert by_toml == by_json
+
+    def test_a_run_of_the_trainer_is_mended_into_a_toml_that_it_takes(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.chdir(write_text(tmp_path))
+        small = [*SMALL, "--max_steps=60", "--eval_interval=2", "--eval_iters=1", "--log_interval=1"]
+        assert call("train", *small, "--dataset=.", "--out_dir=own", "--dropout=0.8") == 0
+        words = ("fix", "own", "--cause", "over-regularised", "--no-store")
+
+        assert said(capsys, *words, "--out", "mended.toml")[0] == 0
+
+        assert "dropout = 0.0  # was 0.8" in Path("mended.toml").read_text()
+        assert said(capsys, "train", "mended.toml", "--dry-run")[0] == 0
+
+    @pytest.mark.parametrize("name", ["mended.py", "mended.yaml", "mended.sh", "MENDED.PY"])
+    def test_another_ending_is_refused_with_the_right_one(self, own, tmp_path, capsys, name):
+        out = tmp_path / name
+
+        code, text, err = said(capsys, "fix", own, "--cause", "lr-not-annealed", "--out", out)
+
+        assert (code, text, err.count("\n")) == (2, "", 1)
+        assert "config.json is JSON, and would be read otherwise under that name" in err
+        assert "name a file that ends in .json or .toml" in err
+        assert not out.exists()
+        assert not (own / "forecast.json").exists()
 
     def test_without_a_checkpoint_a_branch_is_refused(self, own, capsys):
         (own / "checkpoints" / "1500").rmdir()

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from .budget import unpriced
 from .config import read_config
+from .config.as_toml import ended_so
 from .config.edit import edited
 from .config.spelling import spelled
 from .counterfactual import BATCH, DATA, SIZES
@@ -24,7 +25,7 @@ from .estimate import Estimate
 from .fixed import diff_of, marked, unheaded
 from .futures import losses
 from .hypotheses import Finding, Plan, Remedy
-from .launch import File, Launch, Order, as_words, config_text, launched
+from .launch import OURS, File, Launch, Order, as_words, config_text, launched
 from .premises import unit_of
 from .run import Run
 
@@ -264,9 +265,14 @@ def mend(found: Diagnosis, choice: Choice, file: File | None, path: Path, *, to:
         **{k: (launch.was.get(k), v) for k, v in launch.settings.items() if launch.was.get(k) != v},
     }
     head = [*comments(found, choice, told, notes), *(f"run it: {line}" for line in launch.lines)]
-    text = marked(body, file.name if file else config_text(run), head)
     name = file.name if file else ""
-    return Mended(run, choice, told, patch, text, name, diff_of(before, text, name, to), launch, whole, notes)
+    diff = diff_of(before, marked(body, name or config_text(run), head), name, to)
+    if file is not None and to:
+        was = {key: old for key, (old, _) in patch.items()}
+        form = ended_so(body, name, to, was, own=file.dialect == OURS)
+    else:
+        form = body, name or config_text(run)
+    return Mended(run, choice, told, patch, marked(*form, head), name, diff, launch, whole, notes)
 
 
 def _own(run: Run, choice: Choice, file: File | None) -> dict[str, tuple[Any, Any]]:

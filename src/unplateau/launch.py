@@ -201,7 +201,7 @@ def _of_ours(order: Order) -> Launch:
     was = {word: run.get(told) for told, word in key.items() if word in settings}
     words = _flags({**order.changes, **settings})
     line = f"unplateau train {words}"
-    if order.to:
+    if order.to and file is not None:
         line = f"unplateau train {shlex.quote(order.to)}"
     elif not order.start and file is not None:
         line = f"unplateau train {shlex.quote(str(file.path))} {words}"
