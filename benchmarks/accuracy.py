@@ -164,14 +164,8 @@ def _priced(found: Measured) -> list[Bar]:
         r for r in effects.effects(found.results) if r.predicted is not None and r.set != "simulated runs"
     ]
     if not rows:
-        return [
-            Bar(
-                "90 % intervals that hold the measured cost of a planted cause",
-                "80 to 97 %",
-                "not measured",
-                None,
-            )
-        ]
+        what = "90 % intervals that hold the measured cost of a planted cause"
+        return [Bar(what, "80 to 97 %", "not measured", None)]
     hits = sum(r.hit for r in rows)
     met = COVERS[0] <= hits / len(rows) <= COVERS[1]
     title = "90 % intervals that hold the measured cost of a planted cause, own corpus and given runs"
@@ -233,7 +227,11 @@ def with_loop(told: str, found: Sequence[loop.Said]) -> str:
 
 def _missed(missed: Sequence[Bar]) -> list[str]:
     """What is in the way of the bars that are not met, as far as it is known."""
-    known = {s: why for s, why in IN_THE_WAY.items() if any(bar.what.startswith(s) for bar in missed)}
+    known = {
+        s: why
+        for s, why in (IN_THE_WAY | loop.IN_THE_WAY).items()
+        if any(bar.what.startswith(s) for bar in missed)
+    }
     listed = "\n".join(f"- {start}: {why}" for start, why in known.items())
     return ["What is in the way of those that are not met:", listed] if known else []
 
