@@ -17,6 +17,7 @@ from small_runs import SMALL, rows, write_text
 from unplateau import cli
 from unplateau.cli._foresight import Foresight
 from unplateau.reading import read_runs
+from unplateau.train import trackers
 from unplateau.train.configure import resolve
 from unplateau.train.loop import train
 
@@ -94,9 +95,13 @@ def test_no_run_is_written_over_another(done, data, capsys):
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
 )
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["run", "dry"])
-def test_what_is_known_to_be_wrong_is_one_line_and_nothing_else(done, data, more, code, said, dry, capsys):
+def test_what_is_known_to_be_wrong_is_one_line_and_nothing_else(
+    done, data, more, code, said, dry, capsys, monkeypatch
+):
     if "cuda" in str(more) and torch.cuda.is_available():
         pytest.skip("this machine has the device")
+    monkeypatch.delitem(sys.modules, "trackio", raising=False)
+    monkeypatch.setattr(trackers, "find_spec", lambda _: None)  # also where it is installed
     assert cli.main(["train", *words(data, done.folder, *more, *dry)]) == code
 
     told = capsys.readouterr()

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,20 +82,22 @@ def show_config(resolved: Resolved, *, as_json: bool) -> int:
 def run(resolved: Resolved, *, dry_run: bool, as_json: bool) -> int:
     """Say what the run will be, and train it. What can't be is refused first, in one line and nothing else."""
     from ..report.train import end_text
+    from ..train.trackers import services
     from ..train.world import World, once_a_machine
 
     begun = time.perf_counter()
     with once_a_machine():
         told, data, notes = planned(resolved)
     stream, leads = sys.stderr if as_json else sys.stdout, World.of().leads
-    if leads and not (dry_run and as_json):
-        say(told_in_words(told, notes), stream)
-    if dry_run:
-        return show_time(resolved, told, data, begun, as_json=as_json)
-    from ..train.loop import train as begin
+    with services(told.settings) if leads and not dry_run else nullcontext(()) as begun_services:
+        if leads and not (dry_run and as_json):
+            say(told_in_words(told, notes), stream)
+        if dry_run:
+            return show_time(resolved, told, data, begun, as_json=as_json)
+        from ..train.loop import train as begin
 
-    s = resolved.settings
-    result = begin(resolved, stream, Foresight(Path(s.out_dir), s.max_steps))
+        s = resolved.settings
+        result = begin(resolved, stream, Foresight(Path(s.out_dir), s.max_steps), begun_services)
     if as_json and leads:
         say(dumped({"schema": "unplateau.training/1", **result.as_dict()}))
     elif leads and s.log_style == "rich" and not result.stopped:

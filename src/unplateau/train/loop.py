@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import inf
@@ -39,7 +39,8 @@ from .shared import evaluator_among
 from .start import Start, data_for, proved, shaped, start_of
 from .stopping import Broken, Stop
 from .terminal import Voice, voice_of
-from .trackers import Tracker, tell, trackers_of
+from .trackers import Tracker, files_of, services, tell
+from .world import World
 
 #: settings that are not written where they are 0: the architecture's or the schedule's own
 LEFT = ("n_kv_head", "mlp_hidden", "decay_start", "eval_tokens", "eval_iters")
@@ -64,8 +65,13 @@ class Result:
 After = Callable[[int, float | None], str]
 
 
-def train(resolved: Resolved, stream: TextIO | None = None, after: After | None = None) -> Result:
-    """Train what ``resolved`` says, into its folder.
+def train(
+    resolved: Resolved,
+    stream: TextIO | None = None,
+    after: After | None = None,
+    begun: Sequence[Tracker] | None = None,
+) -> Result:
+    """Train what ``resolved`` says, into its folder. ``begun``: the services that follow it, None where none is begun yet.
 
     Raises ``UsageError`` where that can't be, ``UnreadableError`` for data that can't be read, ``UnplateauError``
     where another process trains there, the disk is full, or the loss is no number.
@@ -74,7 +80,12 @@ def train(resolved: Resolved, stream: TextIO | None = None, after: After | None 
     resolved = shaped(resolved, start)
     corpora = data_for(resolved, start)
     resolved = on(settled(resolved, corpora[0][0]), device)
-    with joined(resolved.settings, device) as devices, _folder(resolved, devices) as folder, Stop() as stop:
+    with (
+        _services(resolved.settings, begun) as followers,
+        joined(resolved.settings, device) as devices,
+        _folder(resolved, devices) as folder,
+        Stop() as stop,
+    ):
         warnings: list[str] = []
         if devices.world.leads:
             start, resolved = _opened(folder, start, resolved, warnings.append)
@@ -88,7 +99,8 @@ def train(resolved: Resolved, stream: TextIO | None = None, after: After | None 
         voice.head(head(resolved, session) if resolved.settings.log_style == "nanogpt" else ())
         voice.note(in_words(resolved.settings, resolved.origin))
         compile_step(session, voice.warn)
-        trackers, saver = _followers(session, folder, voice)
+        files, saver = _followers(session, folder, voice)
+        trackers = [*followers, *files]
         loop = Loop(session, folder, voice, measure, saver=saver, stop=stop, trackers=trackers, after=after)
         if resolved.settings.init_from != "resume" and start.kind != "scratch":
             loop.saved = None  # what it starts from may go
@@ -103,8 +115,17 @@ def train(resolved: Resolved, stream: TextIO | None = None, after: After | None 
             return result
         finally:
             voice.close()
-            for tracker in trackers:
-                tracker.close()
+            for file in files:
+                file.close()
+
+
+def _services(
+    settings: Settings, begun: Sequence[Tracker] | None
+) -> AbstractContextManager[Sequence[Tracker]]:
+    """Those that follow the run by the process that leads; ``begun`` ones are ended by who began them."""
+    if begun is not None or not World.of().leads:
+        return nullcontext(begun or ())
+    return services(settings)
 
 
 def _folder(resolved: Resolved, devices: Devices) -> RunFolder | Nobody:
@@ -136,11 +157,11 @@ def _voice(session: Session, stream: TextIO) -> Voice:
 def _followers(
     session: Session, folder: RunFolder | Nobody, voice: Voice
 ) -> tuple[list[Tracker], Saver | Nobody]:
-    """Those who get rows, and who gets checkpoints, from the process that writes."""
+    """The files that get rows, and who gets checkpoints, from the process that writes."""
     if not session.devices.world.leads:
         return [], Nobody()
     saver = Saver(folder.checkpoints, session.settings.keep_every, voice.warn)
-    return trackers_of(session.settings, folder.path), saver
+    return files_of(session.settings, folder.path), saver
 
 
 def _write_down(

@@ -6,15 +6,17 @@ Packages are imported where they are asked for. ``log.jsonl`` is the run's own r
 from __future__ import annotations
 
 import math
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..errors import UsageError
+from ..errors import UsageError, printable
 from .settings import Settings
 
 TENSORBOARD = "tensorboard"  # the folder in the run's
@@ -30,6 +32,12 @@ class Tracker(Protocol):
 
 
 SERVICES = ("wandb", "trackio")
+WAYS_OUT = {
+    "wandb": "log in with `wandb login`, or set WANDB_MODE=offline",
+    "trackio": "see that its folder can be written (TRACKIO_DIR)",
+}
+LEFT = "wandb"  # the folder that wandb makes in the one that it is given
+SAID = 300  # characters of what a service says
 
 
 def refuse_missing(settings: Settings) -> None:
@@ -52,12 +60,18 @@ class Service:
         except ImportError:
             raise _missing(name) from None
         place = {"dir": str(folder)} if name == "wandb" else {}
-        self._run: Any = self._module.init(
-            project=settings.wandb_project,
-            name=settings.run_name or folder.name,
-            config=asdict(settings),
-            **place,
-        )
+        there = folder.exists()
+        try:
+            self._run: Any = self._module.init(
+                project=settings.wandb_project,
+                name=settings.run_name or folder.name,
+                config=asdict(settings),
+                **place,
+            )
+        except Exception as error:  # noqa: BLE001 - each service has its own; all mean the same
+            if not there:
+                _removed(folder)
+            raise _unwilling(name, error) from None
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         self._module.log(dict(values), step=step)
@@ -66,15 +80,38 @@ class Service:
         self._module.finish()
 
 
-def trackers_of(settings: Settings, folder: Path) -> list[Tracker]:
-    """Those that ``settings`` ask for; raises ``UsageError`` where one is not installed."""
-    asked = [name for name in SERVICES if getattr(settings, name)]
-    found: list[Tracker] = [Service(name, settings, folder) for name in asked]
-    if settings.tensorboard:
-        from ..eventfile import EventFile
+def _removed(folder: Path) -> None:
+    """Take away what a service that did not begin left in a folder where no run is yet."""
+    shutil.rmtree(folder / LEFT, ignore_errors=True)
+    with suppress(OSError):  # another's files are in it
+        folder.rmdir()
 
-        found.append(EventFile(folder / TENSORBOARD))
-    return found
+
+def _unwilling(name: str, error: Exception) -> UsageError:
+    said = printable(" ".join(str(error).split()) or type(error).__name__, SAID).rstrip(".")
+    return UsageError(f"{name} can't begin: {said}; {WAYS_OUT[name]}, or give --{name}=False")
+
+
+@contextmanager
+def services(settings: Settings) -> Iterator[list[Tracker]]:
+    """The services that ``settings`` ask for, begun; ended afterwards. To be begun before the run's folder is made.
+
+    Raises ``UsageError`` where one is not installed, or can't begin: no login, no network.
+    """
+    with ExitStack() as stack:
+        asked = [name for name in SERVICES if getattr(settings, name)]
+        yield [
+            stack.enter_context(closing(Service(name, settings, Path(settings.out_dir)))) for name in asked
+        ]
+
+
+def files_of(settings: Settings, folder: Path) -> list[Tracker]:
+    """Those in the run's own folder."""
+    if not settings.tensorboard:
+        return []
+    from ..eventfile import EventFile
+
+    return [EventFile(folder / TENSORBOARD)]
 
 
 def tell(trackers: Sequence[Tracker], step: int, row: Mapping[str, Any]) -> None:
