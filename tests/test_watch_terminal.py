@@ -93,7 +93,10 @@ def test_below_a_table_too_with_the_last_events_under_it(tmp_path):
         (folder / "train.log").write_text("".join(LINES[:14]).replace("4.", f"{4 + i}."))
 
     def all_there(view):
-        return view.update_ and len(view.update_.runs) == 8 and view.found
+        laid_out = (
+            view.query_one("#chart", Static).region.bottom + NEWS <= 49
+        )  # a pause later than the last news
+        return view.update_ and len(view.update_.runs) == 8 and view.found and laid_out
 
     _, shown = seen(tmp_path, "q", size=(200, 50), until=all_there)
 

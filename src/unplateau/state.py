@@ -99,6 +99,9 @@ def _state(run: Run) -> State:
     phases = tuple(_phase(binned, a, b) for a, b in segments)
     start = _last_regime(binned, segments)
     slope, level = _slope(binned, error, start)
+    if _blind(slope, phases):
+        start = _oldest(binned)
+        slope, level = _slope(binned, error, start)
     verdict = _verdict(slope, level, phases)
     return State(
         verdict=verdict,
@@ -271,8 +274,19 @@ def _phase(curve: Curve, a: int, b: int) -> Phase:
 
 def _last_regime(curve: Curve, segments: list[tuple[int, int]]) -> int:
     """Where the slope of now begins: the last straight piece, within ``REGIME`` to two doublings back."""
-    oldest, latest = np.searchsorted(curve.step, [curve.step[-1] / 4, curve.step[-1] / 2**REGIME])
-    return min(max(segments[-1][0], int(oldest)), int(latest), len(curve) - LEAST)
+    latest = int(np.searchsorted(curve.step, curve.step[-1] / 2**REGIME))
+    return min(max(segments[-1][0], _oldest(curve)), latest, len(curve) - LEAST)
+
+
+def _oldest(curve: Curve) -> int:
+    """Two doublings back: no slope of now is older."""
+    return min(int(np.searchsorted(curve.step, curve.step[-1] / 4)), len(curve) - LEAST)
+
+
+def _blind(slope: Estimate, phases: tuple[Phase, ...]) -> bool:
+    """True where the last piece can't tell a standstill from half the fall before it: it is too short or too noisy."""
+    before = [p.per_doubling for p in phases[:-1]]
+    return bool(before) and before[-1] < 0 and slope.high >= 0 and slope.low <= SLOWED * before[-1]
 
 
 def _flat_since(phases: tuple[Phase, ...], level: Estimate, noise: float) -> int:
