@@ -63,6 +63,30 @@ def test_a_branch_with_no_step_left_is_refused_and_a_finished_run_says_how_it_go
     assert cli.main(["train", *branch, "--eval_only=True"]) == 0
 
 
+def test_an_end_that_lies_behind_a_run_is_refused_and_its_config_is_left_as_it_was(run, capsys):
+    before = (run / "config.json").read_bytes()
+
+    said = refused([run, "--max_iters=3"], capsys)
+
+    assert "the run has reached step 4, and max_steps is 3: give a larger --max_steps" in said
+    assert (run / "config.json").read_bytes() == before
+
+
+def test_the_header_says_which_parameters_the_tokens_are_counted_for(run, tmp_path, capsys):
+    words = [
+        *WORDS,
+        f"--dataset={run.parent}",
+        f"--out_dir={tmp_path / 'new'}",
+        "--log_style=rich",
+        "--dry-run",
+    ]
+
+    assert cli.main(["train", *words, "--architecture=gpt2"]) == 0
+    assert "tokens per parameter (without positions)" in capsys.readouterr().out
+    assert cli.main(["train", *words, "--positions=rope"]) == 0
+    assert "tokens per parameter\n" in capsys.readouterr().out
+
+
 def test_a_run_whose_last_state_is_cut_off_goes_on_from_the_checkpoint_before(run, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "out")
     os.truncate(tmp_path / "out/checkpoints/00000004/state.json", 20)

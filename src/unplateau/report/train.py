@@ -75,7 +75,8 @@ def rows(plan: Plan) -> list[tuple[str, str]]:
     if plan.shape is not None:
         told += [("model", f"{s.architecture}, {parameters(plan.shape)}")]
     if plan.tokens_per_param:
-        told += [("", f"{tokens_each(plan.tokens_per_param)} tokens per parameter")]
+        which = " (without positions)" if plan.shape and plan.shape.params != plan.shape.params_total else ""
+        told += [("", f"{tokens_each(plan.tokens_per_param)} tokens per parameter{which}")]
     if plan.memory is not None and plan.memory > LEAST_SAID:
         told += [
             ("memory", f"about {plan.memory / GIB:,.1f} GiB" + (f" of {plan.room}" if plan.room else ""))

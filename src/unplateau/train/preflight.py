@@ -163,8 +163,13 @@ def refuse_too_large(plan: Plan) -> None:
 
 
 def refuse_none_left(plan: Plan) -> None:
-    """Raise ``UsageError`` where a branch would take no step; a run that goes on may be at its end."""
+    """Raise ``UsageError`` where a branch would take no step, or a run's end lies behind it; it may be at its end."""
     s = plan.settings
+    if s.init_from == "resume" and s.max_steps < plan.first and not (s.eval_only or s.inspect):
+        raise UsageError(
+            f"the run has reached step {plan.first:,}, and max_steps is {s.max_steps:,}: give a larger --max_steps, or go "
+            "on from an earlier checkpoint in another --out_dir"
+        )
     if plan.first < max(1, s.max_steps) or s.init_from == "resume" or s.eval_only or s.inspect:
         return
     raise UsageError(
