@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from .draw import Floats, wide
 
 #: from this size on, in this unit, with this letter behind
+MOST, LEAST = 1e15, 1e-4  # beyond these a number is written with its power of ten
 LETTERS = ((1e15, 1.0, ""), (1e12, 1e12, "T"), (1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
 DECADE = 0.7  # decades; over less, a logarithmic axis has round numbers like a linear one
 GAP = 14  # units between two labels
@@ -98,12 +99,15 @@ def decades(low: float, high: float, most: int) -> list[float]:
 def short(n: float) -> str:
     """A number in few characters.
 
-    >>> [short(x) for x in (0, 2.5, 0.000026, 950, 12_500, 5e9, 1.5e12, -0.02, 3.6)]
-    ['0', '2.5', '2.6e-05', '950', '12.5k', '5B', '1.5T', '-0.02', '3.6']
+    >>> [short(x) for x in (0, 2.5, 0.000026, 950, 12_500, 5e9, 1.5e12, -0.02, 3e18)]
+    ['0', '2.5', '2.6e-5', '950', '12.5k', '5B', '1.5T', '-0.02', '3e+18']
     """
     if n == 0 or not isfinite(n):
         return "0" if n == 0 else "?"
     size = abs(n)
+    if size >= MOST or size < LEAST:
+        mantissa, exponent = f"{n:.3e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent):+d}"
     for least, unit, letter in LETTERS:
         if size >= least:
             return f"{n / unit:.4g}{letter}"

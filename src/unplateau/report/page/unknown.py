@@ -29,7 +29,10 @@ def _untested(view: View) -> Html | None:
         return None
     rows = [_because(view, finding) for finding in untested]
     heads = ("cause", "claim", "not tested because this is missing")
-    return join(_title(view, "Not tested, because …"), table("Causes that could not be tested", heads, rows))
+    return join(
+        _title(view, "Not tested, because …"),
+        table("Causes that could not be tested", heads, rows, kind="untested"),
+    )
 
 
 def _because(view: View, finding: Finding) -> tuple[Child, Child, Child]:

@@ -6,7 +6,8 @@ const unplateauScales = (() => {
   const short = (n) => { // as scale.short
     const size = Math.abs(n);
     if (n === 0) return "0";
-    for (const [least, unit, letter] of [[1e15, 1, ""], [1e12, 1e12, "T"], [1e9, 1e9, "B"], [1e6, 1e6, "M"], [1e4, 1e3, "k"]])
+    if (size >= 1e15 || size < 1e-4) return Number(n.toPrecision(4)).toExponential();
+    for (const [least, unit, letter] of [[1e12, 1e12, "T"], [1e9, 1e9, "B"], [1e6, 1e6, "M"], [1e4, 1e3, "k"]])
       if (size >= least) return `${Number((n / unit).toPrecision(4))}${letter}`;
     return size >= 1000 ? Math.round(n).toLocaleString("en-US") : `${Number(n.toPrecision(4))}`;
   };
