@@ -175,7 +175,8 @@ def test_a_run_whose_rate_is_spent_is_not_still_learning(seed):
 
 
 @pytest.mark.parametrize(
-    ("passes", "paid", "verdict"), [(0.5, 0.2, "supported"), (0.5, -0.2, "undecided"), (3.0, 0.2, "undecided")]
+    ("passes", "paid", "verdict"),
+    [(0.5, 0.2, "supported"), (0.5, -0.2, "undecided"), (3.0, 0.2, "undecided")],
 )
 def test_mild_dropout_is_too_much_where_nothing_comes_twice_and_its_price_is_seen(passes, paid, verdict):
     run = with_values(healthy_run(1, dropout=0.1), batch_loss=lambda _, value: value + paid)

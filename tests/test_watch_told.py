@@ -10,6 +10,7 @@ Each guard was seen red once:
 """
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from unplateau.watch import calling, telling
 from unplateau.watch.calling import Caller
 from unplateau.watch.ledger import CLEAR, RAISE, Ledger, Page, place_of, turn
 from unplateau.watch.seen import Event, Standing, Update, Watched
+from unplateau.watch.watching import Watcher
 
 EXAMPLE = Path(unplateau.__file__).parent / "examples" / "reference-run"
 LOG = EXAMPLE / "train.log"
@@ -284,6 +286,28 @@ class TestTheVerb:
         assert first.count("NOTED") == 2  # it is half way down its schedule, and still learning
         assert "RAISED" not in second
         assert "NOTED" not in second
+
+    def test_once_tells_each_part_as_soon_as_it_is_kept(self, tmp_path):
+        for i in range(3):
+            (tmp_path / f"run-{i}").mkdir()
+            shutil.copy(LOG, tmp_path / f"run-{i}")
+        parts = []
+
+        update = Watcher(tmp_path).once(parts.append)
+
+        told = [event for part in parts for event in part.events]
+        assert tuple(told) == update.events
+        assert {event.run for event in told if event.kind == "raised"} == {run.key for run in update.runs}
+
+    def test_once_that_is_interrupted_as_json_tells_what_it_kept(self, capsys, monkeypatch):
+        def ended(watcher, heard):
+            heard(watcher.poll())
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Watcher, "once", ended)
+
+        assert main(["watch", "--once", "--json", str(EXAMPLE)]) == 4
+        assert any(event["kind"] == "raised" for event in json.loads(capsys.readouterr().out)["events"])
 
     def test_once_as_json_is_one_object(self, capsys):
         assert main(["watch", "--once", "--json", str(EXAMPLE)]) == 0

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from .logs import CURVES, check_names
 
 if TYPE_CHECKING:
     from ..watch.calling import Caller
-    from ..watch.seen import Update
+    from ..watch.seen import Event, Update
     from ..watch.watching import Watcher
 
 QUIET = "quiet"
@@ -165,10 +166,23 @@ def on_screen() -> bool:
 
 def look_once(watcher: Watcher, caller: Caller | None, *, as_json: bool, fail_on: Sequence[str]) -> int:
     """Judge all that is there, tell what is new since the last watch, and end."""
-    update = watcher.once()
+    events: list[Event] = []
+
+    def heard(part: Update) -> None:
+        events.extend(part.events)
+        if not as_json and part.runs:
+            tell(part, as_json=False, several=watcher.several)
+
+    try:
+        update = watcher.once(heard)
+    except KeyboardInterrupt:
+        if as_json and watcher.last is not None:  # what is kept as raised has been told
+            tell(replace(watcher.last, events=tuple(events)), as_json=True)
+        raise
     if not update.runs:
         raise UnreadableError(update.waiting)
-    tell(update, as_json=as_json)
+    if as_json:
+        tell(update, as_json=True)
     if caller is not None:
         caller.heard(update)
         for event in caller.finish():
@@ -212,7 +226,7 @@ def told(
     return between, heard
 
 
-def tell(update: Update, *, as_json: bool) -> None:
+def tell(update: Update, *, as_json: bool, several: bool = False) -> None:
     """One update on standard output."""
     from ..watch import telling
 
@@ -222,7 +236,9 @@ def tell(update: Update, *, as_json: bool) -> None:
         return
     terminal = sys.stdout.isatty()
     how = look()
-    say(telling.lines(update, width=how["width"] if terminal else None, colour=how["colour"]))
+    say(
+        telling.lines(update, width=how["width"] if terminal else None, colour=how["colour"], several=several)
+    )
 
 
 def met(update: Update, names: Sequence[str]) -> bool:

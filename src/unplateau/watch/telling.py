@@ -33,11 +33,14 @@ def clock(when: float, form: str = SHORT) -> str:
     return time.strftime(form, time.localtime(when))
 
 
-def lines(update: Update, *, width: int | None = None, colour: bool = False) -> str:
-    """A line an event; ``width``: columns of a terminal, that they are wrapped to; None where nothing is cut."""
+def lines(update: Update, *, width: int | None = None, colour: bool = False, several: bool = False) -> str:
+    """A line an event; ``width``: columns of a terminal, that they are wrapped to; None where nothing is cut.
+
+    ``several``: more runs are to come, so that each line says whose it is.
+    """
     if update.waiting and not update.runs:
         return _line(update.when, f"waiting: {update.waiting}", width, "dim", colour=colour)
-    several = len(update.runs) > 1
+    several = several or len(update.runs) > 1
     return "".join(
         _line(event.when, said, width, "" if event.calm else INK.get(event.kind, ""), colour=colour)
         for event in update.events

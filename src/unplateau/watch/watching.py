@@ -74,13 +74,24 @@ class Watcher:
         self._tell_trouble(now)
         return self._update(now) if self._changed or self._events else None
 
-    def once(self) -> Update:
-        """All that is there, judged, and what is new since the last watch."""
+    @property
+    def several(self) -> bool:
+        """True where more than one log is there, judged or not."""
+        return len(self._spots) > 1
+
+    def once(self, heard: Callable[[Update], None] | None = None) -> Update:
+        """All that is there, judged, and what is new since the last watch; ``heard`` gets each part as soon as it is known.
+
+        What was raised is kept with each part: a watch that is ended in the middle loses nothing that it heard.
+        """
         events: list[Event] = []
         self._due.clear()
         while True:
             update = self.poll()
-            events += update.events if update is not None else ()
+            if update is not None:
+                events += update.events
+                if heard is not None:
+                    heard(update)
             waiting = (s for s in self._spots.values() if s.stale and s.there and s.key not in self._due)
             if self.last is not None and not any(waiting):
                 return replace(self.last, events=tuple(events))
