@@ -17,7 +17,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/unplateau demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --basetemp="$$(mktemp -d /tmp/u.XXXX)"
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

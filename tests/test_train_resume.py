@@ -34,7 +34,7 @@ KINDS = {
         "--preset=nanogpt",
         "--gradient_accumulation_steps=2",
         "--sampling=nanogpt",
-        "--eval_iters=2",
+        *("--eval_tokens=0", "--eval_iters=2"),
         "--dropout=0.2",
         "--max_steps=40",
     ),
@@ -128,7 +128,13 @@ def test_a_run_that_is_done_is_done_again_at_once(data, tmp_path):
 def test_a_signal_in_an_evaluation_ends_it_and_it_is_made_when_the_run_goes_on(
     sampling, data, tmp_path, monkeypatch
 ):
-    more = (f"--sampling={sampling}", "--eval_iters=3", "--architecture=gpt2", "--dropout=0.1")
+    more = (
+        f"--sampling={sampling}",
+        "--eval_tokens=0",
+        "--eval_iters=3",
+        "--architecture=gpt2",
+        "--dropout=0.1",
+    )
     train(resolve(None, words(data, tmp_path / "whole", *more)))
     calls = iter(range(10_000))
     real = torch.nn.functional.cross_entropy

@@ -355,7 +355,7 @@ IN_THE_WAY = {
     "other (lr-not-annealed, lr-rewarmed: 0 of 6). Capacity and repetition: 7 of 7.",
 }
 
-LOOP = """Small runs of our trainer in nanoGPT's mode, 23 causes at three severities on two texts and two tokenisers, and healthy ones
+LOOP = """Small runs of our trainer in nanoGPT's mode, 23 of the causes at three severities on two texts and two tokenisers, and healthy ones
 (benchmarks/planted/README.md). The truth is the run without the cause, of the same seed, both evaluated on the same fixed windows; its error is that of the windows, and of the scatter
 between two seeds of a sound run. Counted are planted causes that cost at least .012 nats and more than chance (90 %), or spoil the number; where
 one can only be planted beside another that costs more (no warm-up beside too high a rate), naming that first is right. "Accuses
