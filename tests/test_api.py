@@ -4,7 +4,9 @@ Each guard was seen red once:
 - ``import numpy`` at the top of errors.py, and of integrations/logger.py: test_importing_the_package_loads_nothing_heavy;
 - a module ``src/unplateau/log.py``: test_no_module_of_the_package_hides_a_function_of_it;
 - ``-> Any`` on api.read: test_a_users_script_is_checked_by_mypy_strict, "returning Any";
-- a name in ``__all__`` of the package that api.py lacks: test_the_package_hands_on_all_of_the_api.
+- a name in ``__all__`` of the package that api.py lacks: test_the_package_hands_on_all_of_the_api;
+- ``Path(path)`` in place of ``given.path`` in api.read_all: test_whatever_is_given_is_taken_or_refused_in_one_line,
+  TypeError for read, diagnose and others.
 """
 
 import subprocess
@@ -140,7 +142,7 @@ def test_several_runs_are_a_list_and_read_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"columns": {"vall_loss": "x"}}, "columns wants series among step, val_loss"),
+        ({"columns": {"vall_loss": "x"}}, "columns wants a series among step, val_loss"),
         ({"unit": "furlongs"}, "unit wants one of nats"),
     ],
 )
@@ -261,3 +263,55 @@ def test_values_show_themselves_in_a_notebook():
     )
 
     assert told == ["[True,", "True,", "True]"]
+
+
+NONSENSE = (3, None, [], "", b"x", {}, object(), ["a"], float("nan"), True, "a\0b", "x" * 5000)
+#: of these a function takes some: an empty folder's name is none, no columns are named, ...
+CALLS = {
+    "read": up.read,
+    "diagnose": up.diagnose,
+    "forecast": up.forecast,
+    "compare": lambda one: up.compare(up.EXAMPLE, one),
+    "text": up.text,
+    "as_dict": up.as_dict,
+    "unit": lambda one: up.read(up.EXAMPLE, unit=one),
+    "columns": lambda one: up.read(up.EXAMPLE, columns=one),
+    "evidence": lambda one: up.read(up.EXAMPLE, evidence=one),
+    "unique_tokens": lambda one: up.read(up.EXAMPLE, unique_tokens=one),
+    "config": lambda one: up.read(up.EXAMPLE, config=one),
+    "stop_on": lambda one: up.init("run", diagnose=False, stop_on=one),
+    "wait": lambda one: up.init("run", diagnose=False, wait=one),
+    "init": lambda one: up.init(one, diagnose=False),
+    "write_back": lambda one: up.write_back(one, to="tensorboard", folder="board"),
+    "write_report": lambda one: up.write_report(one, "page.html"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_whatever_is_given_is_taken_or_refused_in_one_line(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused = []
+    for one in NONSENSE:
+        try:
+            CALLS[name](one)
+        except up.UnplateauError as error:
+            refused.append(str(error))
+        finally:
+            up.finish(wait=0.0)
+
+    assert len(refused) >= 5  # else nothing of it was looked at
+    assert not [line for line in refused if "\n" in line]
+
+
+def test_words_for_what_is_given_say_what_is_wanted(found):
+    for call, said in (
+        (lambda: up.diagnose(3), "expected a Run, or the path of one; found an int"),
+        (lambda: up.forecast(found), "found a Diagnosis: give its .run"),
+        (lambda: up.forecast(found.run, at=2.5), "at wants a whole number, 0 or above; found a float"),
+        (lambda: up.forecast(found.run, futures={"a": [1]}), "a setting to its value; found a list"),
+        (lambda: up.text(found, width=3), "width wants a whole number, 20 or above; found 3"),
+        (lambda: up.write_report([], "page.html"), "wants a run, or some; found an empty list"),
+        (lambda: up.write_back(found, to="wandb", run=3), "run= wants a run of W&B, .* found an int"),
+    ):
+        with pytest.raises(up.UsageError, match=said):
+            call()

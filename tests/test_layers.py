@@ -35,6 +35,8 @@ ROWS = {
         "logs",
         "captures",
         "budget",
+        "exposure",
+        "reference",
         *FORECAST,
         "probe",
         "probes",
@@ -86,6 +88,7 @@ ROWS = {
         "secrets",
         "runlog",
         "eventfile",
+        "given",
         "__version__",  # stands in the package itself
     ),
 }

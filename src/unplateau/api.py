@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from . import given
 from .errors import UnplateauError, UnreadableError, UsageError, printable
 from .integrations.logger import Logger, StopTraining, finish, init, log, should_stop
 
@@ -54,6 +55,8 @@ __all__ = [
 ]
 #: the folder of a real run that comes with the package: the log and the config of nanoGPT
 EXAMPLE = Path(__file__).parent / "examples" / "reference-run"
+SHOWN = ("Run", "Diagnosis", "Forecast", "Comparison")  # what ``text`` and ``as_dict`` take
+NARROW = 20  # columns; in fewer no table is to be read
 #: classes that are loaded where they are asked for: they bring numpy
 CLASSES = {
     "Comparison": "comparison",
@@ -125,16 +128,15 @@ def read_all(
     >>> [(run.name, run.format) for run in read_all(EXAMPLE)]
     [('train.log', 'nanogpt')]
     """
-    options = _options(columns or {}, unit)
     from .reading import read_runs
 
     found = read_runs(
-        Path(path),
-        config=Path(config) if config else None,
-        data=Path(data) if data else None,
-        unique_tokens=unique_tokens,
-        options=options,
-        evidence=[Path(folder) for folder in evidence],
+        given.path(path, "path"),
+        config=given.path_or_none(config, "config"),
+        data=given.path_or_none(data, "data"),
+        unique_tokens=None if unique_tokens is None else given.whole(unique_tokens, "unique_tokens", 1),
+        options=_options(columns or {}, unit),
+        evidence=given.paths(evidence, "evidence"),
     )
     _show()
     return found
@@ -150,19 +152,21 @@ def _show() -> None:
 
 def _options(columns: Mapping[str, str], unit: str | None) -> Options:
     from .readers import Options
-    from .run import SERIES
-    from .units import UNITS
 
-    for name in columns:
-        if name not in ("step", *SERIES):
-            raise UsageError(f"columns wants series among step, {', '.join(SERIES)}; found {name!r}")
-    if unit is not None and unit not in UNITS:
-        raise UsageError(f"unit wants one of {', '.join(UNITS)}; found {unit!r}")
-    return Options(columns=dict(columns), unit=unit)
+    told = given.mapping(columns, "columns", "a series to its column")
+    return Options.checked(told, unit, ("columns wants a series", "unit"))
 
 
 def _run(log: Run | str | os.PathLike[str]) -> Run:
-    return read(log) if isinstance(log, str | os.PathLike) else log
+    """The run itself, or the one at a path. Raises ``UsageError`` for what is neither."""
+    from .run import Run
+
+    if isinstance(log, Run):
+        return log
+    if not given.is_path(log):
+        hint = ": give its .run" if hasattr(log, "run") else ""
+        raise UsageError(f"expected a Run, or the path of one; found {given.kind(log)}{hint}")
+    return read(log)
 
 
 def diagnose(run: Run | str | os.PathLike[str]) -> Diagnosis:
@@ -219,14 +223,16 @@ def forecast(
     from .futures import forecast as ahead
 
     known = _run(run)
-    groups = {**({_named(settings): settings} if settings else {}), **(futures or {})}
+    named = given.mapping(futures or {}, "futures", "a name to its settings")
+    groups = {**({_named(settings): settings} if settings else {}), **named}
     if AS_PLANNED in groups:
         raise UsageError(f"the first future is called {AS_PLANNED!r}; give yours another name")
     try:
-        asks = [ask_of(name, _words(group), known) for name, group in groups.items()]
+        asks = [ask_of(str(name), _words(name, group), known) for name, group in groups.items()]
     except UsageError as error:
         raise UsageError(str(error).removeprefix("--set").lstrip(": ")) from None
-    found = ahead(known, asks, at=at, until=until)
+    step = None if at is None else given.whole(at, "at", 0)
+    found = ahead(known, asks, at=step, until=None if until is None else given.number(until, "until"))
     _show()
     return found
 
@@ -235,8 +241,9 @@ def _named(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in settings.items())
 
 
-def _words(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(str(key), str(value)) for key, value in settings.items()]
+def _words(name: str, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    told = given.mapping(settings, f"the future {printable(str(name))!r}", "a setting to its value")
+    return [(str(key), str(value)) for key, value in told.items()]
 
 
 def compare(*runs: Run | str | os.PathLike[str]) -> Comparison:
@@ -251,7 +258,7 @@ def compare(*runs: Run | str | os.PathLike[str]) -> Comparison:
     from .comparison import compare as beside
 
     known = [_run(run) for run in runs]
-    names = [str(run) if isinstance(run, str | os.PathLike) else run.name for run in runs]
+    names = [one.name if one is run else str(run) for one, run in zip(known, runs, strict=True)]
     again = [names[:i].count(name) + 1 for i, name in enumerate(names)]
     told = [f"{name} ({n})" if n > 1 else name for name, n in zip(names, again, strict=True)]
     return beside(list(zip(told, known, strict=True)))
@@ -268,7 +275,8 @@ def text(found: Run | Diagnosis | Forecast | Comparison, *, width: int = 80, ver
     from .report.causes import claims
     from .report.text import text as report
 
-    match _kind(found):
+    width = given.whole(width, "width", NARROW)
+    match given.of_class(found, *SHOWN):
         case "Diagnosis":
             return report(cast("Diagnosis", found), claims=claims(), width=width, verbose=verbose)
         case "Forecast":
@@ -287,7 +295,7 @@ def as_dict(found: Run | Diagnosis | Forecast | Comparison) -> dict[str, Any]:
     """
     from .report import compare, forecast, json
 
-    match _kind(found):
+    match given.of_class(found, *SHOWN):
         case "Diagnosis":
             told = json.diagnosis(cast("Diagnosis", found))
         case "Forecast":
@@ -297,14 +305,6 @@ def as_dict(found: Run | Diagnosis | Forecast | Comparison) -> dict[str, Any]:
         case _:
             told = json.reading([cast("Run", found)])
     return cast("dict[str, Any]", json.plain(told))
-
-
-def _kind(found: object) -> str:
-    """The class that ``text`` and ``as_dict`` know ``found`` by. Raises ``UsageError`` for another."""
-    kind = type(found).__name__
-    if kind not in ("Run", "Diagnosis", "Forecast", "Comparison"):
-        raise UsageError(f"expected a Run, a Diagnosis, a Forecast or a Comparison; found a {kind}")
-    return kind
 
 
 def write_back(
@@ -327,6 +327,8 @@ def write_back(
     ...     [path.name for path in Path(place).iterdir()]
     ['unplateau']
     """
+    given.of_class(found, "Diagnosis")
+    given.of_class(ahead, "Forecast", "NoneType")
     if to == "tensorboard":
         from .integrations.tensorboard import write as tensorboard
 
@@ -334,7 +336,7 @@ def write_back(
             raise UsageError(
                 "write_back to tensorboard wants folder=, the folder that tensorboard --logdir is given"
             )
-        return tensorboard(found, Path(folder), ahead)
+        return tensorboard(found, given.path(folder, "folder"), ahead)
     if to == "wandb":
         from .integrations.wandb import write as wandb
 
@@ -343,7 +345,8 @@ def write_back(
         from .integrations.trackio import write as trackio
 
         return trackio(found, ahead)
-    raise UsageError(f"write_back goes to tensorboard, wandb or trackio; found {to!r}")
+    told = repr(to) if isinstance(to, str) else given.kind(to)
+    raise UsageError(f"write_back goes to tensorboard, wandb or trackio; found {told}")
 
 
 def write_report(
@@ -368,13 +371,16 @@ def write_report(
     from .durable import write_durably
     from .report.page import page
 
-    target = Path(file)
+    target = given.path(file, "file")
+    given.of_class(ahead, "Forecast", "NoneType")
     try:
         spare(target)
     except UsageError as error:
         raise UsageError(str(error).replace("--html", "write_report")) from None
-    ones = found if isinstance(found, Sequence) and not isinstance(found, str) else [found]
-    known = [one if isinstance(one, Diagnosis) else diagnose(one) for one in ones]
+    ones = list(found) if isinstance(found, list | tuple) else [found]
+    if not ones:
+        raise UsageError("write_report wants a run, or some; found an empty list")
+    known = [one if isinstance(one, Diagnosis) else diagnose(cast("Run", one)) for one in ones]
     views = [_view(one, ahead if len(known) == 1 else None) for one in known]
     write_durably(target, page(views, *side_by_side([view.found for view in views])).encode())
     return target

@@ -48,11 +48,11 @@ Facts = Mapping[str, Fact]
 def read_runs(
     path: Path | str,
     *,
-    config: Path | None = None,
-    data: Path | None = None,
+    config: Path | str | None = None,
+    data: Path | str | None = None,
     unique_tokens: int | None = None,
     options: Options | None = None,
-    evidence: Sequence[Path] = (),
+    evidence: Sequence[Path | str] = (),
 ) -> list[Run]:
     """The runs at ``path`` (a file, ``-`` for standard input, or a folder), with all that is known of them.
 
@@ -66,13 +66,15 @@ def read_runs(
     option: dict[str, Fact] = {}
     if unique_tokens is not None:
         option["unique_tokens"] = Fact(unique_tokens, "tokens", "--unique-tokens")
-    runs = [complete(run, place, config=config, data=data, option=option) for place, run in found]
+    files = {"config": Path(config) if config else None, "data": Path(data) if data else None}
+    runs = [complete(run, place, option=option, **files) for place, run in found]
     if evidence and len(runs) > 1:
         named = printable(", ".join(run.name for run in runs), 200)
         raise UsageError(
             f"--evidence is of one run, and here are {len(runs)}: {named}; give one of them alone"
         )
-    return [probed(run, place, evidence) for run, (place, _) in zip(runs, found, strict=True)]
+    folders = [Path(folder) for folder in evidence]
+    return [probed(run, place, folders) for run, (place, _) in zip(runs, found, strict=True)]
 
 
 def probed(run: Run, place: Place, folders: Sequence[Path] = ()) -> Run:
@@ -217,7 +219,15 @@ def _saved(place: Place, warnings: list[str]) -> dict[str, Fact]:
             facts = merge(facts, read_checkpoint(path))
         except UnplateauError as error:
             warnings.append(f"{path.name}, found beside the log, can't be used: {error}")
-    return facts
+    return facts | _weights(place)
+
+
+def _weights(place: Place) -> dict[str, Fact]:
+    """Of the newest checkpoint in the run's own folder: which of its tensors moved."""
+    from .weights import newest, weights_of
+
+    saved = newest(place.folders[0]) if place.folders else None
+    return weights_of(saved) if saved is not None else {}
 
 
 def _windows(place: Place, configured: Facts, warnings: list[str]) -> dict[str, Fact]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -119,34 +118,24 @@ def runs_of(
     unit: str | None = None,
 ) -> list[Run]:
     """The runs at ``path``, with what the user added."""
-    options = options_of(columns, unit)
     from ..reading import read_runs
 
     return read_runs(
-        Path(path),
-        config=Path(config) if config else None,
-        data=Path(data) if data else None,
+        path,
+        config=config,
+        data=data,
         unique_tokens=unique_tokens,
-        options=options,
-        evidence=[Path(folder) for folder in evidence],
+        options=options_of(columns, unit),
+        evidence=evidence,
     )
 
 
 def options_of(columns: Sequence[str], unit: str | None) -> Options:
     """``--map`` and ``--unit``, checked."""
     from ..readers import Options
-    from ..run import SERIES
 
-    known = ("step", *SERIES)
-    chosen: dict[str, str] = {}
-    for pair in columns:
-        key, equals, column = pair.partition("=")
-        if not equals or not column or key not in known:
-            raise UsageError(f"--map wants KEY=COLUMN with KEY one of {', '.join(known)}; found {pair!r}")
-        chosen[key] = column
-    if unit is not None and unit not in UNITS:
-        raise UsageError(f"--unit wants one of {', '.join(UNITS)}; found {unit!r}")
-    return Options(columns=chosen, unit=unit)
+    found = {key: column for key, _, column in (pair.partition("=") for pair in columns)}
+    return Options.checked(found, unit, ("--map wants SERIES=COLUMN, a series", "--unit"))
 
 
 def unknown(name: str, known: Sequence[str]) -> list[Any]:

@@ -16,7 +16,7 @@ from ..errors import UnplateauError, UnreadableError, UsageError, printable
 from ..report.headline import STATE
 from ..report.json import plain
 from ..run import SERIES, Run
-from ..units import UNITS, count
+from ..units import count
 from ._fence import inside
 from ._untrusted import shorter
 
@@ -51,15 +51,12 @@ def runs_of(given: Arguments, roots: Sequence[Path], path: str | None = None) ->
     from ..readers import Options
     from ..reading import read_runs
 
-    unit = given.get("unit")
-    if unit is not None and unit not in UNITS:
-        raise UsageError(f"unit wants one of {', '.join(UNITS)}; found {printable(unit)!r}")
     return read_runs(
         inside(given["path"] if path is None else path, roots),
         config=inside(given["config"], roots) if given.get("config") else None,
         data=inside(given["data"], roots) if given.get("data") else None,
         unique_tokens=given.get("unique_tokens"),
-        options=Options(columns=dict(given.get("map") or {}), unit=unit),
+        options=Options.checked(given.get("map") or {}, given.get("unit"), ("map wants a series", "unit")),
     )
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UnplateauError
+from ..given import mapping, path
 from ._settings import plain, understood
-from .logger import LAST, Logger, Silent, Tell, checked, say
+from ._stop_on import checked
+from .logger import LAST, Logger, Silent, Tell, say
 
 SAMPLES = 8  # of a data set whose lengths are looked at
 
@@ -36,9 +38,9 @@ class Callback:
         tell: Tell | None = None,
     ) -> None:
         super().__init__()
-        self.folder = None if folder is None else Path(folder)
-        self.config = dict(config or {})
-        self.stop_on = checked((stop_on,) if isinstance(stop_on, str) else stop_on)
+        self.folder = None if folder is None else path(folder, "folder")
+        self.config = dict(mapping(config or {}, "config", "a setting to its value"))
+        self.stop_on = checked(stop_on)
         self.diagnose, self.wait, self.tell = diagnose, wait, tell or say
         self.logger: Logger = Silent()
 

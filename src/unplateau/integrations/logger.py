@@ -29,19 +29,20 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from textwrap import fill
 from types import TracebackType
 from typing import Any, Self
 
+from .. import given
 from ..errors import UnplateauError, UsageError, printable, why
 from ._doctor import LINE, Doctor, Told
 from ._folder import Folder, free
 from ._numbers import Later, Number, here, number, read
 from ._rows import LOSSES, Clock, Names
 from ._settings import plain, understood
+from ._stop_on import checked
 from ._world import first
 
 RUNS = Path("unplateau-runs")  # where runs lie that nobody gave a folder
@@ -70,7 +71,7 @@ class Logger:
         settings: Mapping[str, Any] | None,
         *,
         diagnose: bool = True,
-        stop_on: Iterable[str] = (),
+        stop_on: str | Iterable[str] = (),
         raises: bool = True,
         wait: float = 0.0,
         strict: bool = False,
@@ -78,8 +79,8 @@ class Logger:
     ) -> None:
         self.folder, self.stopped = folder, ""
         self.rows = self.lost = 0
-        self._stop_on, self._raises, self._wait = checked(stop_on), raises, wait
-        self._strict, self.tell = strict, tell or say
+        self._stop_on, self._raises, self._wait = checked(stop_on), raises, given.number(wait, "wait")
+        self._strict, self.tell = strict, _teller(tell)
         self._guard, self._pid = threading.RLock(), os.getpid()
         self._pending: deque[tuple[int, dict[str, Number | Later]]] = deque()
         self._names, self._clock = Names(), Clock()
@@ -284,18 +285,25 @@ def init(
     Raises ``UnplateauError`` where the folder can't be written or another process logs to it, ``UsageError`` for a ``config``
     that is none, and a name in ``stop_on`` that nobody knows.
     """
+    place = None if folder is None else given.path(folder, "folder")
+    leads = first(None if rank is None else given.whole(rank, "rank", 0))
+    settings = None if config is None else plain(config)
     for before in _current:
         before.finish(wait=0.0)
-    if not first(rank):
+    if not leads:
         return _now(Silent())
-    settings = None if config is None else plain(config)
-    place = Path(folder) if folder is not None else _fresh()
-    names = (stop_on,) if isinstance(stop_on, str) else stop_on
     made = Logger(
-        place, settings, diagnose=diagnose, stop_on=names, raises=raises, wait=wait, strict=strict, tell=tell
+        place or _fresh(),
+        settings,
+        diagnose=diagnose,
+        stop_on=stop_on,
+        raises=raises,
+        wait=wait,
+        strict=strict,
+        tell=tell,
     )
     if folder is None:
-        made.tell(f"logging to {place}; to look at it: unplateau diagnose {place}")
+        made.tell(f"logging to {made.folder}; to look at it: unplateau diagnose {made.folder}")
     if settings and (line := understood(settings)):
         made.tell(line)
     return _now(made)
@@ -323,8 +331,9 @@ def should_stop() -> bool:
 
 def finish(*, wait: float = LAST) -> None:
     """End the log of the run: look at it once more, for ``wait`` seconds at most, and tell the verdict."""
+    told = given.number(wait, "wait")
     while _current:
-        _current.pop().finish(wait=wait)
+        _current.pop().finish(wait=told)
 
 
 def _now(made: Logger) -> Logger:
@@ -347,24 +356,10 @@ def _fresh() -> Path:
     return free(RUNS, stem + "-{}") if (RUNS / stem).exists() else RUNS / stem
 
 
-def checked(stop_on: Iterable[str]) -> frozenset[str]:
-    """``stop_on`` as a set. Raises ``UsageError`` for a name that is never raised.
-
-    >>> checked(["divergd"])
-    Traceback (most recent call last):
-    unplateau.errors.UsageError: stop_on: nothing is called 'divergd'; did you mean diverged?
-    """
-    names = frozenset(stop_on)
-    if names:
-        from ..plugins import discover
-        from ..watch.judging import RAISED
-
-        known = [*RAISED, *discover("hypotheses")]
-        for name in sorted(names.difference(known)):
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-            raise UsageError(f"stop_on: nothing is called {printable(name)!r}; {hint}")
-    return names
+def _teller(tell: Tell | None) -> Tell:
+    if tell is not None and not callable(tell):
+        raise UsageError(f"tell wants a function of one line; found {given.kind(tell)}")
+    return tell or say
 
 
 def say(line: str) -> None:

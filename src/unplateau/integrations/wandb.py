@@ -11,6 +11,7 @@ from typing import Any
 from ..diagnosis import Diagnosis
 from ..errors import UsageError
 from ..futures import Forecast
+from ..given import kind
 from ._findings import summary
 
 
@@ -27,5 +28,7 @@ def write(found: Diagnosis, run: Any = None, ahead: Forecast | None = None) -> s
         run = wandb.run
     if run is None:
         raise UsageError("no run of W&B is open; call wandb.init first, or give run=")
+    if not hasattr(getattr(run, "summary", None), "update"):
+        raise UsageError(f"run= wants a run of W&B, as wandb.init gives it; found {kind(run)}")
     run.summary.update(summary(found, ahead))
     return f"the summary of W&B run {getattr(run, 'name', None) or getattr(run, 'id', '')}"

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ..run import Run
+from ..errors import UsageError, printable
+from ..given import kind
+from ..run import SERIES, Run
 from ..source import Source
+from ..units import UNITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,24 @@ class Options:
 
     columns: Mapping[str, str] = field(default_factory=dict)  # a series' name -> the log's own key
     unit: str | None = None  # the unit of the losses, where the log can't tell
+
+    @classmethod
+    def checked(cls, columns: Mapping[str, str], unit: str | None, words: tuple[str, str]) -> Options:
+        """Options of names that are known. ``words``: what a series and a unit are asked for by, for a message.
+
+        >>> Options.checked({"loss": "x"}, None, ("columns wants a series", "unit"))
+        Traceback (most recent call last):
+        unplateau.errors.UsageError: columns wants a series among step, val_loss, train_loss, batch_loss, lr, grad_norm, tokens, epoch, mfu, step_ms; found 'loss'
+        """
+        known = ("step", *SERIES)
+        for name, column in columns.items():
+            if name not in known:
+                raise UsageError(f"{words[0]} among {', '.join(known)}; found {printable(str(name))!r}")
+            if not (isinstance(column, str) and column):
+                raise UsageError(f"{words[0]} and its column; found {kind(column)} for {name}")
+        if unit is not None and not (isinstance(unit, str) and unit in UNITS):
+            raise UsageError(f"{words[1]} wants one of {', '.join(UNITS)}; found {printable(str(unit))!r}")
+        return cls(dict(columns), unit)
 
 
 @dataclass(frozen=True, slots=True)
