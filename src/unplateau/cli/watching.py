@@ -85,6 +85,9 @@ def watch(
     installed (`pip install 'unplateau[watch]'`); q ends it with 0. Else lines;
     with --json one object a line. Ctrl-C ends it with 4.
     """
+    from ..watch.memory import lean
+
+    lean()
     check_names(fail_on)
     check_calls(names, command)
     check_serve(serve=serve, once=once, port=port, opened=opened)
@@ -97,7 +100,10 @@ def watch(
             between, heard = told(watcher, caller, as_json=as_json, fail_on=fail_on)
             return show_page(Served(watcher, heard, between), port=port or 0, opened=opened, quietly=as_json)
         if not (plain or as_json) and on_screen():
-            from ..watch.terminal import show
+            from ..watch.memory import without_openssl
+
+            with without_openssl():
+                from ..watch.terminal import show
 
             return FAILED if show(watcher, caller, fail_on, **look()) else DONE
         return follow(watcher, caller, as_json=as_json, fail_on=fail_on)

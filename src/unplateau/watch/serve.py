@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 
 from ..errors import UsageError
+from .memory import one_arena
 from .serve_guard import new_token
 from .serve_http import Server
 from .serve_live import Live, Watching
-from .serve_memory import one_arena
 
 GOODBYE = 0.3  # s in which the tabs are told that the watch has ended
 

@@ -14,10 +14,10 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from ..errors import UnplateauError, printable
+from .memory import trim
 from .seen import Update, Watched
 from .serve_events import Board
 from .serve_list import address, ordered, stands
-from .serve_memory import trim
 from .serve_page import sorry
 
 LIST = "runs"  # the name on the board of what stands above the list: how many runs stand how, in which order
@@ -78,7 +78,6 @@ class Live:
         found = self.watcher.poll()
         if found is not None:
             self.take(found)
-            trim()
         else:
             self._by_the_clock()
 

@@ -13,6 +13,7 @@ from ..errors import UnplateauError, UsageError, printable
 from .follow import Change
 from .judging import Judge, Look
 from .ledger import Ledger
+from .memory import trim
 from .seen import Event, Kind, Update, Watched
 from .spots import Reading, Spot, spots_of
 
@@ -180,6 +181,8 @@ class Watcher:
             self._read(spot, now)
             cost = time.perf_counter() - start
             self._due[spot.key] = now + cost / (BUSY if spot.by_lines else BLIND)
+        if ready:
+            trim()
         return False
 
     def _read(self, spot: Spot, now: float) -> None:
