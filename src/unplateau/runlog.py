@@ -133,3 +133,26 @@ def held(folder: Path, what: str, instead: str) -> int:
     except OSError:
         return handle  # a file system without locks, as Lustre mounted so: nothing holds a second writer back
     return handle
+
+
+def opened(folder: Path, what: str, instead: str) -> tuple[int, Log]:
+    """Make ``folder`` where it is missing, hold it, and open its log; the handle of the lock, and the log.
+
+    Raises ``UnplateauError`` as ``held`` and ``Log`` do; then nothing is held.
+    """
+    with told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = held(folder, what, instead)
+    try:
+        return lock, Log(folder / LOG)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def is_there(folder: Path, lock: int) -> bool:
+    """Whether ``folder`` is still the one that ``lock`` holds: else nothing that is written is found in it."""
+    try:
+        return os.path.samestat((folder / LOCK).stat(), os.fstat(lock))
+    except OSError:
+        return False

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..durable import DurableFile, told, write_durably
 from ..errors import UnplateauError, printable
-from ..runlog import LOCK, LOG, RESUMED, Log, held, row_of
+from ..runlog import LOG, RESUMED, Log, is_there, opened, row_of
 from ._settings import CONFIG, document
 
 #: what is of one run alone, put aside where another begins in its folder
@@ -27,14 +27,7 @@ class Folder:
 
     def __init__(self, path: Path, settings: Mapping[str, Any] | None, tell: Callable[[str], None]) -> None:
         self.path, self._settings, self._tell, self._begun = path, settings, tell, False
-        with told(path):
-            path.mkdir(parents=True, exist_ok=True)
-        self._lock = held(path, "logs to", "wait for it, or give another folder")
-        try:
-            self._log = Log(path / LOG)
-        except BaseException:
-            os.close(self._lock)
-            raise
+        self._lock, self._log = opened(path, "logs to", "wait for it, or give another folder")
 
     def append(self, step: int, row: Mapping[str, Any]) -> None:
         """Add a row, which then outlives the process."""
@@ -92,11 +85,7 @@ class Folder:
     def sync(self) -> None:
         """Make all rows outlive the machine. Raises ``UnplateauError`` where the folder is not there any more."""
         self._log.sync()
-        try:
-            there = os.path.samestat((self.path / LOCK).stat(), os.fstat(self._lock))
-        except OSError:
-            there = False
-        if not there:
+        if not is_there(self.path, self._lock):
             raise UnplateauError(
                 f"{printable(str(self.path))} was removed or moved while the run logged to it"
             )

@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from .. import __version__
-from ..durable import told, write_durably
+from ..durable import write_durably
 from ..errors import UnplateauError, UnreadableError, UsageError, printable, why
-from ..runlog import LOCK, LOG, Log, held, last_row
+from ..runlog import LOG, is_there, last_row, opened
 
 CONFIG, ENVIRONMENT, MANIFEST = "config.json", "environment.json", "manifest.json"
 CHECKPOINTS = "checkpoints"
@@ -60,14 +60,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with told(path):
-            path.mkdir(parents=True, exist_ok=True)
-        self._lock = held(path, "is training in", "wait for it, or give another --out_dir")
-        try:
-            self.log = Log(path / LOG)
-        except BaseException:
-            os.close(self._lock)
-            raise
+        self._lock, self.log = opened(path, "is training in", "wait for it, or give another --out_dir")
 
     @property
     def checkpoints(self) -> Path:
@@ -75,11 +68,7 @@ class RunFolder:
 
     def refuse_if_gone(self) -> None:
         """Raise ``UnplateauError`` where the folder was removed or moved since: nothing written here would be found."""
-        try:
-            there = os.path.samestat((self.path / LOCK).stat(), os.fstat(self._lock))
-        except OSError:
-            there = False
-        if not there:
+        if not is_there(self.path, self._lock):
             raise UnplateauError(
                 f"{printable(str(self.path))} was removed or moved while the run wrote to it: "
                 "put it back, and go on with --init_from=resume"
