@@ -200,3 +200,14 @@ def test_names_of_runs_are_words_in_a_chart_too(chromium, tmp_path):
     assert "onerror=" in opened.page.inner_text(".up-readout")  # else no payload came so far
     assert opened.page.evaluate("() => window.owned") is None
     assert (opened.errors, opened.breaches, opened.dialogs, opened.left) == ([], [], [], [])
+
+
+def test_the_first_and_the_last_point_are_whole(opened):
+    """Half a point is as wide as the largest point: no place of a point lies nearer to the edge of the field."""
+    places = opened.page.evaluate(
+        """() => { const chart = document.querySelector('figure[data-figure=curve]').chart, plot = chart.plots[0];
+        return [...chart.data.whole, chart.range[0]].map((x) => [plot.valToPos(x, 'x'), plot.over.clientWidth]); }"""
+    )
+
+    assert places[1][0] == pytest.approx(places[1][1] - 7, abs=1.5)
+    assert places[2][0] == pytest.approx(7, abs=1.5)

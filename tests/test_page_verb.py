@@ -102,7 +102,10 @@ def test_a_condition_that_is_met_gives_1(tmp_path):
         ([str(LOG)], 2, "report wants to be told what to write"),
         ([str(LOG), "--html", "-", "--json"], 2, "both want standard output"),
         ([str(LOG), "--html", "{folder}"], 2, "is a folder"),
-        ([str(LOG), "--html", "{folder}/no/page.html"], 3, "can't write page.html"),
+        ([str(LOG), "--html", "{folder}/no/page.html"], 2, "there is no folder {folder}/no"),
+        (["{folder}/no.log", "--html", "{folder}/no/page.html"], 2, "there is no folder {folder}/no"),
+        ([str(LOG), "--svg", str(LOG)], 2, "--svg wants a folder"),
+        ([str(LOG), "--png", f"{LOG}/deeper"], 2, "--png wants a folder"),
         (["{folder}/nothing.log", "--html", "{folder}/page.html"], 3, "there is no nothing.log"),
         (
             [str(LOG), str(LOG), "--config", "c.py", "--html", "{folder}/page.html"],
@@ -118,7 +121,7 @@ def test_what_cannot_be_meant_gets_one_line(args, code, said, tmp_path, capsys):
     assert main(["report", *(arg.format(folder=tmp_path) for arg in args)]) == code
 
     error = capsys.readouterr().err
-    assert said in error
+    assert said.format(folder=tmp_path) in error
     assert error.count("\n") == 1
     assert not (tmp_path / "page.html").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +73,7 @@ def report(
 
     check_names(fail_on)
     folders = {"svg": svg_folder, "png": png_folder}
-    check(paths, page_file, until, given, as_json=as_json, pictures=any(folders.values()))
+    check(paths, page_file, folders, until, given, as_json=as_json)
     found = diagnosed(runs_at(paths, given))
     views = [seen(one, groups, until) for one in found]
     if groups and not any(view.ahead for view in views):
@@ -94,14 +95,14 @@ def report(
 def check(
     paths: Sequence[str],
     page_file: str | None,
+    folders: Mapping[str, str | None],
     until: float | None,
     given: dict[str, Any],
     *,
     as_json: bool,
-    pictures: bool,
 ) -> None:
     """Refuse what can't be meant, before anything is read."""
-    if page_file is None and not pictures:
+    if page_file is None and not any(folders.values()):
         raise UsageError("report wants to be told what to write: --html FILE, --svg DIR or --png DIR")
     if page_file == STDOUT and as_json:
         raise UsageError("--html - and --json both want standard output; give --html a file")
@@ -117,12 +118,29 @@ def check(
             raise UsageError("standard input is one log; it can't be set beside others: keep it in a file")
     if page_file is not None and page_file != STDOUT:
         spare(Path(page_file))
+    for kind, folder in folders.items():
+        if folder:
+            takes_files(f"--{kind}", Path(folder))
+
+
+def takes_files(option: str, folder: Path) -> None:
+    """Refuse a folder that can't be made, or takes no files, before anything is read."""
+    there = next((place for place in (folder, *folder.absolute().parents) if place.exists()), folder)
+    if not there.is_dir():
+        raise UsageError(f"{option} wants a folder; {printable(str(there))} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{option}: {printable(str(there))} can't be written to; give another folder")
 
 
 def spare(target: Path) -> None:
     """Refuse to write over anything but an earlier page: the log, its config and its checkpoint lie close by."""
     if target.is_dir():
         raise UsageError(f"--html wants a file; {printable(str(target))} is a folder")
+    if not target.parent.exists():
+        raise UsageError(
+            f"--html {printable(str(target))}: there is no folder {printable(str(target.parent))}; make it, or give another"
+        )
+    takes_files("--html", target.parent)
     if not target.exists():
         return
     try:

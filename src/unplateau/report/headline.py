@@ -103,7 +103,7 @@ def _few_evaluations(found: Diagnosis) -> str:
 
 
 def _unit(unit: str) -> str:
-    return f" {unit}" if unit else ""
+    return f" {unit}" if unit else " (the log does not tell its unit: --unit)"
 
 
 def _loss(state: State, value: float) -> str:

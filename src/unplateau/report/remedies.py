@@ -12,24 +12,36 @@ from ..run import Run
 
 OPTIMAL = 20.0  # tokens per parameter (Hoffmann et al. 2022); few shorter runs repeat their text
 BILLION = 10**9  # tokens
+LEAST = 0.01  # chance of what no probability is known of: it is refuted
 
 
 def chosen(found: Diagnosis) -> list[Finding]:
-    """Remedies of what is supported; what laws price of what may not hold; last what costs no loss to speak of."""
-    sure, options, late = _groups(found)
-    return _once([*sure, *options, *late])
+    """Remedies of what is supported, last of them what costs no loss to speak of; then what may be worth it."""
+    return _once([finding for group in _groups(found) for finding in group])
 
 
 def by_rate(found: Diagnosis) -> list[Finding]:
-    """The same, in each of the three groups what wins most for its cost first; what no law prices comes last."""
-    groups = (sorted(group, key=lambda f: -_rate_to_rank(f, found.run)) for group in _groups(found))
+    """The same, in each group what wins most for its cost first; what no law prices comes last.
+
+    What only may hold is worth as much as it is likely.
+    """
+    sure, late, options = _groups(found)
+    groups = (
+        *(sorted(group, key=lambda f: -_rate_to_rank(f, found.run)) for group in (sure, late)),
+        sorted(options, key=lambda f: -_rate_to_rank(f, found.run) * (f.probability or LEAST)),
+    )
     return _once([finding for group in groups for finding in group])
 
 
 def _groups(found: Diagnosis) -> tuple[list[Finding], list[Finding], list[Finding]]:
+    """What is supported and counts, what is supported and costs next to nothing, what may hold: in the order of the causes.
+
+    Of a log that is too short to judge, nothing that is not supported: what it asks for is a longer log.
+    """
     mended = [f for f in found.findings if f.remedy]
     sure = [f for f in mended if f.verdict == "supported" or f is found.first]
-    sure = sure or [f for f in mended if f.verdict == "undecided"][:1]
+    if not sure and found.state.verdict != "too-short":
+        sure = [f for f in mended if f.verdict == "undecided"][:1]
     priced = [f for f in mended if f not in sure and f.remedy and f.remedy.gain and f.remedy.gain.value > 0]
     options = [f for f in priced if f.verdict == "undecided"]
     # of what nothing points to, only what would be worth it in a run as long as this
@@ -39,7 +51,7 @@ def _groups(found: Diagnosis) -> tuple[list[Finding], list[Finding], list[Findin
         if f.verdict == "refuted" and f.remedy and f.remedy.condition and _matters(f, found.run)
     ]
     late = [f for f in sure if f is not found.first and weight(f) < SMALL]
-    return [f for f in sure if f not in late], options, late
+    return [f for f in sure if f not in late], late, options
 
 
 def _matters(finding: Finding, run: Run) -> bool:

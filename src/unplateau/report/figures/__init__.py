@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Figure", "Theme", "compared", "figures_of", "page_css", "page_scripts", "script_json"]
 TITLE = 30  # units above a picture that stands alone: its title
+SIZE, LINE = 16, 20  # units: of its words, and from one of its lines to the next
+BOLD = 1.07  # bold words are so much wider than draw.GLYPH says: of DejaVu Sans Bold, the widest of the usual fonts
 EDGE = 14  # units around it
 
 
@@ -53,13 +55,17 @@ class Figure:
 
     def _alone(self, style: str, *, dark: bool) -> str:
         drawn = self.wide
-        width, height = drawn.width + 2 * EDGE, drawn.height + TITLE + 2 * EDGE
-        title = draw.fitted(self.title, drawn.width, 16)
+        title = draw.broken(self.title, drawn.width / BOLD, SIZE)
+        above = TITLE + LINE * (len(title) - 1)
+        width, height = drawn.width + 2 * EDGE, drawn.height + above + 2 * EDGE
+        lines = (
+            draw.text(EDGE, EDGE + 15 + LINE * i, line, size=SIZE, bold=True) for i, line in enumerate(title)
+        )
         inside = (
             f"<title>{draw.escaped(self.title)}</title><desc>{draw.escaped(self.alt, 2000)}</desc>{style}"
             f"{draw.rect(0, 0, width, height, ink='paper')}"
-            f"{draw.text(EDGE, EDGE + 15, title, size=16, bold=True)}"
-            f'<g transform="translate({EDGE} {EDGE + TITLE})">{drawn.body}</g>'
+            f"{''.join(lines)}"
+            f'<g transform="translate({EDGE} {EDGE + above})">{drawn.body}</g>'
         )
         size = f'width="{draw.number(width)}" height="{draw.number(height)}"'
         return painted(_svg(inside, width, height, size), dark=dark)

@@ -43,8 +43,13 @@ def curve_plot(found: Diagnosis, ahead: Forecast | None) -> Plot | None:
     flags = tuple(_flags(found, amounts))
     whole = (whole[0], max([whole[1], *(flag.x for flag in flags if flag.kind == "lost")]))
     view = (max(whole[0], _start(found) * _last(tracks)), whole[1])
-    unit = curves[0][1].unit or "nats"
-    losses = Panel("loss", f"loss, {unit}", tuple(every), _view(every, view))
+    unit = curves[0][1].unit
+    losses = Panel(
+        "loss",
+        f"loss, {unit}" if unit else "loss, in a unit that the log does not tell",
+        tuple(every),
+        _view(every, view),
+    )
     rest = [panel for panel in (_rates(found, ahead, amounts), _norms(run, amounts)) if panel is not None]
     return Plot(
         label=amounts.unit,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from html import escape
 
@@ -49,6 +50,15 @@ def fitted(words: str, room: float, size: float) -> str:
     'validat…'
     """
     return printable(words, max(2, int(room / (size * GLYPH))))
+
+
+def broken(words: str, room: float, size: float, most: int = 2) -> list[str]:
+    """``words`` on as many lines of about ``room`` as they take, at most ``most``; what is more is cut.
+
+    >>> broken("cool down from the last checkpoint, to nothing", 120, 12)
+    ['cool down from', 'the last …']
+    """
+    return textwrap.wrap(words, max(8, int(room / (size * GLYPH))), max_lines=most, placeholder=" …") or [""]
 
 
 def text(

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ...diagnosis import Diagnosis
 from ...state import SLOWED, WORTH, Phase, State
 from . import draw
@@ -113,8 +115,8 @@ def said(pieces: Sequence[Piece], state: State, unit: str) -> str:
 def strip(pieces: Sequence[Piece], found: Diagnosis, amounts: Amounts, layout: Layout, *, log: bool) -> Drawn:
     """The strip with a word in each piece that has room, signs in the others, and a key below."""
     room = layout.width - 2
-    low, high = max(pieces[0].x[0], 1e-12), pieces[-1].x[1]
-    axis = Axis(low, max(high, low * 1.0001), 1, 1 + room, log=log)
+    low, high = max(pieces[0].x[0], _first(found, amounts)), pieces[-1].x[1]
+    axis = Axis(low, max(high, low * 1.0001), 1, 1 + room, log=log, least=1.0)
     out: list[str] = []
     for piece in pieces:
         left, right = (float(v) for v in axis.place([max(piece.x[0], low), piece.x[1]]))
@@ -125,6 +127,13 @@ def strip(pieces: Sequence[Piece], found: Diagnosis, amounts: Amounts, layout: L
     rows = _key(pieces, found.state, layout, HEIGHT + 34)
     height = HEIGHT + 34 + 18 * len(rows)
     return Drawn(layout.width, height, "".join([*out, *rows]))
+
+
+def _first(found: Diagnosis, amounts: Amounts) -> float:
+    """The first amount above 0 that was logged: a logarithmic axis begins there."""
+    x = amounts.at(np.append(found.run.series[found.state.series].step, 1.0))
+    above = x[x > 0]
+    return float(above[0])
 
 
 def _piece(piece: Piece, left: float, width: float, size: float) -> str:

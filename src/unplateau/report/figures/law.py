@@ -12,10 +12,12 @@ from ...futures import Forecast, Future, losses
 from ...laws import Draws
 from ...outlook import Outlook
 from ...run import Run
+from ...state import judged
 from ..redact import redacted
 from .draw import Floats
 from .measure import Amounts
 from .plot import Track
+from .thin import smoothed
 
 EARLY = 0.08  # share of the steps that the law of the schedule leaves out (laws/schedule.py)
 PAST, AHEAD = 28, 16  # places at which a law is asked; between them it is smooth, and each takes milliseconds
@@ -46,9 +48,22 @@ def _fitted(known: Outlook, last: int, amounts: Amounts) -> Track:
     steps = _steps(max(EARLY * last, 1.0), last, PAST)
     draws = [_past(known, step) for step in steps.tolist()]
     low, mean, high = _spread(draws)
-    power = known.trend == "power"  # which misses an annealed end, and is moved to it (outlook.py)
-    label = f"fitted law ({known.trend}{', at the level of now' if power else ''}), 90 % band"
+    label = f"fitted law ({known.trend}), 90 % band"
+    if (
+        known.trend == "power"
+    ):  # it misses an annealed end, and was moved to it (outlook.py): shown where it fits
+        off, label = _off(known, steps, mean), "fitted law (power, which sees no schedule), 90 % band"
+        low, mean, high = low + off, mean + off, high + off
     return Track("law", label, "law", "line", amounts.at(steps), mean, low, high, width=1.4)
+
+
+def _off(known: Outlook, steps: Floats, mean: Floats) -> float:
+    """How far the points lie above the line that was moved to the last of them, in equal parts of the log of the step."""
+    _, curve = judged(known.run)
+    if curve is None or not len(seen := curve.finite.between(steps[0], steps[-1])):
+        return 0.0
+    x, y = smoothed(seen.step.astype(float), seen.value, PAST)
+    return float((y - np.interp(np.log(x), np.log(steps), mean)).mean())
 
 
 def _past(known: Outlook, step: int) -> Draws:

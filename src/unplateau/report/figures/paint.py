@@ -10,7 +10,7 @@ import numpy as np
 from . import draw, marks
 from .key import legend
 from .plot import Plot, Track
-from .scale import Axis, short
+from .scale import Axis, labels
 
 RIGHT = 16  # units of room right of the fields
 INSET = 7  # units of room inside a field, left and right, so that no point is cut
@@ -47,7 +47,7 @@ class Drawn:
 def plotted(plot: Plot, layout: Layout) -> Drawn:
     """The legend, then the panels from top to bottom, then the x axis."""
     room = layout.width - layout.left - RIGHT
-    x = Axis(*plot.view, INSET, room - INSET, log=plot.log)
+    x = Axis(*plot.view, INSET, room - INSET, log=plot.log, least=plot.least)
     out, top = legend(plot, layout.width, layout.size - 0.5)
     for i, panel in enumerate(plot.panels):
         height = layout.below if i else layout.height
@@ -77,10 +77,10 @@ def _grid(x: Axis, y: Axis, layout: Layout, top: float, height: float, *, few: b
         f"M{draw.number(layout.left)} {draw.number(top + row)}h{wide}" for row in rows if 0 <= row <= height
     )
     yield draw.path(d, ink="grid", width=1)
-    for tick, row in zip(ticks, rows, strict=True):
+    for label, row in zip(labels(ticks), rows, strict=True):
         if 0 <= row <= height:
             yield draw.text(
-                layout.left - 6, top + row + 4, short(tick), ink="dim", size=layout.size - 1, anchor="end"
+                layout.left - 6, top + row + 4, label, ink="dim", size=layout.size - 1, anchor="end"
             )
 
 

@@ -106,6 +106,11 @@ class Plot:
     flags: tuple[Flag, ...] = ()
     log: bool = True
 
+    @property
+    def least(self) -> float:
+        """Between two round numbers of the x axis: but for hours, whole things are counted."""
+        return 0.0 if self.unit == "hours" else 1.0
+
     def as_dict(self) -> dict[str, Any]:
         """The plot for the script of a page."""
         return {
@@ -113,6 +118,7 @@ class Plot:
             "label": self.label,
             "unit": self.unit,
             "log": self.log,
+            "least": self.least,
             "view": [float(v) for v in self.view],
             "whole": [float(v) for v in self.whole],
             "panels": [panel.as_dict() for panel in self.panels],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -91,23 +90,13 @@ def dotted(gains: Sequence[Gain], layout: Layout) -> Drawn:
     out: list[str] = []
     top = 0.0
     for gain in gains:
-        names = lines(gain.name, layout.width - 8, layout.size)
+        names = draw.broken(gain.name, layout.width - 8, layout.size, MOST_LINES)
         out += _named(names, gain, top, layout.size)
         top += len(names) * LINE
         out += _row(gain, field, top + ROW / 2 - 2)
         top += ROW
     out += _axes(field, top + 12)
     return Drawn(layout.width, top + 40, "".join(out))
-
-
-def lines(words: str, room: float, size: float) -> list[str]:
-    """``words`` on at most ``MOST_LINES`` lines; what is more is cut.
-
-    >>> lines("cool down from the last checkpoint, to nothing", 120, 12)
-    ['cool down from', 'the last …']
-    """
-    wide = max(8, int(room / (size * draw.GLYPH)))
-    return textwrap.wrap(words, wide, max_lines=MOST_LINES, placeholder=" …")
 
 
 def _named(names: Sequence[str], gain: Gain, top: float, size: float) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, isfinite, log10
 
@@ -14,18 +15,23 @@ from .draw import Floats, wide
 MOST, LEAST = 1e15, 1e-4  # beyond these a number is written with its power of ten
 LETTERS = ((1e15, 1.0, ""), (1e12, 1e12, "T"), (1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
 DECADE = 0.7  # decades; over less, a logarithmic axis has round numbers like a linear one
+MOST_PLACES = 12  # decimals of a label
 GAP = 14  # units between two labels
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Values from ``low`` to ``high`` over places from ``start`` to ``end``, linear or logarithmic."""
+    """Values from ``low`` to ``high`` over places from ``start`` to ``end``, linear or logarithmic.
+
+    ``least``: between two round numbers; 1 where whole things are counted.
+    """
 
     low: float
     high: float
     start: float
     end: float
     log: bool = False
+    least: float = 0.0
 
     def place(self, values: ArrayLike) -> Floats:
         """Places of values, shape as given; nan where a logarithmic axis has none.
@@ -48,14 +54,15 @@ class Axis:
         """Round numbers on the axis, about ``most`` of them."""
         if self.log and log10(self.high / self.low) > DECADE:
             return decades(self.low, self.high, most)
-        return evenly(self.low, self.high, most)
+        return evenly(self.low, self.high, most, self.least)
 
     def labelled(self, size: float, most: int = 8) -> list[tuple[float, str]]:
         """Places and labels that don't touch when written side by side."""
         out: list[tuple[float, str]] = []
         free = -float("inf")
-        for tick in self.ticks(most):
-            place, label = self.at(tick), short(tick)
+        ticks = self.ticks(most)
+        for tick, label in zip(ticks, labels(ticks), strict=True):
+            place = self.at(tick)
             half = wide(label, size) / 2
             if place - half >= free:
                 out.append((place, label))
@@ -63,15 +70,15 @@ class Axis:
         return out
 
 
-def evenly(low: float, high: float, most: int) -> list[float]:
-    """1, 2, 5, 10, ... apart.
+def evenly(low: float, high: float, most: int, least: float = 0.0) -> list[float]:
+    """1, 2, 5, 10, ... apart, and no less than ``least``.
 
-    >>> evenly(3.53, 4.46, 5)
-    [3.6, 3.8, 4.0, 4.2, 4.4]
+    >>> evenly(3.53, 4.46, 5), evenly(1295, 1297, 8, 1)
+    ([3.6, 3.8, 4.0, 4.2, 4.4], [1295.0, 1296.0, 1297.0])
     """
     if not (isfinite(low) and isfinite(high)) or high <= low:
         return [low]
-    rough = (high - low) / max(1, most)
+    rough = max((high - low) / max(1, most), least)
     power = 10.0 ** floor(log10(rough))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
     first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
@@ -94,6 +101,19 @@ def decades(low: float, high: float, most: int) -> list[float]:
             return inside
     inside = [10.0**p for p in powers if low * 0.999 <= 10.0**p <= high * 1.001]
     return inside[:: -(-len(inside) // most)]
+
+
+def labels(ticks: Sequence[float]) -> list[str]:
+    """Numbers in few characters, but so many that no two look the same.
+
+    >>> labels([5e9, 1e10]), labels([610_100.0, 610_150.0]), labels([0.00012345, 0.00012346])
+    (['5B', '10B'], ['610,100', '610,150'], ['0.0001234', '0.0001235'])
+    """
+    said = [short(tick) for tick in ticks]
+    places = 0
+    while len(set(said)) < len(set(ticks)) and places <= MOST_PLACES:
+        said, places = [f"{tick:,.{places}f}" for tick in ticks], places + 1
+    return said
 
 
 def short(n: float) -> str:

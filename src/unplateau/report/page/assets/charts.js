@@ -6,8 +6,8 @@
 // the page as textContent alone. unplateauCharts.hydrate(root) may be called again when parts of a page were replaced.
 "use strict";
 const unplateauCharts = (() => {
-  const { short, ticks, nearest, extent } = unplateauScales;
-  const LEFT = 54, RIGHT = 14, NEAR = 24; // pixels
+  const { short, labels, ticks, nearest, extent } = unplateauScales;
+  const LEFT = 54, RIGHT = 18, INSET = 7, NEAR = 24; // pixels; INSET: room inside a field, so that no point is cut
   const STEP = 0.5; // of the view that one press of + keeps
   const HELP = "Drag to zoom, double-click to go back. With the keyboard: arrows move along the points, + and \u2212 zoom, 0 goes back, L switches the axis.";
   const SIGNS = { bump: "\u25bc", phase: "|", resume: "\u2506", lost: "\u2715", end: "\u2506", over: "\u25b2" };
@@ -45,6 +45,13 @@ const unplateauCharts = (() => {
     get range() {
       const [low, high] = this.view ?? this.data.view;
       return this.log ? [Math.max(low, this.data.whole[0]), high] : [low, high];
+    }
+
+    /** The range with room for half a point at both ends. */
+    roomy() {
+      const [low, high] = this.range.map((v) => this.bent(v)), field = this.field.clientWidth - LEFT - RIGHT;
+      const room = ((high - low) * INSET) / Math.max(1, field - 2 * INSET);
+      return [low - room, high + room].map((v) => this.unbent(v));
     }
 
     keep() { kept.set(this.place, { log: this.log, hidden: this.hidden, view: this.view }); }
@@ -228,8 +235,8 @@ const unplateauCharts = (() => {
         legend: { show: false },
         scales: { x: { time: false, distr: this.log ? 3 : 1, range: (_, low, high) => [low, high] }, y: { distr: panel.log ? 3 : 1, range: (_, low, high) => [low, high] } },
         axes: [
-          { ...plain, size: last ? 26 : 0, splits: (_, __, low, high) => ticks(low, high, this.log, most()), values: (_, splits) => splits.map((v) => (last ? short(v) : "")) },
-          { ...plain, size: LEFT, gap: 6, splits: (_, __, low, high) => ticks(low, high, panel.log, i ? 2 : 6), values: (_, splits) => splits.map(short) },
+          { ...plain, size: last ? 26 : 0, splits: (_, __, low, high) => ticks(low, high, this.log, most(), this.data.least), values: (_, splits) => (last ? labels(splits) : splits.map(() => "")) },
+          { ...plain, size: LEFT, gap: 6, splits: (_, __, low, high) => ticks(low, high, panel.log, i ? 2 : 6), values: (_, splits) => labels(splits) },
         ],
         series: [{}, { paths: () => null, points: { show: false } }],
         cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false }, bind: { dblclick: () => () => this.setView(null) } },
@@ -241,12 +248,12 @@ const unplateauCharts = (() => {
       };
       const holder = element("div");
       this.field.append(holder);
-      const [low, high] = this.range;
+      const [low, high] = this.roomy();
       return new uPlot(options, [[low, high], [panel.view[0], panel.view[1]]], holder);
     }
 
     scale() {
-      const [min, max] = this.range;
+      const [min, max] = this.roomy();
       this.plots.forEach((plot, i) => {
         const [low, high] = this.vertical(this.data.panels[i]);
         plot.batch(() => { plot.setScale("x", { min, max }); plot.setScale("y", { min: low, max: high }); });

@@ -12,8 +12,15 @@ const unplateauScales = (() => {
     return size >= 1000 ? Math.round(n).toLocaleString("en-US") : `${Number(n.toPrecision(4))}`;
   };
 
-  const evenly = (low, high, most) => {
-    const rough = (high - low) / Math.max(1, most);
+  const labels = (values) => { // as scale.labels: so many characters that no two look the same
+    let said = values.map(short);
+    for (let places = 0; new Set(said).size < new Set(values).size && places <= 12; places++)
+      said = values.map((v) => v.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places }));
+    return said;
+  };
+
+  const evenly = (low, high, most, least) => {
+    const rough = Math.max((high - low) / Math.max(1, most), least);
     if (!(rough > 0) || !Number.isFinite(rough)) return [low];
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.999);
@@ -35,8 +42,8 @@ const unplateauScales = (() => {
     return [];
   };
 
-  const ticks = (low, high, log, most) =>
-    log && Math.log10(high / low) > DECADE ? decades(low, high, most) : evenly(low, high, most);
+  const ticks = (low, high, log, most, least = 0) =>
+    log && Math.log10(high / low) > DECADE ? decades(low, high, most) : evenly(low, high, most, least);
 
   /** The place of the value of `sorted` that is nearest to `x`. */
   const nearest = (sorted, x) => {
@@ -56,5 +63,5 @@ const unplateauScales = (() => {
     return [low, high];
   };
 
-  return { short, ticks, nearest, extent };
+  return { short, labels, ticks, nearest, extent };
 })();
