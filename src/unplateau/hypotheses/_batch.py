@@ -1,14 +1,19 @@
-"""The batch against the critical batch, as far as a log without gradient norms can tell."""
+"""The batch against the critical batch, and against published rules for the best one, as far as a log without gradient norms can tell."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..run import Run
+from ._rates import ADAMS, from_scratch
 from ._spikes import FEWEST
 from ._start import tamed
 
 KAPLAN, POWER = 2e8, 4.76  # tokens, nats: B_crit = 2e8 / L^4.76; Kaplan et al. 2020, eq. 1.4, tokens of BPE
+DEEPSEEK = (0.2920, 0.3271)  # B(C) = a C^b tokens, C in FLOP (DeepSeek LLM 2024, arXiv 2401.02954, eq. 1)
+STEP_LAW = (0.58, 0.571)  # B(D) = a D^b tokens, D in tokens (Li et al. 2025, arXiv 2503.04715)
 LARGEST = 1e15  # tokens per step; a number above is damage
 BPE = 5000  # a vocabulary below is one of characters or bytes, whose losses Kaplan's law does not know
 MOSTLY = 0.75  # of the logged noise scales are above 0, where they can be told from nothing
@@ -20,6 +25,38 @@ def tokens_per_step(run: Run) -> float | None:
     """Tokens of one optimiser step, where they are a sane number."""
     told = run.get("tokens_per_step")
     return float(told) if isinstance(told, int | float) and 1 <= told < LARGEST else None
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The batch that published rules give for as many tokens from scratch with Adam: tokens per step, the lower and the upper rule."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"published rules give {self.low:,.0f} to {self.high:,.0f} for these tokens and this compute (DeepSeek 2024, Step Law 2025)"
+
+
+def best(run: Run, steps: float) -> Best | None:
+    """The rules for ``steps`` of ``run``; None where its size or its batch is unknown.
+
+    Both were fitted from some 10M parameters up; models of 60k parameters agree (benchmarks/planted/constants.py).
+    """
+    size, params = tokens_per_step(run), run.get("params_non_embedding") or run.get("params")
+    if size is None or not params or not 0 < steps < LARGEST:
+        return None
+    tokens = size * float(steps)
+    rules = (
+        DEEPSEEK[0] * (6 * float(params) * tokens) ** DEEPSEEK[1],
+        STEP_LAW[0] * tokens ** STEP_LAW[1],
+    )
+    return Best(min(rules), max(rules))
+
+
+def holds_for(run: Run) -> bool:
+    """True for a run that the rules speak of in full: from scratch, with Adam."""
+    return from_scratch(run) and str(run.get("optimizer", "")).lower() in ADAMS
 
 
 def level(run: Run) -> float | None:
