@@ -137,9 +137,9 @@ def test_a_val_loss_worse_than_a_guess_alone_tells_nothing_of_targets():
 
 
 @pytest.mark.parametrize(
-    ("unigram", "rate", "verdict"), [(4.0, 6e-4, "undecided"), (9.0, 6e-4, "refuted"), (4.0, 0.05, "refuted")]
+    ("unigram", "rate", "likely"), [(4.0, 6e-4, True), (9.0, 6e-4, False), (4.0, 0.05, False)]
 )
-def test_a_long_run_that_never_knew_how_often_tokens_come_may_be_frozen_in_part(unigram, rate, verdict):
+def test_a_long_run_that_never_knew_how_often_tokens_come_may_be_frozen_in_part(unigram, rate, likely):
     """Where the rate is sane: one thirty times too high learns nothing either."""
     run = healthy_run(5, vocab_size=512, peak_lr=rate)
     run = run.with_facts(
@@ -148,8 +148,9 @@ def test_a_long_run_that_never_knew_how_often_tokens_come_may_be_frozen_in_part(
     slow = everywhere(run, lambda step, _: 6.3 - 1.5 * step / step[-1])
     finding = finding_on(slow, "frozen-parameters")
 
-    assert finding.verdict == verdict
-    assert (finding.probability > 0.5) == (verdict == "undecided")
+    assert finding.verdict == "undecided"
+    assert (finding.probability > 0.5) == likely
+    assert likely or finding.probability < 0.03
 
 
 @pytest.mark.parametrize(("decay_end", "suspected"), [(300, False), (3_000, True)])

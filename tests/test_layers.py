@@ -63,6 +63,8 @@ ROWS = {
         "contradictions",
         "manifest",
         "checkpoint",
+        "tensors",
+        "weights",
         "_pickle",
         "tokens",
         "evidence",

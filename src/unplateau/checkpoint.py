@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from math import isfinite, prod
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -37,7 +38,7 @@ def read_checkpoint(path: Path) -> dict[str, Fact]:
             start = file.read(8)
             file.seek(0)
             if start.startswith(b"PK"):
-                return facts_of_torch(_data_pickle(file, path.name), path.name)
+                return facts_of_torch(read_pickle(path), path.name)
             if path.suffix == ".safetensors":
                 return facts_of_tensors(safetensors_header(file, path.name), path.name)
     except OSError as error:
@@ -56,6 +57,22 @@ def _folder(path: Path) -> dict[str, Fact]:
 
 
 # --- torch.save
+
+
+def read_pickle(path: Path) -> Any:
+    """What a file of ``torch.save`` says without its tensors, as plain data (``_pickle``); kept for who asks again.
+
+    Raises ``UnreadableError`` where it is none, ``OSError`` where it can't be opened.
+    """
+    told = path.stat()
+    return _kept_pickle(path, told.st_mtime_ns, told.st_size)
+
+
+@lru_cache(maxsize=2)
+def _kept_pickle(path: Path, changed: int, size: int) -> Any:
+    del changed, size  # of the key alone
+    with path.open("rb") as file:
+        return _data_pickle(file, path.name)
 
 
 def _data_pickle(file: BinaryIO, name: str) -> Any:

@@ -69,6 +69,16 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     "val_divergence_chance": ("nats", "what 95 % of fair samples as large as val stay under"),
     "val_gap": ("nats", "loss of a bigram model counted on train: on val, less on held-out train"),
     "val_gap_error": ("nats", "its standard error"),
+    "val_renumbered": (
+        "fraction",
+        "of the val split: train's text under numbers that are off (another tokenizer's)",
+    ),
+    "val_renumbered_chance": ("fraction", "what 95 % of vals with train's numbers stay under"),
+    "val_offset": ("", "by how much those numbers are off"),
+    "random_share": (
+        "fraction",
+        "of the train split's tokens that may be drawn at random from the vocabulary",
+    ),
     "val_contiguous": ("", "true where val is one piece of the same text, not a sample of it"),
     "data_order": ("", "source: documents stand as their sources had them; shuffled"),
     "order_divergence": (
@@ -115,6 +125,16 @@ VOCABULARY: dict[str, tuple[str, str]] = {
     "final_quantised_loss": ("nats", "val loss after quantisation, not a point of training"),
     "checkpoint_step": ("steps", "at which the checkpoint beside the log was saved"),
     "best_val_loss": ("nats", "as the checkpoint beside the log says"),
+    "weights_still": (
+        "",
+        "list of [tensor, parameters, why]: of the newest checkpoint, those that never moved",
+    ),
+    "weights_moved": ("", "tensors of that checkpoint that moved, or whose gradients Adam has seen"),
+    "weights_unclear": ("", "parameters in tensors of it of which neither can be told"),
+    "weights_counted": ("", "parameters in all tensors of it that were looked at"),
+    "weights_step": ("steps", "at which it was saved"),
+    "optimizer_steps": ("steps", "that Adam's state in it has counted"),
+    "optimizer_saved": ("", "true where it holds the optimiser's state"),
     # --- derived by unplateau (source 'counted')
     "steps_done": ("steps", "the last step in the log"),
     "planned_end": ("steps", "max_steps, or what the epochs come to"),

@@ -1,30 +1,36 @@
-"""The weights do not move: the loss stays where it started although the learning rate is above zero.
+"""The weights do not move, all of them or a part: the optimiser's updates never reach them.
 
-Claim: the optimiser's updates never reach the weights that the model uses.
+Claim: the optimiser's updates never reach the weights that the model uses, or a part of them.
 Mechanism: the optimiser was built before the model was wrapped or moved, parameters were frozen, the
 gradient is cut off or zero, weights were never loaded, every fp16 step is skipped, or the rate is 0.
 Supported by: a gradient norm of 0; a loss that repeats its first digits; a loss within noise of
-ln(vocabulary) after many steps.
+ln(vocabulary) after many steps; a checkpoint of a run from scratch in which some tensors have moved far and others
+never: Adam holds no gradient of them, gains are exactly 1 or biases 0, or a matrix is still what was drawn for it.
 Undecided, and first, where a long run at a sane rate never came down to the unigram entropy of its data: not even
 the frequencies of the tokens were learnt, as where the embedding or the output does not move.
-Refuted by: a loss that has fallen by far more than its noise.
-Needs: a loss over at least 50 steps; the vocabulary, gradient norms and a logged rate help.
+Left open, as unlikely, where the loss has fallen: then something learns, but a part may stand still, and the rest
+learns around it. A checkpoint tells, or the probe gradients.
+Refuted by: a checkpoint all of whose tensors have moved.
+Needs: a loss over at least 50 steps; a checkpoint, the vocabulary, gradient norms and a logged rate help.
 What to do: print the norm of one weight before and after a step; build the optimiser after wrapping
 (FSDP, DDP) and after moving the model; check requires_grad and that the weights were loaded.
 Sources: ByteDance-Seed/VeOmni issue 118 (loss 11.93 = ln(151,936), gradient norm 0: weights not loaded);
-intelligent-machine-learning/dlrover issue 584 (optimiser built before FSDP); SCIENCE.md section 7.
+intelligent-machine-learning/dlrover issue 584 (optimiser built before FSDP); SCIENCE.md section 7; of weights that
+are what was drawn for them: Marchenko and Pastur 1967, Johnstone 2001, Martin and Mahoney 2021 (JMLR 22, 165).
 """
 
 from __future__ import annotations
 
-from math import log
+from math import log, sqrt
+from typing import Any
 
 import numpy as np
 
 from ..curve import Curve
 from ..run import Run
+from ..units import count
 from . import Evidence, Finding, Hypothesis, Remedy
-from ._rates import rates_of
+from ._rates import ADAMS, rates_of
 from ._say import LIKELY, SURE, against, finding, pro
 from ._spikes import noise_of
 from ._start import INIT, scratch, tamed, trained, vocabulary
@@ -39,7 +45,23 @@ OFTEN = 1000  # times that each token was seen, on average; sound runs of benchm
 FOLLOWS = 0.1  # nats above the unigram entropy
 SANE = 4.0  # times the published rules
 PART = 0.6  # chance; labels, mask or the output may be wrong as well
+UNSEEN = 0.2  # strength, where the loss fell and no checkpoint was seen: how often an untested cause holds (benchmarks/untested.py)
+#: how far Adam's steps carry each weight even where their signs are chance, as a multiple of GPT-2's initial .02: the root of
+#: the sum of the squared rates. Below, a matrix that learns may still look as it was drawn
+FAR = 0.02
+LITTLE = 0.01  # share of the parameters; gains alone are less, and their standing still may be meant
+MEANT = 0.4  # strength, where a part may stand still on purpose: few parameters, or a model that did not start from scratch
+OPEN_SHARE = 0.01  # of the parameters of which the checkpoint may tell nothing, where it is to refute
+NAMED = 3  # tensors by name
 ZERO = 0.9  # share of gradient norms that are 0
+CHECKPOINT = "a checkpoint in the run's folder: its weights tell whether a part of them stands still"
+WHY = {
+    "gradient": "Adam has seen no gradient",
+    "gains": "gains all alike, as at the start",
+    "bias": "all 0",
+    "zero": "all 0",
+    "drawn": "still as drawn at random",
+}
 ASKS = ("the gradient norm of each step", "the norm of one weight before and after a step")
 FIX = Remedy(
     {},
@@ -54,12 +76,14 @@ def test(run: Run) -> Finding:
     if seen is None or len(seen[1]) < 2:
         return Finding(NAME, "untestable", missing=("losses at two steps or more",))
     name, curve = seen
+    if (found := _weights(run)) is not None:
+        return found
     start, end, error = _ends(curve)
     fall, steps = start - end, int(curve.step[-1] - curve.step[0])
     fact = f"{name} goes from {start:.4g} to {end:.4g} over {steps:,} steps"
     if fall > max(FALLEN, 5 * error):
         fallen = against(fact + f", a fall of {fall:.2f} nats", name)
-        return _part(run, name, curve, fallen) or finding(NAME, 0.02, [fallen])
+        return _part(run, name, curve, fallen) or finding(NAME, UNSEEN, [fallen], missing=(CHECKPOINT,))
     if steps < LONG or len(curve) < FEW:
         return finding(NAME, 0.15, [against(fact + ": too short to tell", name)], missing=ASKS)
     return _still(run, name, curve, fact)
@@ -84,6 +108,65 @@ def _part(run: Run, name: str, curve: Curve, fallen: Evidence) -> Finding | None
     )
     evidence = [pro(said, run.source("unigram_entropy") or name), fallen]
     return finding(NAME, PART, evidence, stake=best - float(unigram), missing=ASKS)
+
+
+# --- the weights of a checkpoint
+
+
+def _weights(run: Run) -> Finding | None:
+    """The finding where a checkpoint tells it; None where it tells nothing, or is of too early a step."""
+    rows, moved, step = run.get("weights_still"), run.get("weights_moved"), run.get("weights_step")
+    total, unclear = run.get("weights_counted"), run.get("weights_unclear", 0)
+    last = run.get("steps_done")
+    if not isinstance(rows, list) or not moved or not total or (step or last or 0) < LONG:
+        return None
+    if step is not None and last is not None and step > last + (run.get("eval_interval") or 0):
+        return None  # of a later part than the log
+    still, doubtful = _still_rows(run, rows, step or last)
+    source = run.source("weights_still")
+    if still:
+        return _stands(run, still, int(moved), total, source)
+    if doubtful + unclear > OPEN_SHARE * total:
+        return None
+    fact = f"in {source} all {int(moved)} tensors that can be judged have moved, {count(total)} parameters"
+    return finding(NAME, 0.02, [against(fact, source)])
+
+
+def _still_rows(run: Run, rows: list[Any], step: int) -> tuple[list[tuple[str, int, str]], int]:
+    """Those that stand still, name, parameters and why; and the parameters of those that only look so."""
+    told = [(str(row[0]), int(row[1]), str(row[2])) for row in rows]
+    sure = [row for row in told if row[2] != "drawn" or _carried(run, step)]
+    return sure, sum(row[1] for row in told if row not in sure)
+
+
+def _carried(run: Run, step: int) -> bool:
+    """True where Adam's steps must have carried every weight that gets a gradient far from where it began."""
+    if run.schedule is None or str(run.get("optimizer", "")).lower() not in ADAMS:
+        return False
+    at = np.unique(np.linspace(0, step, min(step, 1000) + 1).astype(int))
+    rates = np.array([run.schedule(int(one)) for one in at])
+    return bool(sqrt(step * np.mean(rates**2)) >= FAR)
+
+
+def _stands(run: Run, still: list[tuple[str, int, str]], moved: int, total: int, source: str) -> Finding:
+    """The finding where tensors never moved; where that may be meant it accuses nobody."""
+    share = sum(row[1] for row in still) / total
+    named = "; ".join(f"{name} ({WHY.get(why, why)})" for name, _, why in still[:NAMED])
+    more = f" and {len(still) - NAMED} more" if len(still) > NAMED else ""
+    fact = f"in {source} {len(still)} of {len(still) + moved} tensors never moved, {share:.1%} of the parameters: {named}{more}"
+    meant = scratch(run) is False or share < LITTLE
+    sure = SURE if any(row[2] == "gradient" for row in still) else LIKELY
+    return finding(
+        NAME,
+        MEANT if meant else sure,
+        [pro(fact, source)],
+        stake=0.0 if meant else 1.0,
+        remedy=FIX,
+        missing=("whether a part was frozen on purpose",),
+    )
+
+
+# --- the loss alone
 
 
 def _ends(curve: Curve) -> tuple[float, float, float]:
@@ -151,7 +234,7 @@ def _constant(name: str, curve: Curve) -> list[Evidence]:
 
 HYPOTHESIS = Hypothesis(
     name=NAME,
-    claim="The updates never reach the weights: the loss stays at its start.",
+    claim="The updates never reach the weights, or a part of them.",
     needs=("batch_loss|train_loss|val_loss",),
     test=test,
     asks=("a loss over at least 50 steps, with gradient norms", "vocab_size"),
