@@ -17,6 +17,7 @@ from .hypotheses import SMALL, Finding, Hypothesis
 from .hypotheses.metric_unit import as_measured
 from .outlook import Outlook
 from .plugins import discover
+from .reference import by_class
 from .run import Run
 from .state import State, state_of
 
@@ -83,7 +84,8 @@ def diagnose(run: Run, hypotheses: Iterable[Hypothesis] | None = None) -> Diagno
         found = budget(run, state, known, open_causes(tested, causes))
         weighed = (priced(f, causes[f.cause], known, found) for f in tested)
         told = (heard(f, causes[f.cause], run, known) for f in weighed)
-        findings = sorted((asking(f, run) for f in told), key=rank)
+        all_priced = (by_class(f, run, state) for f in told)
+        findings = sorted((asking(f, run) for f in all_priced), key=rank)
         return Diagnosis(
             run, state, tuple(findings), tuple(contradictions(run)), known, found, as_planned(known)
         )

@@ -56,6 +56,7 @@ class Remedy:
     gain: Estimate | None = None  # nats below the trend of now
     plan: Plan | None = None
     condition: str = ""
+    basis: str = ""  # what the gain rests on, where that is no law
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Finding:
     stake: float = 0.0
     unpriced: str = ""
     probes: tuple[str, ...] = ()  # that would tell, and have not yet
+    basis: str = ""  # what the effect rests on, where that is neither a law nor a probe
 
     @property
     def costless(self) -> bool:

@@ -1,0 +1,262 @@
+"""Reference classes: what each cause that no law prices cost in planted runs, and how far that misses left-out ones.
+
+    python benchmarks/planted/reference.py [--write] [-v]
+
+From the corpus and the loop of this folder: each planted run beside the run without its cause. Fitted is ln(loss / loss
+without the cause) in proportion to how much of the cause the run has (``unplateau.exposure``), by least squares. Its
+spread is the root mean square of what it misses texts by that were left out, or trainers (nanoGPT, ours) where that is
+more; at least the error of the measured costs. ``--write`` puts the result into src/unplateau/reference.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import hypot, isfinite, log
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from check import HERE, corpus_cases
+from loop_pack import unpacked
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from unplateau.derive import derive
+from unplateau.diagnosis import READINGS
+from unplateau.estimate import Z90
+from unplateau.exposure import EXPOSURES, Exposure, bytes_of, shrinkage, sound
+from unplateau.reading import read_runs
+from unplateau.reference import FEWEST, FILE, SOUND, TEXTS, Class
+from unplateau.run import Fact, Run
+from unplateau.state import state_of
+
+sys.path.insert(0, str(HERE.parent))
+from accuracy_parts.planted import evaluation_noise
+
+Floats = NDArray[np.float64]
+LOOP, CORPUS = "loop", "corpus"
+#: texts that are parts of one another are left out together: the addresses, and Python's standard library
+TEXT = {
+    **dict.fromkeys(("sotu-early", "sotu-late", "embedded"), "addresses"),
+    **dict.fromkeys(("code", "stdlib"), "code"),
+}
+HOLD = 0.8  # of the 90 % intervals; fewer, and the class is not priced (the bar of docs/accuracy.md)
+HEALTHY = "still-learning"
+LEFT, LEAST = 2, 1  # runs, and texts, that a class needs when a text is left out of it, to see how good it is
+END = 0.95  # quantile of t: two ends leave 90 %
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A run, what the cause cost it (``None`` for a sound one), and what is left out together with it."""
+
+    name: str
+    cause: str
+    run: Run
+    loss: float  # nats, the trend at its end
+    cost: float | None
+    noise: float  # nats, sd of ``cost``
+    text: str
+    trainer: str
+    x: Exposure = ()
+
+    @property
+    def y(self) -> float:
+        """ln of the loss over the loss without the cause; of a sound run, ln of the loss per byte."""
+        if self.cost is None:
+            return log(self.loss / (bytes_of(self.run) or 1.0))
+        return -log(1 - self.cost / self.loss)
+
+    @property
+    def relief(self) -> bool:
+        """True for a sound run beside one with less of the cause."""
+        return self.name.startswith("healthy.") and self.cost is not None
+
+    @property
+    def error(self) -> float:
+        """Sd of ``y`` by the noise of the measurement."""
+        return 0.0 if self.cost is None else self.noise / (self.loss - self.cost)
+
+
+# --- the runs
+
+
+def rows() -> list[Row]:
+    """All runs of both sets that end on a loss."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return [*_of_corpus(Path(scratch)), *_of_loop(Path(scratch))]
+
+
+def _of_corpus(scratch: Path) -> Iterator[Row]:
+    """Runs of nanoGPT. What no config tells of their data, a manifest would: it is taken from the truth."""
+    for name, truth, folder in corpus_cases(HERE / "corpus.jsonl.zst", scratch):
+        run = read_runs(str(folder / "train.log"), config=folder / "config.py")[0]
+        told = {"bytes_per_token": truth["bytes_per_token"], "duplicate_share": truth["data"]["copies"]}
+        run = derive(run.with_facts(**{n: Fact(v, "", "manifest.json") for n, v in told.items()}))
+        noise = 2**0.5 * evaluation_noise((folder / "config.py").read_text("utf-8"))
+        cost = truth["gain"] if truth["cause"] not in READINGS else None
+        yield from _row(name, truth["cause"], run, (cost, noise), (truth["text"], CORPUS))
+
+
+def _of_loop(scratch: Path) -> Iterator[Row]:
+    """Runs of our trainer, with their manifests. Of a relief the costly run is the sound one."""
+    kept = {one.name: one for one in unpacked(scratch / LOOP)}
+    for one in kept.values():
+        costly = kept[f"healthy.base.{one.base}.1"] if one.role == "relief" else one
+        run = read_runs(str(costly.log), config=costly.config, data=costly.manifest)[0]
+        run = run.with_facts(bytes_per_token=Fact(one.truth["bytes_per_token"], "", "manifest.json"))
+        cause = HEALTHY if one.role == "healthy" else str(one.truth["cause"])
+        cost = (one.gain.value, one.gain.sd) if one.gain is not None else (None, 0.0)
+        yield from _row(one.name, cause, run, cost, (one.base.split("-")[0], LOOP))
+
+
+def _row(
+    name: str, cause: str, run: Run, cost: tuple[float | None, float], of: tuple[str, str]
+) -> Iterator[Row]:
+    """``cost``: nats, and its sd; ``of``: the text and the trainer. Nothing where nobody measured what the cause cost."""
+    run, state, sound_one = derive(run), state_of(run), cause in READINGS
+    level = float("nan") if state.level is None else state.level.value
+    if sound_one or cost[0] is not None:
+        text = TEXT.get(of[0], of[0])
+        yield Row(name, cause, run, level, None if sound_one else cost[0], cost[1], text, of[1])
+
+
+def exposed(found: Sequence[Row], cause: str) -> list[Row]:
+    """The planted rows of ``cause`` that have something of it, with how much that is.
+
+    Of a sound run without its usual weight decay it is all of that decay; of a sound run at another rate it is nothing.
+    """
+    out = []
+    for row in (row for row in found if row.cause == cause):
+        x = EXPOSURES[cause](row.run)
+        if cause == "over-regularised" and row.relief:
+            x = (0.0, shrinkage(row.run) or 0.0)
+        if x is not None and any(x):
+            out.append(replace(row, x=x))
+    return out
+
+
+def sound_ones(found: Sequence[Row]) -> list[Row]:
+    """The sound rows, with what their loss goes with."""
+    return [replace(row, x=x) for row in found if row.cost is None and (x := sound(row.run)) is not None]
+
+
+# --- the fit
+
+
+def slope(group: Sequence[Row]) -> tuple[Floats, Floats]:
+    """Least squares through the origin, and the inverse of x'x."""
+    x, y = np.array([row.x for row in group]), np.array([row.y for row in group])
+    gram = np.linalg.pinv(x.T @ x)
+    return gram @ x.T @ y, gram
+
+
+def missed(group: Sequence[Row], by: Callable[[Row], str]) -> Floats:
+    """Y less what a fit to the other groups says."""
+    out = []
+    for row in group:
+        rest = [other for other in group if by(other) != by(row)]
+        out.append(row.y - float(np.dot(slope(rest)[0], row.x)) if rest else np.nan)
+    return np.array(out)
+
+
+def spread(group: Sequence[Row]) -> float:
+    """Sd of a new text's y, where there are two texts to tell; no less than the error of what was measured."""
+    new, b = missed(group, lambda row: row.text), slope(group)[0]
+    more = sum((row.y - float(np.dot(b, row.x))) ** 2 for row in group) / max(1, len(group) - len(b))
+    measured = float(np.mean([row.error**2 for row in group]))
+    return float(np.sqrt(max(np.mean(new**2) if np.isfinite(new).all() else more, measured)))
+
+
+def fitted(group: Sequence[Row], fewest: int = FEWEST, texts: int = TEXTS) -> Class:
+    """The class of ``group``; without a slope where there are too few runs, or where some lost more than their loss."""
+    costs = [row.cost for row in group if row.cost is not None]
+    different = len({row.text for row in group})
+    known = {"runs": len(group), "texts": different, "costs": (min(costs), max(costs)) if costs else None}
+    lost = any(not isfinite(row.loss) or (row.cost or 0.0) >= row.loss for row in group)
+    if len(group) < fewest or different < texts or lost:
+        return Class(**known)
+    b, gram = slope(group)
+    return Class(
+        **known,
+        slope=tuple(b.tolist()),
+        gram=tuple(map(tuple, gram.tolist())),
+        spread=spread(group),
+        t=float(student.ppf(END, len(group) - len(b))),
+        most=tuple(np.max([row.x for row in group], axis=0).tolist()),
+        params=_span(group, "params"),
+        tokens=_span(group, "tokens_seen"),
+    )
+
+
+def _span(group: Sequence[Row], name: str) -> tuple[float, float]:
+    values = [float(row.run.get(name)) for row in group]
+    return min(values), max(values)
+
+
+# --- how good it is
+
+
+def held(group: Sequence[Row], by: Callable[[Row], str]) -> list[bool]:
+    """Whether the interval of a class without the row's text (or trainer) holds its y, within the error of that."""
+    out = []
+    for row in group:
+        one = fitted([other for other in group if by(other) != by(row)], LEFT, LEAST)
+        if one.slope:
+            low, value, high = one.ratio(row.x)
+            out.append(abs(row.y - value) <= hypot((high - low) / 2, Z90 * row.error))
+    return out
+
+
+def kept(one: Class, group: Sequence[Row]) -> Class:
+    """The class, without a slope where too few of its intervals hold what was left out."""
+    hits = held(group, lambda row: row.text) if one.slope else [True]
+    return one if np.mean(hits) >= HOLD else Class(one.runs, one.texts, costs=one.costs)
+
+
+def show(name: str, group: Sequence[Row], one: Class, *, verbose: bool) -> None:
+    """A line, and one for each run."""
+    if not one.slope:
+        print(f"{name:18} {one.runs:3} runs, {one.texts} texts: no price; cost {one.costs}")
+        return
+    text = missed(group, lambda row: row.text)
+    hits, others = held(group, lambda row: row.text), held(group, lambda row: row.trainer)
+    nats = np.mean(
+        [row.loss * abs(np.exp(-row.y) - np.exp(m - row.y)) for row, m in zip(group, text, strict=True)]
+    )
+    nothing = np.mean([abs(row.cost) for row in group]) if group[0].cost is not None else float("nan")
+    print(
+        f"{name:18} {one.runs:3} runs, {one.texts} texts: slope {', '.join(f'{b:.3f}' for b in one.slope)}; spread "
+        f"{one.spread:.3f}; texts left out: error {nats:.3f} nats (of saying 0: {nothing:.3f}), "
+        f"{sum(hits)} of {len(hits)} intervals hold it; trainers left out: {sum(others)} of {len(others)}"
+    )
+    for row, miss in zip(group, text, strict=True) if verbose else ():
+        print(
+            f"    {row.name:46} x {' '.join(f'{x:.2f}' for x in row.x)}  y {row.y:.3f}  missed by {miss:+.3f}"
+        )
+
+
+def main() -> None:
+    """Fit, show, and write where asked to."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--verbose", "-v", action="store_true")
+    options = parser.parse_args()
+    found = rows()
+    groups = {cause: exposed(found, cause) for cause in EXPOSURES} | {SOUND: sound_ones(found)}
+    classes = {name: kept(fitted(group), group) for name, group in groups.items()}
+    for name, group in groups.items():
+        show(name, group, classes[name], verbose=options.verbose)
+    if options.write:
+        FILE.write_bytes(msgspec.json.format(msgspec.json.encode(classes), indent=1) + b"\n")
+        print(f"written: {FILE}")
+
+
+if __name__ == "__main__":
+    main()
