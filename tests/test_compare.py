@@ -1,7 +1,8 @@
 """Runs side by side, at equal amounts of what they cost.
 
 Mutations that went red here: the amount taken from the longest run; steps compared for tokens; the error of a rerun left out
-of a tie; runs without step times compared at equal time; losses of other tokens compared in nats.
+of a tie; runs without step times compared at equal time; losses of other tokens compared in nats; a lowest
+loss among runs on other text; one text by two paths taken for two.
 """
 
 from __future__ import annotations
@@ -128,10 +129,32 @@ def test_losses_of_other_tokens_are_given_in_bits_per_byte_where_that_is_known(t
     assert found.told[0].loss(1000).value == pytest.approx(2.71 / np.log(2) / 3, rel=0.01)
 
 
-def test_other_text_is_a_warning(tmp_path: Path) -> None:
+def test_of_runs_on_other_text_none_is_called_better(tmp_path: Path) -> None:
     found = beside(made(tmp_path / "one", dataset="a"), made(tmp_path / "two", dataset="b"))
 
-    assert found.warnings == ("dataset differ: the losses may be of different text",)
+    assert found.unlike.startswith("dataset differs: the losses may be of different text")
+    assert all(equal.lowest is None and not equal.ties for equal in found.equal)
+    told = " ".join(text(found).split())
+    assert "no run is called better: dataset differs" in told
+    assert "is lowest" not in told
+    SCHEMA.validate(comparison(found))
+
+
+def test_one_text_in_two_places_is_one_text(tmp_path: Path) -> None:
+    found = beside(made(tmp_path / "one", dataset="data/a"), made(tmp_path / "two", dataset="/home/me/a"))
+
+    assert not found.unlike
+    assert found.equal[0].lowest is not None
+
+
+def test_the_stages_of_one_job_are_no_rivals() -> None:
+    stages = [
+        (run.name, run) for run in read_runs(Path(__file__).parent / "logs" / "nanochat" / "sample.log")
+    ]
+    found = compare(stages)
+
+    assert [name for name, _ in stages][:2] == ["base", "mid"]
+    assert found.unlike.startswith("dataset differs")
 
 
 def test_a_run_that_was_lost_is_told_and_compared_before(tmp_path: Path) -> None:

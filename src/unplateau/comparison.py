@@ -7,8 +7,9 @@ in log steps. FLOPs are those of the model (shape.py), time that of the steps al
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot
+from pathlib import PurePath
 
 import numpy as np
 
@@ -62,20 +63,21 @@ class Told:
 class Equal:
     """The runs at one amount of something. ``losses``, ``steps``: one a run, None where it has no known amount.
 
-    ``lowest``: the place of the run with the lowest loss; ``ties``: those that noise can't tell from it.
+    ``lowest``: the place of the run with the lowest loss; None where the losses are of unlike text, and lower is not better.
+    ``ties``: those that noise can't tell from it.
     """
 
     base: str
     amount: float
     losses: tuple[Estimate | None, ...]
     steps: tuple[int | None, ...]
-    lowest: int
+    lowest: int | None
     ties: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Runs side by side. ``unequal``: base -> why it is not compared."""
+    """Runs side by side. ``unequal``: base -> why it is not compared; ``unlike``: why no run can be called better."""
 
     told: tuple[Told, ...]
     unit: str
@@ -83,6 +85,7 @@ class Comparison:
     unequal: dict[str, str]
     differs: tuple[Setting, ...]
     warnings: tuple[str, ...]
+    unlike: str = ""
 
 
 def compare(runs: Sequence[tuple[str, Run]]) -> Comparison:
@@ -100,11 +103,28 @@ def compare(runs: Sequence[tuple[str, Run]]) -> Comparison:
     if not any(one.base == "tokens" for one in equal):
         equal.insert(0, _made_equal(told, "steps", [1.0] * len(told)))
     differs = differing([one.run for one in told])
-    if other := [one.name for one in differs if one.canonical in EVALUATED_ON]:
-        warnings.append(f"{', '.join(other)} differ: the losses may be of different text")
+    unlike = _unlike(told, differs)
+    if unlike:
+        equal = [replace(one, lowest=None, ties=()) for one in equal]
     return Comparison(
-        tuple(told), told[0].curve.unit or "nats", tuple(equal), unequal, differs, tuple(warnings)
+        tuple(told), told[0].curve.unit or "nats", tuple(equal), unequal, differs, tuple(warnings), unlike
     )
+
+
+def _unlike(told: Sequence[Told], differs: Sequence[Setting]) -> str:
+    """Why losses of these runs do not compare; empty where they do. In bits per byte tokens of any kind do."""
+    names = EVALUATED_ON if told[0].curve.unit == BITS else (*EVALUATED_ON, "tokenizer")
+    other = [one for one in differs if one.canonical in names and _other(one)]
+    if not other:
+        return ""
+    listed = ", ".join(one.name for one in other)
+    return f"{listed} differ{'s' * (len(other) == 1)}: the losses may be of different text, and the lower one need not be the better run"
+
+
+def _other(one: Setting) -> bool:
+    """True where the values are not the same folder by two paths."""
+    known = [value for value in one.values if value is not None]
+    return len({PurePath(value).name if isinstance(value, str) else value for value in known}) > 1
 
 
 def _told(name: str, run: Run, series: str, warnings: list[str]) -> Told:

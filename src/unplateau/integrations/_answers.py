@@ -223,7 +223,7 @@ def compare(given: Arguments, roots: Sequence[Path]) -> Answer:
     """Runs at equal tokens, time and FLOPs."""
     from ..comparison import MOST
     from ..comparison import compare as beside
-    from ..report.compare import comparison
+    from ..report.compare import comparison, said
 
     named: list[tuple[str, Run]] = []
     for path in given["paths"]:
@@ -232,12 +232,6 @@ def compare(given: Arguments, roots: Sequence[Path]) -> Answer:
         if len(named) > MOST:
             raise UsageError(f"compare takes up to {MOST} runs; {printable(path)} makes them {len(named)}")
     found = beside(named)
-    lines = [
-        f"at equal {equal.base}: run {equal.lowest + 1} is lowest{_ties(equal.ties)}" for equal in found.equal
-    ]
+    lines = said(found)
     lines.append(f"{len(found.differs)} settings differ.")
     return Answer(comparison(found), "\n".join(lines), tuple(name for name, _ in named))
-
-
-def _ties(ties: Sequence[int]) -> str:
-    return f"; within its noise: {', '.join(f'run {i + 1}' for i in ties)}" if ties else ""

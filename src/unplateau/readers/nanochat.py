@@ -209,6 +209,8 @@ class _Log:
             stage = self.stage.get(i)
             if stage and len(logged) > 1:
                 self.book.runs[i].name = stage
+                text = Fact(f"that of nanochat's {stage} stage", "", "the script of the stage")
+                self.book.runs[i].facts.setdefault("dataset", text)
             if stage == "base" and self.bytes_per_token:
                 self.book.runs[i].facts.setdefault("bytes_per_token", self.bytes_per_token)
         return self.book.finish()

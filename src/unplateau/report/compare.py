@@ -32,8 +32,8 @@ def _lines(found: Comparison, width: int) -> Iterator[Line]:
     yield Line(f"LOSS ({found.told[0].series}, {found.unit}; +- half a 90 % interval)", "title")
     room = width - CELL * (len(found.equal) + 1) - 4
     yield from _table(found, room) if room >= 0 else _paragraphs(found)
-    for equal in found.equal:
-        yield Line(said_of(equal), hang=2)
+    for sentence in said(found):
+        yield Line(sentence, hang=2)
     for base, why in found.unequal.items():
         yield Line(f"not at equal {base}: {why}", "doubt", hang=2)
     yield Line()
@@ -97,10 +97,17 @@ def _paragraphs(found: Comparison) -> Iterator[Line]:
         yield Line(f"{i + 1:>2}  {'; '.join(said)}", hang=4)
 
 
+def said(found: Comparison) -> list[str]:
+    """Which run is lowest at equal amounts of each; that none can be called so, where the text is not alike."""
+    if found.unlike:
+        return [f"no run is called better: {redacted(found.unlike)}"]
+    return [said_of(equal) for equal in found.equal]
+
+
 def said_of(equal: Equal) -> str:
     """Which is lowest, in a sentence."""
     head = f"at equal {equal.base} ({amount_of(equal.base, equal.amount)}) "
-    if sum(loss is not None for loss in equal.losses) < 2:
+    if equal.lowest is None or sum(loss is not None for loss in equal.losses) < 2:
         return head + "only one run has a loss"
     ties = ", ".join(str(i + 1) for i in equal.ties)
     behind = f"; {ties} within its noise" if ties else ""
@@ -138,6 +145,7 @@ def comparison(found: Comparison) -> dict[str, Any]:
             one.name: [shown_value(one.canonical, value) for value in one.values] for one in found.differs
         },
         "warnings": list(found.warnings),
+        **({"unlike": found.unlike} if found.unlike else {}),
     }
     out: dict[str, Any] = plain(told)
     return out

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ...comparison import Comparison, Equal
 from ...settings import Setting
-from ..compare import cell, done, said_of, shown_setting
+from ..compare import cell, done, said, shown_setting
 from ..figures import Figure
 from .figure import embedded
 from .html import Child, Html, join, tag
@@ -15,8 +15,8 @@ from .parts import Section, listed, table
 
 def verdict(found: Comparison) -> Html | None:
     """Which run is lowest at equal amounts of each."""
-    said = [f"{words[0].upper()}{words[1:]}." for words in map(said_of, found.equal)]
-    return tag("p", " ".join(said), class_="verdict") if said else None
+    told = [f"{words[0].upper()}{words[1:]}." for words in said(found)]
+    return tag("p", " ".join(told), class_="verdict") if told else None
 
 
 def section(found: Comparison, figures: Sequence[Figure], runs: Sequence[str]) -> Iterator[Section]:
@@ -41,8 +41,9 @@ def _losses(found: Comparison, runs: Sequence[str]) -> Html:
         name = tag("a", f"{i + 1}. {one.name}", href=f"#{runs[i]}") if i < len(runs) else one.name
         equal = (_lowest(cell(e.losses[i]), lowest=e.lowest == i and _told(e) > 1) for e in found.equal)
         rows.append((name, done(one), cell(one.loss(one.end)), *equal))
-    said = f"{found.told[0].series} in {found.unit}; +- is half a 90% interval; the lowest of a column is in bold"
-    return table(said, heads, rows, kind="losses")
+    lowest = "" if found.unlike else "; the lowest of a column is in bold"
+    caption = f"{found.told[0].series} in {found.unit}; +- is half a 90% interval{lowest}"
+    return table(caption, heads, rows, kind="losses")
 
 
 def _told(equal: Equal) -> int:
