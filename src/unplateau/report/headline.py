@@ -13,6 +13,7 @@ from ..hypotheses._say import step_word
 from ..run import LOSSES
 from ..state import State
 
+LEAST_SUSPECTED = 0.025  # probability; below stand causes that nothing points to (heard.UNTESTED is .02)
 FEW = 5  # evaluations that fit a sentence
 STATE = {
     "falling": "the loss is still falling",
@@ -170,7 +171,7 @@ def _unsure(found: Diagnosis) -> str:
         return "Name the column of the loss: --map val_loss=COLUMN."
     if found.state.verdict == "too-short":
         return "Send a longer log, or one with more evaluations."
-    if unsure := of(found.findings, "undecided"):
+    if unsure := suspected(found.findings):
         return f"{_gained(found)}No cause is proved; undecided: {', '.join(map(named, unsure[:3]))}.{_send(found)}"
     return f"No cause that could be tested explains it.{_send(found)}"
 
@@ -179,8 +180,8 @@ def _send(found: Diagnosis) -> str:
     """What would settle most of the open causes, those in front before those that nothing points to."""
     if found.run.schedule is None and not found.run.has("config_dialect") and found.run.loss is not None:
         return " To settle it, send the trainer's config: --config FILE."
-    wanted = wanted_facts(of(found.findings, "undecided")) or wanted_facts(found.findings)
-    if not wanted and (probes := wanted_probes(of(found.findings, "undecided"))):
+    wanted = wanted_facts(suspected(found.findings)) or wanted_facts(found.findings)
+    if not wanted and (probes := wanted_probes(suspected(found.findings))):
         return f" To settle it, run a probe: unplateau probe RUN ({probes[0][0]})."
     return f" To settle it, send {how(wanted[0][0])}.".replace("?.", "?") if wanted else ""
 
@@ -198,6 +199,11 @@ def chance(finding: Finding) -> str:
 
 def of(findings: Sequence[Finding], verdict: str) -> list[Finding]:
     return [f for f in findings if f.verdict == verdict]
+
+
+def suspected(findings: Sequence[Finding]) -> list[Finding]:
+    """The undecided ones that are more than a cause that nothing points to."""
+    return [f for f in of(findings, "undecided") if f.probability is None or f.probability >= LEAST_SUSPECTED]
 
 
 def wanted_facts(findings: Sequence[Finding]) -> list[tuple[str, list[str]]]:
