@@ -73,6 +73,7 @@ class Expected:
     step: int
     loss: Estimate | None = None
     gain: Estimate | None = None
+    basis: str = ""  # what the gain rests on, where that is no law
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,17 +204,40 @@ def kind_of(remedy: Remedy) -> Kind:
 
 
 def expected(found: Diagnosis, choice: Choice) -> Expected:
-    """What the laws say of the mended run; a step alone where none does."""
+    """What the laws say of the mended run, else its reference class; a step alone where neither does."""
+    return _by_laws(found, choice) or _by_class(found, choice) or Expected(_compared(found, choice))
+
+
+def _by_laws(found: Diagnosis, choice: Choice) -> Expected | None:
     plans = [f.remedy.plan for f in choice.findings if f.remedy and f.remedy.plan]
-    end = plans[0].end if plans else _end(found.run, choice)
+    end = _compared(found, choice)
     plan = plans[0] if len(choice.findings) == 1 and plans else _joint(found, choice, plans, end)
     ahead = found.outlook
     if ahead is None or plan is None or plan.given is not None or unpriced(ahead, plan.run):
-        return Expected(end)
+        return None
     loss = Estimate.of(losses(ahead, plan.run, plan.end), unit_of(ahead.run))
     alone = choice.findings[0].remedy if len(choice.findings) == 1 else None
     gain = alone.gain if alone else Estimate.of(ahead.level - losses(ahead, plan.run, plan.end), loss.unit)
-    return Expected(plan.end, loss, gain) if gain is not None else Expected(end)
+    return Expected(plan.end, loss, gain) if gain is not None else None
+
+
+def _by_class(found: Diagnosis, choice: Choice) -> Expected | None:
+    """What a reference class says of one cause that is mended in a run of as many steps as this one."""
+    remedy, now = choice.findings[0].remedy, found.state.level
+    end = _compared(found, choice)
+    if len(choice.findings) > 1 or remedy is None or remedy.gain is None or not remedy.basis or now is None:
+        return None
+    if end != int(found.run.get("steps_done") or 0):
+        return None
+    gain = remedy.gain
+    loss = Estimate(now.value - gain.value, now.value - gain.high, now.value - gain.low, gain.unit)
+    return Expected(end, loss, gain, remedy.basis)
+
+
+def _compared(found: Diagnosis, choice: Choice) -> int:
+    """The step at which the mended run is compared."""
+    plans = [f.remedy.plan for f in choice.findings if f.remedy and f.remedy.plan]
+    return plans[0].end if plans else _end(found.run, choice)
 
 
 def _end(run: Run, choice: Choice) -> int:
@@ -356,4 +380,5 @@ def expectation(told: Expected) -> str:
     """
     if told.loss is None or told.gain is None:
         return f"not known: no law prices it; the run so far is compared at step {told.step:,}"
-    return f"{told.gain} below the trend of now: {told.loss} at step {told.step:,}"
+    said = f"{told.gain} below the trend of now: {told.loss} at step {told.step:,}"
+    return f"{said}; no law: {told.basis}" if told.basis else said

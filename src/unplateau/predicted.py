@@ -36,6 +36,7 @@ class Prediction:
     patch: Mapping[str, tuple[Any, Any]] | None = None
     causes: tuple[str, ...] = ()  # that it mends
     why: str = ""
+    basis: str = ""  # what the gain rests on, where that is no law
 
 
 class _Future(msgspec.Struct):
@@ -47,6 +48,7 @@ class _Future(msgspec.Struct):
     loss: Estimate | None = None
     gain: Estimate | None = None
     causes: tuple[str, ...] = ()
+    basis: str = ""
     settings: dict[str, tuple[Any, Any]] = {}  # the patch in our own words, without where it starts
 
 
@@ -92,6 +94,7 @@ def _predictions(stored: Mapping[str, Any]) -> list[Prediction]:
             f.settings or f.patch,
             f.causes or causes_of(f.name),
             "" if f.gain or f.loss else "no law prices it",
+            printable(f.basis, 200),
         )
         for f in one.futures
     ]

@@ -76,6 +76,7 @@ def fixed(mended: Mended, file: str | None, notes: tuple[str, ...] = ()) -> dict
         "expects": _est(mended.expected.gain),
         "step": mended.expected.step,
         "loss": _est(mended.expected.loss),
+        "basis": mended.expected.basis,
         "notes": [*mended.notes, *notes],
     }
     return {key: plain(value) if key != "diff" else value for key, value in told.items()}
@@ -122,7 +123,7 @@ def stored(mended: Mended, planned: tuple[int, Estimate] | None, now: Estimate |
 
 
 def _priced(told: Expected) -> dict[str, Any]:
-    return {"step": told.step, "loss": _est(told.loss), "gain": _est(told.gain)}
+    return {"step": told.step, "loss": _est(told.loss), "gain": _est(told.gain), "basis": told.basis}
 
 
 def _est(estimate: Estimate | None) -> Mapping[str, Any] | None:

@@ -207,6 +207,7 @@ def _finding(finding: Finding, run: Run) -> dict[str, Any]:
         "probability": finding.probability,
         "effect": _est(finding.effect),
         "unpriced": finding.unpriced,
+        "basis": finding.basis,
         "evidence": [{"fact": e.fact, "points": e.points, "source": e.source} for e in finding.evidence],
         "missing": [*finding.missing, *_by_probe(finding)],
         "remedy": None if finding.remedy is None else _remedy(finding.remedy, run),
@@ -225,6 +226,7 @@ def _remedy(remedy: Remedy, run: Run) -> dict[str, Any]:
         "risk": remedy.risk,
         "advice": remedy.advice,
         "condition": remedy.condition,
+        "basis": remedy.basis,
     }
 
 

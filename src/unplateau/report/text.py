@@ -14,7 +14,7 @@ from ..state import State
 from .budget import budget_lines, forecast_line, runner_up_line
 from .chart import HEIGHT, chart
 from .facts import fact_lines, short_facts, warning_lines
-from .headline import headline, how, named, of, wanted_facts, wanted_probes
+from .headline import headline, how, named, of, suspected, wanted_facts, wanted_probes
 from .lines import WIDTH, Line, render
 from .patch import own_patch, setting
 from .redact import redacted
@@ -170,7 +170,7 @@ def _causes(found: Diagnosis, claims: Mapping[str, str], limits: Limits) -> Iter
 
 
 def _full(finding: Finding, claims: Mapping[str, str], limits: Limits) -> Iterator[Line]:
-    costs = f", costs {finding.effect}" if finding.effect else ""
+    costs = f", costs {finding.effect}{after(finding.basis)}" if finding.effect else ""
     costs += f"; effect: {finding.unpriced}" if finding.unpriced else ""
     yield Line(f"{finding.verdict:<10}  {named(finding)}{costs}", INK[finding.verdict], hang=12)
     if claim := claims.get(finding.cause):
@@ -182,6 +182,15 @@ def _full(finding: Finding, claims: Mapping[str, str], limits: Limits) -> Iterat
         sign = "+" if evidence.points == "for" else "-"
         source = f"  [{evidence.source}]" if limits is ALL else ""
         yield Line(f"{sign} {redacted(evidence.fact)}{source}", indent=12, hang=14)
+
+
+def after(basis: str) -> str:
+    """What a number rests on, behind it.
+
+    >>> after("from 12 planted runs, left out by text"), after("")
+    (', from 12 planted runs, left out by text', '')
+    """
+    return f", {basis}" if basis else ""
 
 
 def _brief(findings: Sequence[Finding], limits: Limits, most: int) -> Iterator[Line]:
@@ -229,7 +238,7 @@ def _remedy(remedy: Remedy, cause: str, run: Run, limits: Limits, *, sure: bool)
         yield Line(f"{key} = {setting(new)}    # was {setting(old)}", "good", indent=4, hang=6)
     if patch and limits.rows and not sure:  # of an option a row is enough
         yield Line(", ".join(f"{key} = {setting(new)}" for key, (_, new) in patch), "good", indent=4, hang=6)
-    gain = str(remedy.gain) if remedy.gain else ""
+    gain = f"{remedy.gain}{after(remedy.basis)}" if remedy.gain else ""
     price = [
         f"{word}: {said}"
         for word, said in (("gain", gain), ("cost", remedy.cost), ("risk", remedy.risk))
@@ -240,7 +249,7 @@ def _remedy(remedy: Remedy, cause: str, run: Run, limits: Limits, *, sure: bool)
 
 
 def _missing(findings: Sequence[Finding], limits: Limits) -> Iterator[Line]:
-    wanted, probes = wanted_facts(findings), wanted_probes(of(findings, "undecided"))
+    wanted, probes = wanted_facts(findings), wanted_probes(suspected(findings))
     if wanted or probes:
         or_else = (
             f"; or unplateau probe: {', '.join(dict.fromkeys(name for name, _ in probes))}" if probes else ""

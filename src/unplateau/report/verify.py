@@ -77,7 +77,7 @@ def _also(found: Verification) -> str:
 def _made(found: Verification) -> str:
     told = found.prediction
     if told.date:
-        return f"{told.name!r}, stored {told.date}"
+        return f"{told.name!r}, stored {told.date}{f'; no law: {told.basis}' if told.basis else ''}"
     if told.gain is None:
         return "none was stored, and none can be made"
     return "none was stored; made afterwards, from BEFORE's log and AFTER's settings"
@@ -97,6 +97,7 @@ def verification(found: Verification, paths: tuple[str, str]) -> dict[str, Any]:
         "foretold": found.foretold,
         "stored": found.prediction.date or None,
         "why": found.prediction.why,
+        "basis": found.prediction.basis,
         "steps": [found.before.step, found.after.step],
         "compared": found.at,
         "interval_of": found.how,

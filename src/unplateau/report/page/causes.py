@@ -60,6 +60,7 @@ def _body(view: View, finding: Finding) -> Iterator[Child]:
     yield pairs(
         (
             ("costs", number(finding.effect) if finding.effect else None),
+            ("the cost is", finding.basis),
             ("its effect", finding.unpriced),
             ("would settle it", listed(_settles(finding))),
             ("remedy", _remedy(view, finding)),

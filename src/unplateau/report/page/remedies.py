@@ -54,6 +54,7 @@ def _remedy(view: View, finding: Finding, remedy: Remedy) -> Html:
     worth = rate(remedy, run)
     facts = (
         ("gain", number(remedy.gain) if remedy.gain else "no law prices it"),
+        ("the gain is", remedy.basis),
         ("cost", remedy.cost),
         ("for its cost", number(worth) if worth else None),
         ("risk", remedy.risk),
