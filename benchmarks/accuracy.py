@@ -73,6 +73,7 @@ class Measured:
     processes: Sequence[tuple[str, float]]
     spent: float
     loop: Sequence[loop.Said] = ()
+    classes: Sequence[effects.reference.Left] = ()
 
     def of(self, kind: str) -> list[Judged]:
         return [r for r in self.results if r.case.set == kind]
@@ -89,9 +90,9 @@ def measure(*, quick: bool) -> Measured:
         cases += [*planted.told(cases), *planted.simulated(*seeds)]
         results = [*each(judged, cases), *public.judged()]
         looped = loop.measured(Path(scratch) / "loop", every=10 if quick else 1)
-    laws = [] if quick else forecasts.rows()
+    laws, classes = ([], []) if quick else (forecasts.rows(), effects.reference.measured())
     answers, fits, processes = real.answers(), seconds.fits(), seconds.processes()
-    return Measured(results, answers, laws, fits, processes, time.monotonic() - began, looped)
+    return Measured(results, answers, laws, fits, processes, time.monotonic() - began, looped, classes)
 
 
 def bars(found: Measured) -> list[Bar]:
@@ -102,6 +103,7 @@ def bars(found: Measured) -> list[Bar]:
         *_calibrated(found),
         *_laws(found),
         *_priced(found),
+        *_by_class(found),
         *looped,
         *_seconds(found),
     ]
@@ -159,10 +161,8 @@ def _titled(row: forecasts.Row) -> str:
 
 
 def _priced(found: Measured) -> list[Bar]:
-    """Of real runs; the simulated ones come from laws themselves."""
-    rows = [
-        r for r in effects.effects(found.results) if r.predicted is not None and r.set != "simulated runs"
-    ]
+    """Of real runs, by laws; the simulated ones come from laws themselves, and reference classes have seen the corpus."""
+    rows = [r for r in effects.effects(found.results) if r.by == effects.LAW and r.set != "simulated runs"]
     if not rows:
         what = "90 % intervals that hold the measured cost of a planted cause"
         return [Bar(what, "80 to 97 %", "not measured", None)]
@@ -170,6 +170,16 @@ def _priced(found: Measured) -> list[Bar]:
     met = COVERS[0] <= hits / len(rows) <= COVERS[1]
     title = "90 % intervals that hold the measured cost of a planted cause, own corpus and given runs"
     return [Bar(title, "80 to 97 %", percent(hits, len(rows)), met)]
+
+
+def _by_class(found: Measured) -> list[Bar]:
+    """Reference classes of causes, each text left out in its turn."""
+    held = [hit for one in found.classes if one.nothing is not None for hit in one.texts]
+    what = "90 % intervals that hold the cost of a planted cause, reference classes, texts left out"
+    if not held:
+        return [Bar(what, "80 to 97 %", "not measured", None)]
+    met = COVERS[0] <= sum(held) / len(held) <= COVERS[1]
+    return [Bar(what, "80 to 97 %", percent(sum(held), len(held)), met)]
 
 
 def _seconds(found: Measured) -> list[Bar]:
@@ -343,12 +353,17 @@ def _errors(found: Measured) -> list[str]:
 def _costs(found: Measured) -> list[str]:
     rows = effects.effects(found.results)
     priced = [r for r in rows if r.predicted is not None]
-    told = f"{len(priced)} of {len(rows)} planted costs were priced; {percent(sum(r.hit for r in priced), len(priced))} of the 90 % intervals hit."
+    told = [
+        f"{len(mine)} of {len(rows)} planted costs were priced by {by}; {percent(sum(r.hit for r in mine), len(mine))} of the 90 % intervals hit."
+        for by in effects.KINDS
+        if (mine := [r for r in priced if r.by == by])
+    ]
     parts = [
         "## What a cause was said to cost, against what mending it returned",
         COSTS,
-        told,
+        *told,
         effects.summary(rows),
+        *([CLASSES, effects.classes(found.classes)] if found.classes else []),
     ]
     shown = [r for r in priced if r.set != "simulated runs"]
     return [*parts, effects.each_run(shown)] if shown else parts
@@ -357,7 +372,10 @@ def _costs(found: Measured) -> list[str]:
 COSTS = """Measured: final val loss of the run less that of the same run without the cause. A hit is a 90 % interval, widened by the noise of
 the two evaluations, that holds it. "Needs a probe": no law prices the change (peak rate, dropout, precision, ...), or the cause was refuted.
 Laws whose constants were fitted with the corpus among other families (benchmarks/laws says which) have seen its runs here; what they are off by on
-families left out stands in the table above. The given runs were in no fit."""
+families left out stands in the table above. The given runs were in no fit. A reference class is fitted to the corpus and the loop, so its rows on the
+corpus are of runs that it has seen; how it does on others stands below."""
+CLASSES = """What planted runs cost, as reference classes ([budget.md](budget.md)): each text left out in its turn (the addresses, Python's standard library, Moby
+Dick), then each trainer (nanoGPT, ours). `sound` is the class by which noise of the data is priced; its error is of a sound run's own loss."""
 
 
 def _cpu(found: Measured) -> list[str]:

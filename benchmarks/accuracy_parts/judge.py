@@ -72,11 +72,14 @@ class Said:
     strength: float | None  # as the cause's own test gave it, before it was calibrated
     effect: Estimate | None
     gain: Estimate | None
+    basis: str = ""  # of the effect, where that is no law
 
     @classmethod
     def of(cls, finding: Finding, strength: float | None = None) -> Said:
         gain = finding.remedy.gain if finding.remedy else None
-        return cls(finding.cause, finding.verdict, finding.probability, strength, finding.effect, gain)
+        return cls(
+            finding.cause, finding.verdict, finding.probability, strength, finding.effect, gain, finding.basis
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import hypot, sqrt
 from pathlib import Path
 
@@ -283,17 +284,14 @@ def _listed(found: Sequence[Said]) -> str:
 def priced(found: Sequence[Said]) -> str:
     """Predicted against true effects: how many, their correlation, and how many intervals hold the truth."""
     lines = []
-    for group in GROUPS:
-        rows = [
-            r
-            for r in effects.effects([s.judged for s in _of(found, group) if s.role == "planted"])
-            if r.predicted
-        ]
+    for group, by in product(GROUPS, effects.KINDS):
+        told = effects.effects([s.judged for s in _of(found, group) if s.role == "planted"])
+        rows = [r for r in told if r.by == by]
         if len(rows) > 2:  # of two points the correlation is 1
             pairs = np.array([(r.predicted.value, r.measured) for r in rows if r.predicted])
             spread = float(np.corrcoef(pairs.T)[0, 1]) if np.all(pairs.std(0) > 0) else None
-            lines.append([group, len(rows), spread, percent(sum(r.hit for r in rows), len(rows))])
-    head = ["evidence", "priced", "correlation with the truth", "90 % intervals that hold it"]
+            lines.append([group, by, len(rows), spread, percent(sum(r.hit for r in rows), len(rows))])
+    head = ["evidence", "priced by", "runs", "correlation with the truth", "90 % intervals that hold it"]
     return table(head, lines) if lines else "No planted cause was priced."
 
 
@@ -303,15 +301,13 @@ def bars(found: Sequence[Said]) -> list[tuple[str, str, str, bool | None]]:
     shown = [one for one in before if one.testable]
     most = [_last(found, name) for name in dict.fromkeys(one.judged.case.name for one in found)]
     open_ = [one for one in most if one.counts and not one.settled]
-    priced_ = [
-        r for r in effects.effects([one.judged for one in most if one.role == "planted"]) if r.predicted
-    ]
+    priced_ = effects.effects([one.judged for one in most if one.role == "planted"])
     return [
         _bar("planted cause named first, of those testable, log + config + manifest", NAMED, [one.right for one in shown]),
         _bar("planted cause named first, after probes", PROBED, [one.right for one in after]),
         _bar("runs with a wrong cause supported", ACCUSED, [bool(one.accused) for one in most], most=True),
         _bar("asks for what would tell, where it is not settled", ASKS, [one.asks for one in open_]),
-        _covered([r.hit for r in priced_]),
+        *(_covered(by, [r.hit for r in priced_ if r.by == by]) for by in effects.KINDS),
     ]  # fmt: skip
 
 
@@ -323,9 +319,14 @@ def _bar(
     return f"loop: {what}", f"{100 * bar:.0f} %", percent(sum(held), len(held)), met
 
 
-def _covered(hits: Sequence[bool]) -> tuple[str, str, str, bool | None]:
+def _covered(by: str, hits: Sequence[bool]) -> tuple[str, str, str, bool | None]:
     met = COVERS[0] <= sum(hits) / len(hits) <= COVERS[1] if hits else None
-    return "loop: 90 % intervals that hold the true effect", "80 to 97 %", percent(sum(hits), len(hits)), met
+    return (
+        f"loop: 90 % intervals that hold the true effect, by {by}",
+        "80 to 97 %",
+        percent(sum(hits), len(hits)),
+        met,
+    )
 
 
 def _last(found: Sequence[Said], name: str) -> Said:

@@ -1,11 +1,12 @@
 """Reference classes: what each cause that no law prices cost in planted runs, and how far that misses left-out ones.
 
-    python benchmarks/planted/reference.py [--write] [-v]
+    python benchmarks/planted/reference.py [--write]
 
 From the corpus and the loop of this folder: each planted run beside the run without its cause. Fitted is ln(loss / loss
 without the cause) in proportion to how much of the cause the run has (``unplateau.exposure``), by least squares. Its
 spread is the root mean square of what it misses texts by that were left out, or trainers (nanoGPT, ours) where that is
-more; at least the error of the measured costs. ``--write`` puts the result into src/unplateau/reference.json.
+more; at least the error of the measured costs. ``--write`` puts the result into src/unplateau/reference.json,
+and the names of the runs that it was fitted to into reference_runs.txt.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import hypot, isfinite, log
+from math import exp, hypot, isfinite, log
 from pathlib import Path
 
 import msgspec
@@ -38,6 +39,7 @@ sys.path.insert(0, str(HERE.parent))
 from accuracy_parts.planted import evaluation_noise
 
 Floats = NDArray[np.float64]
+FITTED = HERE / "reference_runs.txt"  # the names of the runs that the classes were fitted to
 LOOP, CORPUS = "loop", "corpus"
 #: texts that are parts of one another are left out together: the addresses, and Python's standard library
 TEXT = {
@@ -218,26 +220,57 @@ def kept(one: Class, group: Sequence[Row]) -> Class:
     return one if np.mean(hits) >= HOLD else Class(one.runs, one.texts, costs=one.costs)
 
 
-def show(name: str, group: Sequence[Row], one: Class, *, verbose: bool) -> None:
-    """A line, and one for each run."""
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A class, and how good it is on runs that were left out. ``error`` and ``nothing`` (of saying 0): mean, nats."""
+
+    name: str
+    one: Class
+    error: float | None = None
+    nothing: float | None = None
+    texts: tuple[bool, ...] = ()  # whether intervals hold y, texts left out
+    trainers: tuple[bool, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+def left(name: str, group: Sequence[Row]) -> Left:
+    """The class of ``group``, held against what was left out of it."""
+    one = kept(fitted(group), group)
     if not one.slope:
-        print(f"{name:18} {one.runs:3} runs, {one.texts} texts: no price; cost {one.costs}")
-        return
-    text = missed(group, lambda row: row.text)
-    hits, others = held(group, lambda row: row.text), held(group, lambda row: row.trainer)
-    nats = np.mean(
-        [row.loss * abs(np.exp(-row.y) - np.exp(m - row.y)) for row, m in zip(group, text, strict=True)]
+        return Left(name, one)
+    miss = missed(group, lambda row: row.text)
+    off = [_nats(row, row.y) - _nats(row, row.y - by) for row, by in zip(group, miss, strict=True)]
+    costs = [abs(row.cost) for row in group if row.cost is not None]
+    hits = (tuple(held(group, by)) for by in (lambda row: row.text, lambda row: row.trainer))
+    names = tuple(row.name for row in group)
+    return Left(
+        name, one, float(np.mean(np.abs(off))), float(np.mean(costs)) if costs else None, *hits, names
     )
-    nothing = np.mean([abs(row.cost) for row in group]) if group[0].cost is not None else float("nan")
-    print(
-        f"{name:18} {one.runs:3} runs, {one.texts} texts: slope {', '.join(f'{b:.3f}' for b in one.slope)}; spread "
-        f"{one.spread:.3f}; texts left out: error {nats:.3f} nats (of saying 0: {nothing:.3f}), "
-        f"{sum(hits)} of {len(hits)} intervals hold it; trainers left out: {sum(others)} of {len(others)}"
+
+
+def _nats(row: Row, y: float) -> float:
+    """The cost that ``y`` stands for; of a sound run, its loss."""
+    return row.loss * exp(y - row.y) if row.cost is None else row.loss * (1 - exp(-y))
+
+
+def measured() -> list[Left]:
+    """Every class, from the runs that are packed here."""
+    found = rows()
+    groups = {cause: exposed(found, cause) for cause in EXPOSURES} | {SOUND: sound_ones(found)}
+    return [left(name, group) for name, group in groups.items()]
+
+
+def shown(one: Left) -> str:
+    """A line."""
+    of = f"{one.name:18} {one.one.runs:3} runs, {one.one.texts} texts"
+    if one.error is None:
+        return f"{of}: no price; it cost {one.one.costs} nats"
+    zero = "" if one.nothing is None else f" (of saying 0: {one.nothing:.3f})"
+    return (
+        f"{of}: slope {', '.join(f'{b:.3f}' for b in one.one.slope)}; spread {one.one.spread:.3f}; texts left out: error "
+        f"{one.error:.3f} nats{zero}, {sum(one.texts)} of {len(one.texts)} intervals hold it; "
+        f"trainers left out: {sum(one.trainers)} of {len(one.trainers)}"
     )
-    for row, miss in zip(group, text, strict=True) if verbose else ():
-        print(
-            f"    {row.name:46} x {' '.join(f'{x:.2f}' for x in row.x)}  y {row.y:.3f}  missed by {miss:+.3f}"
-        )
 
 
 def main() -> None:
@@ -245,17 +278,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--write", action="store_true")
-    parser.add_argument("--verbose", "-v", action="store_true")
-    options = parser.parse_args()
-    found = rows()
-    groups = {cause: exposed(found, cause) for cause in EXPOSURES} | {SOUND: sound_ones(found)}
-    classes = {name: kept(fitted(group), group) for name, group in groups.items()}
-    for name, group in groups.items():
-        show(name, group, classes[name], verbose=options.verbose)
-    if options.write:
+    parser.add_argument("--write", action="store_true", help="into src/unplateau/reference.json")
+    write = parser.parse_args().write
+    found = measured()
+    print(*map(shown, found), sep="\n")
+    if write:
+        classes = {one.name: one.one for one in found}
         FILE.write_bytes(msgspec.json.format(msgspec.json.encode(classes), indent=1) + b"\n")
-        print(f"written: {FILE}")
+        names = sorted({name for one in found for name in one.names})
+        FITTED.write_text("\n".join(names) + "\n", "utf-8")
+        print(f"written: {FILE}, {FITTED}")
 
 
 if __name__ == "__main__":
