@@ -151,6 +151,29 @@ def laws() -> Iterator[str]:
     return table(["law", "formula", "prices", "from"], rows)
 
 
+def classes() -> Iterator[str]:
+    """What planted runs cost, as reference classes."""
+    from unplateau.exposure import MEANINGS
+    from unplateau.reference import classes as known
+
+    def formula(name: str, slopes: Iterable[float]) -> str:
+        terms = zip(slopes, MEANINGS[name], strict=True)
+        return " + ".join(f"{b:.3f}" if word == "1" else f"{b:.3f} {word}" for b, word in terms)
+
+    rows = (
+        [
+            f"`{name}`",
+            str(one.runs),
+            str(one.texts),
+            formula(name, one.slope) if one.slope else "no price",
+            f"{one.t * one.spread:.2f}" if one.slope else "",
+            f"{one.costs[0]:.2g} to {one.costs[1]:,.2g}" if one.costs else "",
+        ]
+        for name, one in known().items()
+    )
+    return table(["class", "runs", "texts", "ln of the ratio", "+-", "cost, nats"], rows)
+
+
 def ticked(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
@@ -271,6 +294,7 @@ def forecasts() -> Iterator[str]:
 PARTS: Mapping[str, Callable[[], Iterable[str]]] = {
     "laws": laws,
     "prior": prior,
+    "classes": classes,
     "probes": probes,
     "decisions": decisions,
     "dialects": dialects,

@@ -99,6 +99,22 @@ def bytes_of(run: Run) -> float | None:
     return 1.0 if run.get("char_level") else number(run, "bytes_per_token")
 
 
+#: what the numbers of an exposure are, for people; ``sound`` is what the loss per byte of a sound run goes with
+MEANINGS: Mapping[str, tuple[str, ...]] = {
+    "lr-too-high": ("ln(peak / upper published rule)",),
+    "lr-too-low": ("ln(lower published rule / peak)",),
+    "over-regularised": ("dropout", "(weight decay - .1) x sum of the rates"),
+    "batch-too-small": (f"ln({BATCH} / tokens per step)",),
+    "batch-too-large": (f"ln(tokens per step / {BATCH})",),
+    "duplicates": ("ln(1 / (1 - share of copies))",),
+    "short-context": (f"ln({CONTEXT} / block size)",),
+    "no-warmup": ("1",),
+    "resume-state": ("1",),
+    "instability": ("1",),
+    "frozen-parameters": ("1",),
+    "data-order": ("1",),
+    "sound": ("1", "ln(bytes per token)", "ln(parameters / 1e5)", "ln(tokens / 1e6)"),
+}
 #: cause -> how much of it a run has
 EXPOSURES: Mapping[str, Callable[[Run], Exposure | None]] = {
     "lr-too-high": too_high,
