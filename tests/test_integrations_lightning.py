@@ -4,6 +4,7 @@ Each guard was seen red once, its mutation in brackets:
 - test_the_loss_of_a_step_is_the_mean_of_its_micro_batches [the last micro-batch alone];
 - test_the_rate_is_that_of_the_step [read after the step];
 - test_a_version_that_was_malware_is_not_imported [no ``refuse_malware``];
+- test_findings_are_written_back_to_its_loggers [``WandbLogger`` not among the kinds];
 - test_only_the_first_process_writes [``first=True``].
 """
 
@@ -179,6 +180,36 @@ def test_the_folder_lies_in_the_loggers_own(tmp_path):
     fitted(tmp_path, callback=UnplateauCallback(diagnose=False), logger=logger, max_epochs=1)
 
     assert (tmp_path / "mine" / "version_0" / "unplateau" / "log.jsonl").is_file()
+
+
+def test_findings_are_written_back_to_its_loggers(tmp_path, monkeypatch):
+    from unplateau.integrations.lightning import UnplateauCallback
+
+    for package in ("tensorboard", "wandb"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for name in ("HOME", "WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    for name, value in (("MODE", "offline"), ("SILENT", "true"), ("ERROR_REPORTING", "false")):
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    lines = []
+    callback = UnplateauCallback(write_back=True, wait=60, tell=lines.append)
+    loggers = [
+        pl.loggers.TensorBoardLogger(tmp_path, name="board"),
+        pl.loggers.WandbLogger(offline=True, save_dir=tmp_path),
+    ]
+    fitted(tmp_path, callback=callback, logger=loggers, max_epochs=2)
+    summary = dict(loggers[1].experiment.summary)
+    loggers[1].experiment.finish()
+
+    assert not [line for line in lines if "not written back" in line]
+    run = tmp_path / "board" / "version_0" / "unplateau"  # the log, and in it the findings
+    board = EventAccumulator(str(run / "findings"))
+    board.Reload()
+    assert [e.step for e in board.Tensors("unplateau/report/text_summary")][-1] == 8
+    assert summary["unplateau/step"] == 8
+    assert up.read(run).series["val_loss"].step.tolist() == [4, 8]
 
 
 def test_only_the_first_process_writes(tmp_path):

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UnplateauError
-from ..given import mapping, path
+from ..given import mapping, number, path
+from ._places import NOWHERE, Place, put_all
+from ._say import Tell, teller
 from ._settings import plain, understood
+from ._shown import Shown
 from ._stop_on import checked
-from .logger import LAST, Logger, Silent, Tell, say
+from .logger import LAST, Logger, Silent
 
 SAMPLES = 8  # of a data set whose lengths are looked at
 
@@ -24,7 +27,8 @@ class Callback:
 
     ``folder``: of the run (default: ``unplateau`` in the framework's own). ``config``: settings besides those that the
     framework knows. ``diagnose``, ``stop_on``, ``wait``, ``tell``: as for ``unplateau.init``; ``stop_on`` ends the training as the
-    framework does it, on all processes. Raises ``UsageError`` for a name in ``stop_on`` that is never raised.
+    framework does it, on all processes. ``write_back``: put findings and forecast, as they stand at each evaluation, where the
+    framework itself logs to: TensorBoard, W&B, trackio. Raises ``UsageError`` for a name in ``stop_on`` that is never raised.
     """
 
     def __init__(
@@ -36,17 +40,29 @@ class Callback:
         stop_on: str | Iterable[str] = (),
         wait: float = 0.0,
         tell: Tell | None = None,
+        write_back: bool = False,
     ) -> None:
         super().__init__()
         self.folder = None if folder is None else path(folder, "folder")
         self.config = dict(mapping(config or {}, "config", "a setting to its value"))
         self.stop_on = checked(stop_on)
-        self.diagnose, self.wait, self.tell = diagnose, wait, tell or say
+        self.diagnose, self.wait, self.tell = diagnose, number(wait, "wait"), teller(tell)
+        self.write_back, self._places = write_back, list[Place]()
         self.logger: Logger = Silent()
 
-    def open(self, place: Path, settings: Callable[[], Mapping[str, Any]], *, first: bool) -> None:
-        """Begin to log into ``folder``, else ``place``/unplateau; ``settings`` are asked for on the first process alone."""
-        self.logger.finish(wait=0.0)
+    def open(
+        self,
+        place: Path,
+        settings: Callable[[], Mapping[str, Any]],
+        *,
+        first: bool,
+        places: Callable[[], list[Place]],
+    ) -> None:
+        """Begin to log into ``folder``, else ``place``/unplateau; what is called is called on the first process alone.
+
+        ``settings``: of the framework; ``places``: where it logs to.
+        """
+        self.close(wait=0.0)
         self.logger = Silent()
         if not first:
             return
@@ -60,16 +76,26 @@ class Callback:
                 raises=False,
                 wait=self.wait,
                 tell=self.tell,
+                show=self._show if self.write_back else None,
             )
         except UnplateauError as error:
             self.tell(f"this run is not logged: {error}")
             return
         if line := understood(told):
             self.tell(line)
+        self._places = places() if self.write_back else []
+        if self.write_back and not self._places:
+            self.tell(NOWHERE)
+
+    def _show(self, told: Shown) -> None:
+        put_all(self._places, told)
 
     def close(self, *, wait: float = LAST) -> None:
         """End the log: one more look, and the verdict."""
         self.logger.finish(wait=wait)
+        for place in self._places:
+            place.close()
+        self._places = []
 
 
 def block_size(dataset: Any) -> int | None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import printable
+from ._examine import SHOW
 
 SHARE = 0.1  # of one core's time that looking may take
 LONGEST = 120.0  # seconds after which a look is given up
@@ -38,6 +39,7 @@ class Told:
     standing: tuple[str, ...] = ()
     raised: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()  # what is new, in words
+    shown: Mapping[str, Any] | None = None  # the whole diagnosis, where it was asked for
 
 
 @dataclass(slots=True)
@@ -49,12 +51,12 @@ class Look:
     begun: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def start(cls, folder: Path) -> Look:
+    def start(cls, folder: Path, *options: str) -> Look:
         """Begin to look at ``folder``. Raises ``OSError`` where no process can be started."""
         said = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process has ended
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         process = subprocess.Popen(  # noqa: S603 - our own module, by a list
-            [sys.executable, "-P", "-m", "unplateau.integrations._examine", str(folder)],
+            [sys.executable, "-P", "-m", "unplateau.integrations._examine", str(folder), *options],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.DEVNULL,
@@ -91,10 +93,11 @@ class Doctor:
     """Looks at the run in ``folder`` where it is asked to, and tells what is new.
 
     ``ask`` begins a look, or notes that one is wanted as soon as the one before has ended; ``hear`` gives what was
-    found, if it is there. Neither waits, unless ``hear`` is told to.
+    found, if it is there. Neither waits, unless ``hear`` is told to. ``show``: the whole diagnosis is wanted.
     """
 
     folder: Path
+    show: bool = False
     _look: Look | None = None
     _wanted: bool = False
     _free: float = 0.0  # when the next look may begin, seconds of time.monotonic
@@ -114,7 +117,7 @@ class Doctor:
             return
         self._wanted = False
         with suppress(OSError):  # no room for another process: training goes on without
-            self._look = Look.start(self.folder)
+            self._look = Look.start(self.folder, *([SHOW] if self.show else []))
 
     def hear(self, wait: float = 0.0) -> Told | None:
         """What a look found that has ended, within ``wait`` seconds; None where there is none."""
@@ -166,6 +169,7 @@ def told_of(answer: Mapping[str, Any]) -> Told | None:
         tuple(str(one["name"]) for one in answer.get("standing", ())),
         tuple(str(one["name"]) for one in answer.get("events", ()) if one.get("kind") == "raised"),
         tuple(line_of(event, step) for event in answer.get("events", ())),
+        answer.get("shown"),
     )
 
 

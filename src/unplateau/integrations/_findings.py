@@ -11,8 +11,19 @@ from ..hypotheses import Finding
 from ..report.causes import claims
 from ..report.headline import headline
 from ..report.json import clean
+from ..report.text import text
+from ._shown import PREFIX, Shown
 
-PREFIX = "unplateau"  # of every tag: no reader takes it for a series of the run
+
+def shown(found: Diagnosis, ahead: Forecast | None = None) -> Shown:
+    """``found``, and the forecast ``ahead`` if given, as trackers hold it."""
+    return Shown(
+        step_of(found),
+        numbers(found, ahead),
+        summary(found, ahead),
+        rows(found),
+        text(found, claims=claims()),
+    )
 
 
 def step_of(found: Diagnosis) -> int:
@@ -59,9 +70,6 @@ def summary(found: Diagnosis, ahead: Forecast | None = None) -> dict[str, Any]:
 
 def _advice(finding: Finding) -> str:
     return finding.remedy.advice if finding.remedy is not None and finding.remedy.advice else ""
-
-
-COLUMNS = ("cause", "verdict", "probability", "costs, nats", "evidence", "advice")
 
 
 def rows(found: Diagnosis) -> list[list[Any]]:

@@ -12,14 +12,19 @@ that is nan: then only an evaluation shows that a run has diverged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from ._callback import Callback, block_size
+from ._places import Place, board, trackio, wandb
+from ._shown import FOLDER
 
 EVERY = 50  # steps between two rounds in which several processes agree whether to stop
+GLOBAL_STEP = "train/global_step"  # what the Trainer's rows in trackio call the step
+LAST_ROW = "train_runtime"  # in the Trainer's summary, the last that it logs
 LEFT_OUT = ("max_length",)  # of a model's configuration: of generated text, not of training
 
 if TYPE_CHECKING:
@@ -42,6 +47,7 @@ class Events(Callback):
             Path(args.output_dir),
             lambda: settings_of(args, state, given.get("model"), given.get("train_dataloader")),
             first=state.is_world_process_zero,
+            places=lambda: places_of(args),
         )
 
     def on_log(
@@ -54,6 +60,8 @@ class Events(Callback):
         row = series_of(logs or {}, {self.val_loss: "val_loss"})
         if row:
             self.logger.log(step=int(state.global_step), **row)
+        if self.write_back and LAST_ROW in (logs or {}):
+            self.close()  # at the event after this one, trackio's run is over
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Stop where the doctor said so meanwhile."""
@@ -86,6 +94,26 @@ def agreed(stop: bool, processes: int) -> bool:
     told = [stop]
     broadcast_object_list(told, from_process=0)
     return bool(told[0])
+
+
+def places_of(args: Any) -> list[Place]:
+    """Where the Trainer logs to, by its ``report_to``."""
+    known: dict[str, Callable[[], Place]] = {
+        "tensorboard": lambda: board(lambda: board_of(args)),
+        "wandb": wandb,
+        "trackio": lambda: trackio(GLOBAL_STEP),
+    }
+    return [made() for name, made in known.items() if name in (args.report_to or ())]
+
+
+def board_of(args: Any) -> Path:
+    """The folder that the Trainer's TensorBoardCallback writes to: it is told, or that of the newest event file in ``runs``."""
+    told = os.environ.get("TENSORBOARD_LOGGING_DIR") or getattr(args, "logging_dir", None)
+    if told:
+        return Path(told).expanduser()
+    runs = Path(args.output_dir) / "runs"
+    files = [path for path in runs.rglob("events.out.tfevents.*") if FOLDER not in path.parts[-3:-1]]
+    return max(files, key=lambda path: path.stat().st_mtime).parent if files else runs
 
 
 def settings_of(args: Any, state: Any, model: Any = None, loader: Any = None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ resume, give it. ``val_loss`` is what the module logs under that name, ``val/los
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UnreadableError, UsageError
 from ._callback import Callback, block_size, tokens_of
+from ._places import Place, board, wandb
 from ._rows import series_of
 from ._settings import document, plain
 from .huggingface import EVERY, config_of
@@ -49,7 +50,12 @@ class Events(Callback):
         """Open the folder."""
         place = trainer.log_dir or trainer.default_root_dir  # asked on every process: they agree on it
         self._step, self._loss = trainer.global_step, None
-        self.open(Path(place), lambda: settings_of(trainer, pl_module), first=trainer.is_global_zero)
+        self.open(
+            Path(place),
+            lambda: settings_of(trainer, pl_module),
+            first=trainer.is_global_zero,
+            places=lambda: places_of(trainer),
+        )
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Note the rate of this step; after it, the schedule has gone on."""
@@ -111,6 +117,19 @@ class Events(Callback):
         """Go on from there."""
         tokens = state_dict.get("tokens")
         self._tokens = int(tokens) if isinstance(tokens, int) else None
+
+
+def places_of(trainer: Any) -> list[Place]:
+    """Where the Trainer logs to, by its loggers; a subclass of one is one."""
+    return [place for logger in trainer.loggers for place in _place(logger)]
+
+
+def _place(logger: Any) -> Iterator[Place]:
+    kinds = {kind.__name__ for kind in type(logger).__mro__}
+    if "TensorBoardLogger" in kinds:
+        yield board(lambda: Path(logger.log_dir))
+    if "WandbLogger" in kinds:
+        yield wandb(lambda: logger.experiment)
 
 
 def named(metrics: Mapping[str, Any]) -> str:

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -31,7 +30,6 @@ from contextlib import suppress
 from datetime import datetime
 from math import isfinite
 from pathlib import Path
-from textwrap import fill
 from types import TracebackType
 from typing import Any, Self
 
@@ -41,7 +39,9 @@ from ._doctor import LINE, Doctor, Told
 from ._folder import Folder, free
 from ._numbers import Later, Number, here, number, read
 from ._rows import LOSSES, Clock, Names
+from ._say import Tell, say, teller
 from ._settings import plain, understood
+from ._shown import Shown
 from ._stop_on import checked
 from ._world import first
 
@@ -51,11 +51,8 @@ FIRST, GROWTH = (
     100,
     1.25,
 )  # rows after which a run without evaluations is looked at, and their growth to the next look
-WIDTH = 80  # columns
 LOST = "diverged"  # the verdict on a curve that ends in nan, or has lost what it had gained
 LAST = 10.0  # seconds that ``finish`` waits for the last look
-
-Tell = Callable[[str], None]
 
 
 class StopTraining(Exception):  # noqa: N818 - an end, not an error
@@ -63,7 +60,10 @@ class StopTraining(Exception):  # noqa: N818 - an end, not an error
 
 
 class Logger:
-    """One run's folder, written by this process alone. Made by ``init``, which says what the arguments are."""
+    """One run's folder, written by this process alone. Made by ``init``, which says what the arguments are.
+
+    ``show`` is called with what each look found, as trackers hold it.
+    """
 
     def __init__(
         self,
@@ -76,11 +76,12 @@ class Logger:
         wait: float = 0.0,
         strict: bool = False,
         tell: Tell | None = None,
+        show: Callable[[Shown], object] | None = None,
     ) -> None:
         self.folder, self.stopped = folder, ""
         self.rows = self.lost = 0
         self._stop_on, self._raises, self._wait = checked(stop_on), raises, given.number(wait, "wait")
-        self._strict, self.tell = strict, _teller(tell)
+        self._strict, self.tell = strict, teller(tell)
         self._guard, self._pid = threading.RLock(), os.getpid()
         self._pending: deque[tuple[int, dict[str, Number | Later]]] = deque()
         self._names, self._clock = Names(), Clock()
@@ -90,7 +91,8 @@ class Logger:
         self._found: Told | None = None
         self._old: set[str] | None = None  # what stood before this part of the run
         self._place = Folder(folder, settings, self.tell)
-        self._doctor = Doctor(folder) if diagnose or self._stop_on else None
+        self._show = show
+        self._doctor = Doctor(folder, show is not None) if diagnose or self._stop_on or show else None
         _open.append(self)
 
     @property
@@ -172,6 +174,11 @@ class Logger:
         if (met := self._stop_on.intersection(self._stands(found))) and not self.stopped:
             self.stopped = f"{' and '.join(sorted(met))} at step {found.step:,}"
             self.tell(f"to stop: {self.stopped}")
+        if self._show is not None and found.shown is not None:
+            try:
+                self._show(Shown(**found.shown))
+            except Exception as error:  # noqa: BLE001 - a tracker may raise anything; training goes on
+                self._trouble(error)
 
     def _stands(self, found: Told) -> set[str]:
         """What is raised of this part of the run: what stood when it was resumed was known, unless it is lost again."""
@@ -354,24 +361,6 @@ def _fresh() -> Path:
     """A folder below ``RUNS`` that is not there yet, named after the time."""
     stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")  # noqa: DTZ005 - the user's own clock
     return free(RUNS, stem + "-{}") if (RUNS / stem).exists() else RUNS / stem
-
-
-def _teller(tell: Tell | None) -> Tell:
-    if tell is not None and not callable(tell):
-        raise UsageError(f"tell wants a function of one line; found {given.kind(tell)}")
-    return tell or say
-
-
-def say(line: str) -> None:
-    """A line on standard error, folded where that is a terminal; above a progress bar where tqdm draws one."""
-    text = f"unplateau: {line}"
-    if sys.stderr.isatty():
-        text = fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    bars = sys.modules.get("tqdm")
-    if bars is not None and hasattr(bars, "tqdm"):
-        bars.tqdm.write(text, file=sys.stderr)
-    else:
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - it is what the user sees of it
 
 
 def _at_exit() -> None:

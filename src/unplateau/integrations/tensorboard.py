@@ -6,18 +6,16 @@ shows them as a run called ``unplateau`` beside yours, and no file of yours is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..diagnosis import Diagnosis
 from ..errors import UsageError, printable
 from ..eventfile import EventFile
 from ..futures import Forecast
-from ..report.causes import claims
-from ..report.text import text
-from ._findings import PREFIX, numbers, step_of
+from ._findings import shown
+from ._shown import FOLDER, PREFIX, Shown
 
-FOLDER = "unplateau"  # in the folder that TensorBoard is given
 LONGEST = 80  # characters of a folder's name
 
 
@@ -44,15 +42,30 @@ def write(found: Diagnosis, folder: Path, ahead: Forecast | None = None, name: s
         raise UsageError(
             f"{printable(str(folder))} is a file; expected the folder that tensorboard --logdir is given"
         )
-    report = text(found, claims=claims())
-    place = folder / FOLDER / name
-    file = EventFile(place)
+    board = Board(lambda: folder / FOLDER / name)
     try:
-        file.add(step_of(found), numbers(found, ahead))
-        # TensorBoard shows text as Markdown: as code it keeps its columns
-        file.add_text(
-            step_of(found), f"{PREFIX}/report", "\n".join(f"    {line}" for line in report.splitlines())
-        )
+        return board.put(shown(found, ahead))
     finally:
-        file.close()
-    return str(place)
+        board.close()
+
+
+class Board:
+    """The event file that findings go to: made with the first of them, in the folder that ``where`` then says."""
+
+    def __init__(self, where: Callable[[], Path]) -> None:
+        self._where = where
+        self._file: EventFile | None = None
+
+    def put(self, told: Shown) -> str:
+        """Add the numbers and the report at their step; where they went."""
+        self._file = self._file or EventFile(self._where())
+        self._file.add(told.step, told.numbers)
+        # TensorBoard shows text as Markdown: as code it keeps its columns
+        report = "\n".join(f"    {line}" for line in told.report.splitlines())
+        self._file.add_text(told.step, f"{PREFIX}/report", report)
+        return str(self._file.path.parent)
+
+    def close(self) -> None:
+        """No more is put."""
+        if self._file is not None:
+            self._file.close()

@@ -12,7 +12,8 @@ from ..diagnosis import Diagnosis
 from ..errors import UsageError
 from ..futures import Forecast
 from ..given import kind
-from ._findings import summary
+from ._findings import shown
+from ._shown import Shown
 
 
 def write(found: Diagnosis, run: Any = None, ahead: Forecast | None = None) -> str:
@@ -30,5 +31,10 @@ def write(found: Diagnosis, run: Any = None, ahead: Forecast | None = None) -> s
         raise UsageError("no run of W&B is open; call wandb.init first, or give run=")
     if not hasattr(getattr(run, "summary", None), "update"):
         raise UsageError(f"run= wants a run of W&B, as wandb.init gives it; found {kind(run)}")
-    run.summary.update(summary(found, ahead))
+    return put(shown(found, ahead), run)
+
+
+def put(told: Shown, run: Any) -> str:
+    """Set the summary of ``run``; where it went, in words."""
+    run.summary.update(dict(told.summary))
     return f"the summary of W&B run {getattr(run, 'name', None) or getattr(run, 'id', '')}"
