@@ -256,8 +256,13 @@ def test_a_resume_that_goes_on_where_it_was_is_cleared():
     assert "resume around step 3,000" in finding.evidence[0].fact
 
 
-def test_no_warmup_with_a_clean_start_is_cleared():
-    assert finding_on(healthy_run(7, warmup_steps=0), "no-warmup").verdict == "refuted"
+def test_no_warmup_with_a_clean_start_is_left_open_and_asks_for_a_short_run():
+    """Small planted runs lost .06 to .33 nats by it without any rise (benchmarks/planted)."""
+    finding = finding_on(healthy_run(7, warmup_steps=0), "no-warmup")
+
+    assert finding.verdict == "undecided"
+    assert finding.probability < 0.05
+    assert "two short runs" in finding.missing[0]
 
 
 def test_the_reference_warmup_is_told_in_tokens():
