@@ -3,7 +3,8 @@
     python benchmarks/planted/constants.py [--corpus FILE]
 
 Prints, for each constant, quantiles over the healthy runs of the corpus and over the runs with the cause,
-so that a threshold can be seen to stand between them (or not to), and moved when the corpus grows.
+so that a threshold can be seen to stand between them (or not to), and moved when the corpus grows. Some are counted on the
+runs of the loop too, where the corpus has none with the cause.
 """
 
 from __future__ import annotations
@@ -14,11 +15,23 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import loop_pack
 import numpy as np
 from check import HERE, corpus_cases
 
 from unplateau import state
-from unplateau.hypotheses import capacity, lr_too_high, lr_too_low, noisy_data, over_regularised, val_mismatch
+from unplateau.hypotheses import (
+    _sampled,
+    batch_too_large,
+    capacity,
+    instability,
+    lr_too_high,
+    lr_too_low,
+    noisy_data,
+    over_regularised,
+    val_mismatch,
+)
+from unplateau.hypotheses._batch import best, tokens_per_step
 from unplateau.hypotheses._rates import rates_of
 from unplateau.hypotheses._say import gap_trend
 from unplateau.reading import read_runs
@@ -93,6 +106,43 @@ def level(run: Run) -> float | None:
     return run.series["val_loss"].finite.last if run.get("char_level") else None
 
 
+def over_rules(run: Run) -> float | None:
+    """The batch over the upper of the published rules for the planned tokens (batch_too_large.OVER)."""
+    rule, size = best(run, run.get("planned_end") or 0), tokens_per_step(run)
+    return size / rule.high if rule is not None and size is not None else None
+
+
+def below_train(run: Run) -> float | None:
+    """How far batches lie from the train that they are drawn from, standard errors (_sampled.BELOW); dropout lifts them."""
+    told = _sampled.sampled(run)
+    return None if told is None or run.get("dropout") else told.errors
+
+
+def moves(run: Run) -> float | None:
+    """How surely that distance moves, normal sd (_sampled.STRAYS)."""
+    told = _sampled.sampled(run)
+    return None if told is None or run.get("dropout") else told.strays
+
+
+#: of the corpus and of the runs of the loop
+BOTH: tuple[tuple[str, object, Callable[[Run], float | None], tuple[str, ...]], ...] = (
+    ("batch_too_large.OVER", batch_too_large.OVER, over_rules, ("batch-too-large",)),
+    (
+        "batch_too_large.UPDATES: planned steps",
+        batch_too_large.UPDATES,
+        lambda r: r.get("planned_end"),
+        ("batch-too-large",),
+    ),
+    ("_sampled.BELOW", -_sampled.BELOW, below_train, ("data-order",)),
+    ("_sampled.STRAYS", _sampled.STRAYS, moves, ("data-order",)),
+    ("instability.CLIMB of train, evaluated", instability.CLIMB, instability.above_best, ("instability",)),
+    (
+        "capacity.MANY: tokens per parameter",
+        capacity.MANY,
+        lambda r: r.get("tokens_per_param"),
+        ("capacity",),
+    ),
+)
 ROWS: tuple[tuple[str, object, Callable[[Run], float | None], tuple[str, ...]], ...] = (
     ("state.WINDOW_SD", state.WINDOW_SD, window_sd, ("eval-noise",)),
     ("lr_too_high.HELD", lr_too_high.HELD, slope_ratio, ("lr-too-high",)),
@@ -134,9 +184,20 @@ def main() -> None:
             (truth["cause"], read_runs(folder / "train.log", config=folder / "config.py")[0])
             for _, truth, folder in corpus_cases(options.corpus, Path(scratch))
         ]
-    healthy = [run for cause, run in cases if cause in HEALTHY]
+        looped = [
+            (str(one.truth["cause"]), read_runs(one.log, config=one.config)[0])
+            for one in loop_pack.unpacked(Path(scratch) / "loop")
+            if one.role != "relief"
+        ]
     print(" " * 26 + "min        5 %   median     95 %      max")
-    for name, constant, statistic, causes in ROWS:
+    told(ROWS, cases)
+    told(BOTH, [*cases, *looped])
+
+
+def told(rows: tuple, cases: list[tuple[str, Run]]) -> None:
+    """Print ``rows`` of these runs."""
+    healthy = [run for cause, run in cases if cause in HEALTHY]
+    for name, constant, statistic, causes in rows:
         print(f"{name} = {json.dumps(constant)}")
         print("  healthy             " + shown(map(statistic, healthy)))
         sick = [run for cause, run in cases if cause in causes]

@@ -20,10 +20,10 @@ from ._start import tamed
 
 SINCE = 0.3  # of the run; before, the loss falls too fast between two evaluations
 FEWEST = 6  # evaluations with batches around them
-#: standard errors, 1 in 30,000 by chance; the sound runs of both planted corpora lie between -2.5 and 2.8, order planted at
-#: -7.6 to -15 (benchmarks/planted/constants.py)
+#: standard errors, 1 in 30,000 by chance; the sound runs of both planted corpora lie between -2.1 and 2.4, those with order
+#: planted at -7.2 to -15 (benchmarks/planted/constants.py)
 BELOW = 4.0
-STRAYS = 3.1  # normal sd of a scatter that chance exceeds once in a thousand runs; where order is planted 5.6 and more
+STRAYS = 3.1  # normal sd of a scatter that chance exceeds once in a thousand runs; of sound ones 2.0 at most, where order is planted 4.5 and more
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ def _spiky(run: Run, name: str, seen: Spikes) -> Finding:
     fact = f"{back} of {len(seen.found)} spikes among {seen.looked_at:,} points came back"
     evidence += [(against if back == len(seen.found) else pro)(fact, name), *_norms(run)]
     if lost := _weights_lost(run):
-        stake = min(1.0, _above_best(run) or 0.0)
+        stake = min(1.0, above_best(run) or 0.0)
         return finding(NAME, SURE, [lost, *evidence], stake=stake, remedy=_remedy(run), missing=ASKS)
     last = seen.found[-1]
     stays = not last.recovered and last.first < last.last
@@ -151,7 +151,7 @@ def _spiky(run: Run, name: str, seen: Spikes) -> Finding:
     return finding(NAME, probability, evidence, stake=stake, remedy=_remedy(run), missing=ASKS)
 
 
-def _above_best(run: Run) -> float | None:
+def above_best(run: Run) -> float | None:
     """How far the evaluated train loss ends above its best, nats; None where there are too few evaluations."""
     train = tamed(run, "train_loss")
     if train is None or len(train) < 2 * ENDS or not run.get("eval_modes_equal"):
@@ -165,7 +165,7 @@ def _weights_lost(run: Run) -> Evidence | None:
     In benchmarks/planted it ends 1.7 to 2,700 nats above its best where instability was planted, .22 at most elsewhere (but
     for targets that are not those of the evaluation, which make no spikes).
     """
-    above = _above_best(run)
+    above = above_best(run)
     if above is None or above <= CLIMB:
         return None
     train = run.series["train_loss"].finite
