@@ -12,6 +12,7 @@ from ..diagnosis import Diagnosis
 from ..errors import UsageError, printable
 from ..probes import Arm, Trial
 from .kept import Kept, alone, begin, evidence_of, finish, read_plan, write_plan
+from .pace import Pace, too_long
 from .plan import Budget, Plan, again_chosen, decided, open_causes, plan, ranked
 from .process import FailedError, run_arm
 from .proof import prove, same_fingerprints
@@ -36,6 +37,7 @@ class Job:
     kept: Kept
     chances: dict[str, float]
     begun: float = field(default_factory=time.monotonic)
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -177,10 +179,11 @@ def _of_one(job: Job, trial: Trial, say: Say) -> Outcome:
     for number, arm in enumerate(trial.arms, 1):
         if arm.name in done:
             continue
-        if not job.left():
-            return Outcome(trial, {}, missing="the time of the budget is over")
+        if reason := _no_time(job, trial, number):
+            return Outcome(trial, {}, missing=reason)
         said = f"{trial.probe} {number}/{len(trial.arms)} {arm.name}"
         say(f"{said}: {_doing(arm.steps, arm.start)}")
+        began = time.monotonic()
         try:
             ended = _run(job, trial, arm, words[arm.name])
         except FailedError as error:
@@ -190,7 +193,34 @@ def _of_one(job: Job, trial: Trial, say: Say) -> Outcome:
             say(f"{said}: stopped early")
             return _kept(job, outcome_of(trial, place), over=False)
         finish(place, arm.name)
+        job.pace.took(_expected(job, trial) / len(trial.arms), time.monotonic() - began)
+        if line := job.pace.first(_ahead(job, trial, number)):
+            say(line)
     return _kept(job, outcome_of(trial, place), over=True)
+
+
+def _expected(job: Job, trial: Trial) -> float:
+    """Seconds of a trial by the logged step times; 0 where none are logged."""
+    hours = next((c.hours for c in job.plan.chosen if c.trial is trial), None)
+    return 3600 * hours.value if hours is not None else 0.0
+
+
+def _ahead(job: Job, trial: Trial, number: int) -> float:
+    """The same of all that is left after arm ``number`` of ``trial``."""
+    later = job.trials[job.trials.index(trial) + 1 :]
+    rest = _expected(job, trial) * (1 - number / len(trial.arms))
+    return rest + sum(_expected(job, one) for one in later if one.probe not in _done(job))
+
+
+def _no_time(job: Job, trial: Trial, number: int) -> str:
+    """Why arm ``number`` of ``trial`` is not begun; empty where there is time for it and those after it."""
+    if not job.left():
+        return "the time of the budget is over"
+    most = job.plan.budget.seconds
+    if most is None:
+        return ""
+    needed = _expected(job, trial) * (1 - (number - 1) / len(trial.arms))
+    return too_long(job.pace.seconds(needed), most - (time.monotonic() - job.begun))
 
 
 def _run(job: Job, trial: Trial, arm: Arm, words: tuple[str, ...]) -> bool:

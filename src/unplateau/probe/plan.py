@@ -24,6 +24,11 @@ from .site import Where
 SHARE = 0.2  # of the tokens that the run has seen: what probes may cost by default
 PARTS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the budget, for which each probe lays itself out
 WORTH = 0.005  # nats; a step of the plan that tells less is left out
+CHEAP = 0.05  # of the budget: what costs no more is taken where money is left, though it tells less
+LEAST_TOLD = 0.0005  # nats, a tenth of the above; less is nothing
+LEADING = (
+    0.1  # probability; probes of causes below it, which are as good as refuted, are run after the others
+)
 SURE, RULED_OUT = 0.97, 0.02  # a cause beyond these is decided: nothing more is asked of it
 STARTING = 5.0  # seconds until an arm takes its first step: torch and the data are loaded; measured on a CPU
 PACE = (
@@ -151,10 +156,10 @@ def plan(
         name: p for name, p in probes.items() if name not in heard and not chances.keys().isdisjoint(p.tells)
     }
     offers = [c for p in useful.values() for c in _offers(p, where, budget.tokens, chances)]
-    chosen = greedy(offers, chances, budget)
+    chosen = filled(greedy(offers, chances, budget), offers, budget)
     if not chosen and useful:
         _refuse(useful.values(), where, budget, chances)
-    return Plan(chosen, chances, budget)
+    return Plan(in_order(chosen, chances), chances, budget)
 
 
 def _offers(
@@ -192,6 +197,26 @@ def greedy(offers: Iterable[Chosen], chances: Mapping[str, float], budget: Budge
         best = max(steps, key=lambda step: step[0])[1]
         taken[best.trial.probe] = best
     return tuple(sorted(taken.values(), key=lambda c: -c.information / max(c.trial.tokens, 1)))
+
+
+def filled(chosen: tuple[Chosen, ...], offers: Iterable[Chosen], budget: Budget) -> tuple[Chosen, ...]:
+    """``chosen``, and what else costs next to nothing, tells anything at all and still fits, the cheapest first."""
+    taken = {one.trial.probe: one for one in chosen}
+    for offer in sorted(offers, key=lambda c: c.trial.tokens):
+        cheap = offer.trial.tokens <= CHEAP * budget.tokens and offer.information >= LEAST_TOLD
+        if cheap and offer.trial.probe not in taken and _fits([*taken.values(), offer], budget):
+            taken[offer.trial.probe] = offer
+    return tuple(taken.values())
+
+
+def in_order(chosen: Iterable[Chosen], chances: Mapping[str, float]) -> tuple[Chosen, ...]:
+    """Those that tell of a leading cause first, and of these what tells most per token."""
+
+    def key(one: Chosen) -> tuple[bool, float]:
+        leads = any(chances[cause] >= LEADING for cause in one.tells)
+        return not leads, -one.information / max(one.trial.tokens, 1)
+
+    return tuple(sorted(chosen, key=key))
 
 
 def _told(taken: Iterable[Chosen], chances: Mapping[str, float]) -> float:
