@@ -229,7 +229,7 @@ class TestALogThatGrows:
         assert kinds == ["appeared", "evaluated"]
 
     def test_that_a_process_writes_is_followed(self, tmp_path):
-        code = "import sys, time\nfor line in open(sys.argv[1]):\n    print(line, end='', flush=True)\n    time.sleep(.002)\n"
+        code = "import sys, time\nfor line in open(sys.argv[1]):\n    print(line, end='', flush=True)\n    time.sleep(.01)\n"
         log = tmp_path / "train.log"
         with log.open("w") as out:
             writer = subprocess.Popen([sys.executable, "-c", code, str(EXAMPLE / "train.log")], stdout=out)

@@ -348,6 +348,8 @@ class TestTheVerb:
             (["--on", "falling", "--run", "true", "x"], 2, "it is no news"),
             (["--fail-on", "capacty", "x"], 2, "did you mean capacity?"),
             (["--config", "nowhere.py", "x"], 3, "there is no nowhere.py"),
+            (["--state", ".", str(LOG)], 3, "it is a folder; name a file"),
+            (["--state", f"{LOG}/deeper/state.json", str(LOG)], 3, "can't be written to; name a file"),
         ],
     )
     def test_a_wrong_call_is_one_line(self, args, code, said, capsys, tmp_path, monkeypatch):

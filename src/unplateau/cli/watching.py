@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UnreadableError, UsageError
-from ._core import DONE, FAILED, group, log_options, look, options_of, say, unknown
+from ._core import DONE, FAILED, UNREADABLE, complain, group, log_options, look, options_of, say, unknown
 from .live import Served, check_serve, show_page
 from .logs import CURVES, check_names
 
@@ -111,7 +111,7 @@ def watch(
 
 def watcher_of(path: str, state: str | None, given: dict[str, Any]) -> Watcher:
     """A watch of ``path`` with the ledger that belongs to it."""
-    from ..watch.ledger import Ledger, place_of
+    from ..watch.ledger import Ledger, check, place_of
     from ..watch.spots import Reading
     from ..watch.watching import Watcher
 
@@ -123,6 +123,8 @@ def watcher_of(path: str, state: str | None, given: dict[str, Any]) -> Watcher:
         evidence=tuple(Path(folder) for folder in given["evidence"]),
     )
     place = Path(path)
+    if state:
+        check(Path(state))
     ledger = None if path == "-" else Ledger(place, Path(state) if state else place_of(place))
     return Watcher(place, reading=reading, ledger=ledger)
 
@@ -177,23 +179,22 @@ def look_once(watcher: Watcher, caller: Caller | None, *, as_json: bool, fail_on
     def heard(part: Update) -> None:
         events.extend(part.events)
         if not as_json and part.runs:
-            tell(part, as_json=False, several=watcher.several)
+            hear(watcher, caller, part, as_json=False, several=watcher.several)
 
     try:
         update = watcher.once(heard)
     except KeyboardInterrupt:
         if as_json and watcher.last is not None:  # what is kept as raised has been told
-            tell(replace(watcher.last, events=tuple(events)), as_json=True)
+            hear(watcher, caller, replace(watcher.last, events=tuple(events)), as_json=True)
         raise
     if not update.runs:
         raise UnreadableError(update.waiting)
     if as_json:
-        tell(update, as_json=True)
-    if caller is not None:
-        caller.heard(update)
-        for event in caller.finish():
-            say(f"unplateau: {event.text}\n", sys.stderr)
-    return FAILED if met(update, fail_on) else DONE
+        hear(watcher, caller, update, as_json=True)
+    finish(watcher, caller)
+    if met(update, fail_on):
+        return FAILED
+    return UNREADABLE if watcher.trouble else DONE  # it was told; what is not kept would be told again
 
 
 def follow(watcher: Watcher, caller: Caller | None, *, as_json: bool, fail_on: Sequence[str]) -> int:
@@ -220,31 +221,50 @@ def told(
             watcher.add(event)
 
     def heard(update: Update) -> bool:
-        if caller is not None:
-            caller.heard(update)
-        tell(update, as_json=as_json)
+        hear(watcher, caller, update, as_json=as_json)
         if not met(update, fail_on):
             return False
-        for event in caller.finish() if caller is not None else ():
-            say(f"unplateau: {event.text}\n", sys.stderr)
+        finish(watcher, caller)
         return True
 
     return between, heard
 
 
+def hear(
+    watcher: Watcher, caller: Caller | None, update: Update, *, as_json: bool, several: bool = False
+) -> None:
+    """Tell an update and begin the user's command for what it raised; then that is known as told."""
+    tell(update, as_json=as_json, several=several)
+    if caller is not None:
+        caller.heard(update)
+        for event in caller.ended():
+            watcher.add(event)
+    if caller is None or not caller.waits:
+        watcher.told()
+
+
+def finish(watcher: Watcher, caller: Caller | None) -> None:
+    """Wait for the user's commands before the watch ends."""
+    for event in caller.finish() if caller is not None else ():
+        say(f"unplateau: {event.text}\n", sys.stderr)
+    watcher.told()
+
+
 def tell(update: Update, *, as_json: bool, several: bool = False) -> None:
-    """One update on standard output."""
+    """One update on standard output; what went wrong on standard error, where that is not for JSON alone."""
     from ..watch import telling
 
+    if as_json and (update.events or update.waiting):
+        say(telling.as_json(update) + "\n")
+    for event in update.events:
+        if event.kind == "trouble":
+            complain(event.text, UNREADABLE)
     if as_json:
-        if update.events or update.waiting:
-            say(telling.as_json(update) + "\n")
         return
     terminal = sys.stdout.isatty()
     how = look()
-    say(
-        telling.lines(update, width=how["width"] if terminal else None, colour=how["colour"], several=several)
-    )
+    right = replace(update, events=tuple(event for event in update.events if event.kind != "trouble"))
+    say(telling.lines(right, width=how["width"] if terminal else None, colour=how["colour"], several=several))
 
 
 def met(update: Update, names: Sequence[str]) -> bool:

@@ -49,6 +49,11 @@ class Caller:
                 self._waiting.append((event, update.run(event.run), str(update.path)))
 
     @property
+    def waits(self) -> bool:
+        """True while there are commands that are not begun."""
+        return bool(self._waiting)
+
+    @property
     def busy(self) -> bool:
         return bool(self._waiting or self._running)
 

@@ -43,6 +43,16 @@ class Growing:
     _stamp: int = 0
     _mark: bytes = b""
 
+    @property
+    def id(self) -> tuple[int, int]:
+        """Device and inode at the last look: a file keeps them when it is renamed."""
+        return self._id
+
+    @property
+    def state(self) -> tuple[object, ...]:
+        """What differs when anything was written to it: whether it is there, which file it is, its size and time."""
+        return self.there, self._id, self.size, self._stamp
+
     def look(self) -> Change:
         """What happened since the look before; the first look at a file that is there finds it new."""
         try:

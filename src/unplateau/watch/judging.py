@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from ..derive import derive
 from ..diagnosis import READINGS, Diagnosis, diagnose
@@ -18,9 +20,11 @@ from ..outlook import differences
 from ..report.causes import claims
 from ..report.headline import headline
 from ..run import LOSSES, Run
-from .ledger import SEEN, Ledger, Page, turn
+from .ledger import Ledger, Page, turn
 from .pace import Pace, left_of, pace_of, rate_of
-from .seen import Event, Standing, Watched
+from .pages import first_of, is_quiet, page_of, seen_with, standing
+from .remembered import ASIDE, owed, owing, renamed, stood, written
+from .seen import Event, Watched
 from .spots import EVALUATED
 from .telling import hours
 
@@ -28,10 +32,6 @@ from .telling import hours
 RAISED = ("slowing", "flat", "rising", "diverged")
 
 OLD = 3600.0  # seconds; trainers write more often
-#: stretches between evaluations that tell how long one takes; times the longest of them, and seconds above, that a
-#: run must be silent to be called so: a checkpoint or a slow disk takes less
-FEW, LONGER, MINUTE = 3, 3.0, 60.0
-
 Mark = tuple[object, ...]
 
 
@@ -44,6 +44,8 @@ class Look:
     written: float
     now: float
     alone: bool = True  # no other run is watched
+    file: tuple[int, int] = (0, 0)  # device and inode of the log
+    root: Path = Path()  # that keys are paths below
 
     @property
     def old(self) -> bool:
@@ -63,6 +65,8 @@ class Judge:
     _marks: dict[str, Mark] = field(default_factory=dict)
     _paces: dict[str, Pace | None] = field(default_factory=dict)
     _resumes: dict[str, int] = field(default_factory=dict)
+    _owing: set[str] = field(default_factory=set)  # the runs of which something is to be told
+    _heard: set[str] = field(default_factory=set)  # those that were asked what an earlier watch left untold
     _told: str = ""
 
     def turn(
@@ -78,7 +82,7 @@ class Judge:
             return self.at_step(before, int(run.get("steps_done") or 0), look.written), []
         self._marks[key] = mark
         found = self.diagnosed(key, run)
-        events = list(self._moved(run, before, look))
+        events = [*self._left_untold(key), *self._moved(run, before, look)]
         if live:
             page, news = self._turned(found, look)
             events += news
@@ -88,6 +92,52 @@ class Judge:
         if before is None or watched.evaluated != before.evaluated:
             events.append(Event(look.now, "evaluated", key, watched.headline, "", watched.evaluated))
         return watched, sorted(events, key=lambda e: e.kind in ("raised", "cleared"))
+
+    def recalled(self, stamp: str, now: float) -> list[tuple[Watched, list[Event]]]:
+        """The runs that were judged from the same files, as they stood; what of them was left untold is news."""
+        return [
+            (
+                replace(run, quiet=self.ledger.pages[run.key].quiet),
+                [
+                    *self._left_untold(run.key),
+                    Event(now, "evaluated", run.key, run.headline, "", run.evaluated),
+                ],
+            )
+            for run in stood(self.ledger.pages, stamp)
+        ]
+
+    def remember(self, runs: Iterable[Watched], stamp: str) -> None:
+        """Keep how ``runs`` stand by the files of ``stamp``."""
+        with self.ledger.turned() as pages:
+            for run in runs:
+                if run.key in pages:
+                    pages[run.key] = msgspec.structs.replace(
+                        pages[run.key], stamp=stamp, state=written(run) if stamp else ""
+                    )
+
+    def told(self) -> None:
+        """All that was raised so far has been told: should this process be killed, nobody is told again."""
+        if not self._owing:
+            return
+        with self.ledger.turned() as pages:
+            for key in self._owing & pages.keys():
+                if pages[key].by[0] == os.getpid():
+                    pages[key] = msgspec.structs.replace(pages[key], untold=(), by=(0, 0.0))
+        self._owing.clear()
+
+    def _left_untold(self, key: str) -> tuple[Event, ...]:
+        """What a watch that was killed had raised and not told, once."""
+        if key in self._heard:
+            return ()
+        self._heard.add(key)
+        if not owed(self.ledger.pages.get(key, Page())):
+            return ()
+        with self.ledger.turned() as pages:
+            if not owed(pages[key]):
+                return ()
+            pages[key] = msgspec.structs.replace(pages[key], by=(os.getpid(), time.time()))
+            self._owing.add(key)
+            return pages[key].untold
 
     def diagnosed(self, key: str, run: Run) -> Diagnosis:
         """Judge ``run``, and keep that."""
@@ -105,10 +155,8 @@ class Judge:
     def heard_of(self, watched: Watched, now: float) -> tuple[Watched, list[Event]]:
         """Whether its log goes on being written: told once when it stops, and when it goes on."""
         page = self.ledger.pages.get(watched.key)
-        if page is None or (quiet := _is_quiet(page, watched, now)) == page.quiet:
+        if page is None or (quiet := is_quiet(page, watched, now)) == page.quiet:
             return replace(watched, quiet=page.quiet) if page and page.quiet != watched.quiet else watched, []
-        with self.ledger.turned() as pages:
-            pages[watched.key] = msgspec.structs.replace(pages.get(watched.key, page), quiet=quiet)
         silent = hours(Estimate((now - watched.written) / 3600, 0.0, now, "h"))
         said = (
             f"nothing was written for {silent}: it may hang, or be dead" if quiet else "it is written again"
@@ -116,7 +164,16 @@ class Judge:
         event = Event(
             now, "quiet" if quiet else "alive", watched.key, said, "quiet" if quiet else "", watched.step
         )
+        with self.ledger.turned() as pages:
+            pages[watched.key] = self._owed(
+                msgspec.structs.replace(pages.get(watched.key, page), quiet=quiet), watched.key, [event]
+            )
         return replace(watched, quiet=quiet), [event]
+
+    def _owed(self, page: Page, key: str, events: list[Event]) -> Page:
+        if (made := owing(page, events)) is not page:
+            self._owing.add(key)
+        return made
 
     def new_trouble(self) -> str:
         """Why the ledger can't be kept, once."""
@@ -127,10 +184,11 @@ class Judge:
 
     def _moved(self, run: Run, before: Watched | None, look: Look) -> Iterator[Event]:
         """That another run began, that this one was found, or that it went back."""
+        was = self._renamed(run, look)
         page, done = self.ledger.pages.get(look.key), int(run.get("steps_done") or 0)
         resumes = run.get("resumed_after") or []
         known, self._resumes[look.key] = self._resumes.get(look.key, 0), len(resumes)
-        if page is not None and page.first is not None and _page_of(page, run) is not page:
+        if page is not None and page.first is not None and page_of(page, run) is not page:
             yield Event(
                 look.now,
                 "restarted",
@@ -140,13 +198,27 @@ class Judge:
                 done,
             )
         elif before is None:
-            yield Event(look.now, "appeared", look.key, f"found, at step {done:,}", "", done)
+            name = f"; it was {printable(was, 200)} until it was renamed" if was else ""
+            yield Event(look.now, "appeared", look.key, f"found, at step {done:,}{name}", "", done)
         elif len(resumes) > known:
             yield Event(
                 look.now, "resumed", look.key, f"it went back, from step {int(resumes[-1]):,}", "", done
             )
         elif before.step is not None and done < before.step:
             yield Event(look.now, "resumed", look.key, f"it went back, from step {before.step:,}", "", done)
+
+    def _renamed(self, run: Run, look: Look) -> str:
+        """The name that the log had until it was renamed, with whose page it goes on; empty where there was none."""
+        if look.key in self.ledger.pages:
+            return ""
+        with self.ledger.turned() as pages:
+            found = renamed(pages, look.key, look.file, partial(first_of, run), evaluated_at(run))
+            if found is None:
+                return ""
+            name, page = found
+            over = page.ended or (look.root / name).exists()  # its trainer writes there now
+            pages[look.key] = msgspec.structs.replace(page, ended=over, stamp="", state="", untold=())
+        return name
 
     def _turned(self, found: Diagnosis, look: Look) -> tuple[Page, list[Event]]:
         """The page of the run after this evaluation, and what was raised or cleared by it."""
@@ -160,11 +232,13 @@ class Judge:
             else self._before(known or Page(), found, held.keys(), step)
         )
         with self.ledger.turned() as pages:
-            page = _page_of(pages.get(key), found.run)
+            if (there := pages.get(key, Page())).file not in (None, look.file):
+                pages[key + ASIDE] = msgspec.structs.replace(there, untold=(), stamp="", state="")
+            page = msgspec.structs.replace(page_of(pages.get(key), found.run), file=look.file)
             new = step != page.step
             page, raised, cleared = turn(page, step, look.written, held, before)
             if new:
-                page = msgspec.structs.replace(page, seen=_seen(page.seen, step, look.written))
+                page = msgspec.structs.replace(page, seen=seen_with(page.seen, step, look.written))
             old = look.old and key not in self.ledger.pages
             events = [
                 *_raised(key, found, raised, page, now, old=old),
@@ -175,7 +249,7 @@ class Judge:
                 events.append(
                     Event(now, "ended", key, f"its planned end, step {int(end):,}, is reached", "", step)
                 )
-            pages[key] = page
+            pages[key] = self._owed(page, key, events)
         return page, events
 
     def _before(self, page: Page, found: Diagnosis, held: AbstractSet[str], step: int) -> AbstractSet[str]:
@@ -214,7 +288,7 @@ class Judge:
             left=left_of(run, pace),
             pace=pace.source if pace is not None else "",
             rate=rate_of(found, pace),
-            standing=tuple(_standing(n, page, calm) for n in names),
+            standing=tuple(standing(n, page, calm) for n in names),
             findings={f.cause: (f.verdict, f.probability) for f in found.findings},
             written=look.written,
         )
@@ -256,45 +330,6 @@ def mark_of(run: Run) -> Mark:
         if name in run.series and len(curve := run.series[name]):
             told += [name, hash((curve.step.tobytes(), curve.value.tobytes()))]
     return (*told, *(len(curve) for curve in run.series.values()), len(run.facts))
-
-
-def _first(run: Run, series: str = "") -> tuple[str, int, float] | None:
-    """The first finite point of ``series``, else of the first loss that has one."""
-    for name in (series,) if series else LOSSES:
-        if name in run.series and len(curve := run.series[name].finite):
-            return name, int(curve.step[0]), curve.first
-    return None
-
-
-def _page_of(page: Page | None, run: Run) -> Page:
-    """The page, or a new one where another run has taken the log's place.
-
-    A log that begins later than the page's run, with another loss, is of the same run resumed.
-    """
-    if page is None or page.first is None:
-        return msgspec.structs.replace(page or Page(), first=_first(run))
-    first = _first(run, page.first[0])
-    begins_anew = first is not None and first != page.first and first[1] <= page.first[1]
-    return Page(first=first) if begins_anew else page
-
-
-def _seen(seen: tuple[tuple[int, float], ...], step: int, written: float) -> tuple[tuple[int, float], ...]:
-    """The times of evaluations, to the last; those from before a resume are no measure any more."""
-    kept = [(s, t) for s, t in seen if s < step and t < written]
-    return (*kept[-SEEN + 1 :], (step, written))
-
-
-def _is_quiet(page: Page, watched: Watched, now: float) -> bool:
-    """True where it has been silent for much longer than evaluations took so far; a run at its end may be."""
-    stretches = np.diff([time for _, time in page.seen])
-    if len(stretches) < FEW or page.ended:
-        return False
-    return now - watched.written > LONGER * float(stretches.max()) + MINUTE
-
-
-def _standing(name: str, page: Page, calm: AbstractSet[str]) -> Standing:
-    entry = page.entries[name]
-    return Standing(name, entry.since_step, entry.since, entry.probability, name in calm, entry.before)
 
 
 def _raised(

@@ -20,7 +20,8 @@ from pathlib import Path
 import msgspec
 
 from ..durable import write_durably
-from ..errors import UnreadableError, printable, why
+from ..errors import UnplateauError, UnreadableError, printable, why
+from .seen import Event
 
 RAISE, CLEAR = 2, 3  # evaluations in a row
 AT_ONCE = frozenset(
@@ -46,7 +47,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the ledger holds of one run. ``first``: a loss, its first step and value: another there means another run."""
+    """What the ledger holds of one run. ``first``: a loss, its first step and value: another there means another run.
+
+    ``file``: device and inode of its log; ``stamp`` and ``state``: how it stood, by the files that it was judged from
+    (remembered.py); ``untold``: what is kept as raised and was not yet told when process ``by`` (and since when)
+    wrote it: where that was killed, the next watch tells it.
+    """
 
     first: tuple[str, int, float] | None = None
     step: int = -1  # of the last evaluation that was judged
@@ -54,6 +60,11 @@ class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seen: tuple[tuple[int, float], ...] = ()  # step and time of the last evaluations
     ended: bool = False
     quiet: bool = False
+    file: tuple[int, int] | None = None
+    stamp: str = ""
+    state: str = ""
+    untold: tuple[Event, ...] = ()
+    by: tuple[int, float] = (0, 0.0)
 
     @property
     def raised(self) -> dict[str, Entry]:
@@ -183,6 +194,18 @@ class Ledger:
                 time.sleep(TRY)
             else:
                 return
+
+
+def check(place: Path) -> None:
+    """Raises ``UnplateauError`` where it can be seen beforehand that nothing can be kept at ``place``."""
+    above = next(folder for folder in place.absolute().parents if folder.exists())
+    if not place.is_dir() and above.is_dir() and os.access(above, os.W_OK | os.X_OK):
+        return
+    folder = printable(above.name or str(above))
+    found = "it is a folder" if place.is_dir() else f"{folder} can't be written to"
+    raise UnplateauError(
+        f"--state {printable(str(place))}: what was raised can't be kept there: {found}; name a file that can be written"
+    )
 
 
 def _read(place: Path) -> dict[str, Page]:

@@ -58,8 +58,12 @@ class Lines:
     reader: Reader
     options: Options
     head: bytes
-    known: Points
     runs: frozenset[str]  # the names of the runs that are known
+
+    @property
+    def known(self) -> Points:
+        """The losses of the head; not kept, for of 200 logs they take 3 MB."""
+        return _told(self.reader, self.head, self.options)[0]
 
     def points(self, lines: bytes) -> tuple[Points, frozenset[str]]:
         """The losses that ``lines`` tell, and the names of runs that begin in them."""
@@ -93,6 +97,7 @@ class Found:
     path: Path
     written: float
     run: Run
+    file: tuple[int, int] = (0, 0)  # device and inode of the log
 
 
 @dataclass(slots=True)
@@ -100,7 +105,8 @@ class Spot:
     """A log, or a few of one folder that are read together.
 
     ``key``: a name that stays; ``root``: what runs are named below; ``stale``: it must be read again; ``forced``: since what is known besides the log changed;
-    ``advanced``: the last step of lines that were looked at since, 0 where none; ``cost``: seconds that reading took.
+    ``advanced``: the last step of lines that were looked at since, 0 where none; ``cost``: seconds that reading took;
+    ``moved``: what happened to each log.
     """
 
     key: str
@@ -112,6 +118,7 @@ class Spot:
     forced: bool = False
     advanced: int = 0
     cost: float = 0.0
+    moved: dict[Path, Change] = field(default_factory=dict)
     _logs: tuple[Path, ...] = ()
     _looked: float = -BESIDE
     _lines: Lines | None = None
@@ -153,7 +160,8 @@ class Spot:
             self._looked, self._logs = now, tuple(self._all_logs())
             if [path for path in self._beside() if self._file(path).look() != "same"]:
                 self.stale = self.forced = True
-        changes = {self._file(path).look() for path in self._logs}
+        self.moved = {path: self._file(path).look() for path in self._logs}
+        changes = set(self.moved.values())
         if changes <= {"same", "grown"}:
             if "grown" in changes:
                 self._unread = True
@@ -225,7 +233,9 @@ class Spot:
         path = path if path in self.files else first
         key = folder.relative_to(self.root) / name if folder.is_relative_to(self.root) else Path(name)
         file = self.files.get(path)
-        return Found(key.as_posix(), path, file.written if file is not None else self.written, run)
+        if file is None:
+            return Found(key.as_posix(), path, self.written, run)
+        return Found(key.as_posix(), path, file.written, run, file.id)
 
     def _read(self) -> list[tuple[Place, Run]]:
         if not self.alone:
@@ -267,7 +277,8 @@ class Spot:
         if reader is None or is_binary(head) or head.startswith(UTF16):
             return None
         head = head[: head.rfind(b"\n") + 1]
-        lines = Lines(reader, self.reading.options, head, *_told(reader, head, self.reading.options))
+        begun = _told(reader, head, self.reading.options)[1]
+        lines = Lines(reader, self.reading.options, head, begun)
         last = _last_points(runs[-1])
         return lines if last and last <= lines.points(tail)[0] | lines.known else None
 

@@ -105,6 +105,8 @@ class View(App[bool]):
                 update = update or self.watcher.last
             if update is not None and not self.over.is_set():
                 self.call_from_thread(self.apply, update)
+                if self.caller is None or not self.caller.waits:
+                    self.watcher.told()
             self.over.wait(self.watcher.wait)
 
     def _called(self, update: Update | None) -> list[Event]:

@@ -14,6 +14,7 @@ from .follow import Change
 from .judging import Judge, Look
 from .ledger import Ledger
 from .memory import trim
+from .remembered import stamp_of
 from .seen import Event, Kind, Update, Watched
 from .spots import Reading, Spot, spots_of
 
@@ -27,6 +28,7 @@ MOVED: dict[Change, tuple[Kind, str]] = {
     "replaced": ("rotated", "the log was moved aside and begun anew"),
     "cut": ("cut", "the log became shorter"),
     "gone": ("gone", "the log is not there any more"),
+    "new": ("alive", "the log is there again"),
 }
 
 
@@ -58,6 +60,7 @@ class Watcher:
         self._due: dict[str, float] = {}
         self._runs: dict[str, dict[str, Watched]] = {}  # by spot, then by key
         self._events: list[Event] = []
+        self._gone: frozenset[str] = frozenset()
         self._waiting, self._changed = "", True
         self._scan_at = float("-inf")
 
@@ -96,6 +99,15 @@ class Watcher:
             waiting = (s for s in self._spots.values() if s.stale and s.there and s.key not in self._due)
             if self.last is not None and not any(waiting):
                 return replace(self.last, events=tuple(events))
+
+    def told(self) -> None:
+        """Say that all updates so far have been told: what is not, the next watch tells, where this one is killed."""
+        self.judge.told()
+
+    @property
+    def trouble(self) -> str:
+        """Why what was raised can't be kept; empty where it can."""
+        return self.judge.ledger.trouble
 
     def add(self, event: Event) -> None:
         """An event from elsewhere, for the next update."""
@@ -154,11 +166,12 @@ class Watcher:
         self._waiting = waiting
 
     def _look(self, spot: Spot, now: float) -> None:
-        change = spot.look(now)
-        if change in MOVED:
-            kind, text = MOVED[change]
-            for key in self._runs.get(spot.key, {}):
-                self._events.append(Event(now, kind, key, text))
+        found = spot.look(now)
+        for key, run in self._runs.get(spot.key, {}).items():
+            change = spot.moved.get(run.path, found)
+            if change in MOVED and (change != "new" or key in self._gone):
+                self._events.append(Event(now, MOVED[change][0], key, MOVED[change][1]))
+                self._gone = self._gone | {key} if change == "gone" else self._gone - {key}
         if spot.advanced:
             self._tick(spot, now)
 
@@ -186,24 +199,43 @@ class Watcher:
         return False
 
     def _read(self, spot: Spot, now: float) -> None:
-        forced, spot.forced = spot.forced, False
+        if spot.key not in self._runs and self._recalled(spot, now):
+            return
+        forced, spot.forced, stamp = spot.forced, False, stamp_of(spot)
         try:
             found = spot.read()
         except UnplateauError as error:
             if not self._runs.get(spot.key):
                 self._wait_for(str(error))
             return
-        self._waiting, before, after = "", self._runs.get(spot.key, {}), {}
+        self._waiting, after = "", {}
+        before = {run.key: run for run in self.last.runs} if self.last is not None else {}
+        before |= self._runs.get(spot.key, {})
         several = len(self._spots) > 1 or len(found) > 1
         for i, one in enumerate(found):
             live = i == len(found) - 1 or not spot.alone
-            look = Look(one.key, one.path, one.written or now, now, alone=not several)
+            look = Look(
+                one.key, one.path, one.written or now, now, not several, file=one.file, root=spot.root
+            )
             after[one.key], events = self.judge.turn(
                 one.run, before.get(one.key), look, live=live, forced=forced
             )
             self._events += events
             self._changed |= after[one.key] != before.get(one.key)
         self._runs[spot.key] = after
+        # of an earlier run in the same log no page is kept
+        self.judge.remember(after.values(), stamp if len(found) == 1 or not spot.alone else "")
+
+    def _recalled(self, spot: Spot, now: float) -> bool:
+        """Take the runs of ``spot`` as they stood when they were judged from the same files; False where they were not."""
+        known = self.judge.recalled(stamp_of(spot), now)
+        if not known:
+            return False
+        spot.stale = spot.forced = False
+        self._waiting, self._changed = "", True
+        self._runs[spot.key] = {run.key: run for run, _ in known}
+        self._events += (event for _, events in known for event in events)
+        return True
 
     def _quiet(self, now: float) -> None:
         """Note which runs have stopped writing, and which write again."""
