@@ -1,7 +1,6 @@
 """A hundred tokens a parameter and a curve that has slowed, under a rate that came down as planned: the model is too small.
 
-Mutations caught: ``share > ANNEALED`` dropped (a constant rate), ``early`` dropped (a rate spent early), ``MANY`` at 10
-(compute-optimal runs accused).
+Mutations caught: ``early`` dropped (a rate spent early), ``MANY`` at 10 (compute-optimal runs accused).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Batches that are no fair sample of train: their loss beside that of the same weights on all of train.
 
-Mutations caught: ``offset.high < -DRIFT`` dropped (a long log calls .005 nats); ``BELOW`` at 1 (sound runs accused);
+Mutations caught: ``offset.high < -DRIFT`` dropped (a long log calls .005 nats); ``BELOW`` at .5 (noisy batches called);
 ``errors`` with its sign turned (dropout accused, order not); ``FURTHEST`` dropped (batches learnt by heart accused).
 """
 
@@ -51,6 +51,12 @@ class TestBatchesOfOnePartAtATime:
         found = [told(nanogpt(seed, batch_size=4 + seed % 9)) for seed in range(100)]
 
         assert {f.verdict for f in found} == {"refuted"}
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_noisy_batches_of_a_sound_run_are_not_called(self, seed):
+        rng = np.random.default_rng(seed)
+
+        assert told(lowered(nanogpt(seed), lambda share: rng.normal(0, 0.8, len(share)))).verdict == "refuted"
 
     def test_a_distance_that_does_not_move_is_no_order_yet(self):
         finding = told(lowered(nanogpt(1), lambda share: 0 * share + 0.1))

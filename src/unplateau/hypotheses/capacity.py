@@ -56,10 +56,10 @@ def test(run: Run) -> Finding:
 
 
 def _slowed(run: Run) -> Evidence | None:
-    """Evidence that the curve has slowed though its rate came down as planned; a rate that was spent early explains it alone."""
+    """Evidence that the curve has slowed though its rate was not spent early, which would explain it alone; a high rate is told of in ``_others``."""
     state, share, spent = state_of(run), run.get("lr_share"), spent_at(run)
     early = spent is not None and spent < LATE * int(run.get("steps_done") or 0)
-    if state.verdict not in ("slowing", "flat") or share is None or share > ANNEALED or early:
+    if state.verdict not in ("slowing", "flat") or share is None or early:
         return None
     return pro(fall_of(run), state.series)
 
