@@ -95,7 +95,9 @@ def by_class(finding: Finding, run: Run, state: State) -> Finding:
     if x is None or not any(x):
         return finding
     if why := outside(run, one, x):
-        return replace(finding, unpriced="; ".join(filter(None, (finding.unpriced, why))))
+        # of what is only not excluded nobody asks for the price
+        said = (finding.unpriced, why if finding.verdict == "supported" else "")
+        return replace(finding, unpriced="; ".join(filter(None, said)))
     assert state.level is not None  # _judged
     loss = state.level.value
     effect = _above_sound(run, one, x, loss) if cause in ABOVE_SOUND else _nats(one.ratio(x), loss)
