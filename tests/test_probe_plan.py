@@ -4,6 +4,8 @@ Seen red:
 - ``together`` as a plain sum: test_two_experiments_on_one_cause_tell_no_more_than_is_unknown;
 - ``log_odds`` without its limits: test_the_farther_a_contrast_is_the_less_it_speaks_for_the_other_side (it turns round);
 - ``_fits`` of site.py returning at once: test_a_checkpoint_of_another_model_is_one_line;
+- ``filled`` without its least of information: test_what_costs_next_to_nothing_is_taken_where_money_is_left (idle is taken);
+- a frozen part refuted by a fall of the loss, as it was: test_a_partly_frozen_model_that_learns_is_asked_after;
 - ``import torch`` at the top of probe/words.py: test_a_plan_needs_no_torch.
 """
 
@@ -22,7 +24,8 @@ from unplateau.diagnosis import diagnose
 from unplateau.errors import UnreadableError, UsageError
 from unplateau.estimate import Estimate
 from unplateau.probe.information import entropy, expected, log_odds, together
-from unplateau.probe.plan import Budget, Chosen, budget_of, greedy, open_causes, plan
+from unplateau.probe.pace import Pace, too_long
+from unplateau.probe.plan import Budget, Chosen, budget_of, filled, greedy, in_order, open_causes, plan
 from unplateau.probe.site import suppose, where
 from unplateau.probe.words import resumed, words_of
 from unplateau.probes import Arm, Normal, Prediction, Trial
@@ -107,6 +110,45 @@ class TestPlan:
 
     def test_what_tells_nothing_is_left_out(self):
         assert greedy([chosen("one", 1, capacity=0.0)], {"capacity": 0.5}, Budget(500)) == ()
+
+    def test_what_costs_next_to_nothing_is_taken_where_money_is_left(self):
+        """Though it tells too little to be worth a part of the plan; and only where it tells anything."""
+        offers = [
+            *(chosen("arm", 600, capacity=0.3), chosen("look", 50, repetition=0.001)),
+            *(chosen("dear", 60, noise=0.001), chosen("idle", 1, noise=0.0)),
+        ]
+        taken = greedy(offers, {"capacity": 0.5, "repetition": 0.02, "noise": 0.02}, Budget(1_000))
+
+        assert [c.trial.probe for c in taken] == ["arm"]
+        assert [c.trial.probe for c in filled(taken, offers, Budget(1_000))] == ["arm", "look"]
+        assert [c.trial.probe for c in filled(taken, offers, Budget(640))] == ["arm"]
+
+    def test_causes_in_front_are_asked_of_first(self):
+        found = [chosen("look", 50, repetition=0.1), chosen("arm", 900, capacity=0.3)]
+
+        order = in_order(found, {"capacity": 0.5, "repetition": 0.04})
+        assert [c.trial.probe for c in order] == ["arm", "look"]
+
+    def test_a_partly_frozen_model_that_learns_is_asked_after(self, tmp_path):
+        """The log leaves it open, at the chance of what no log can show: a look that costs a thousandth is taken."""
+        path = own_run(tmp_path)
+        (run,) = read_runs(path)
+
+        assert "gradients" in [
+            c.trial.probe for c in plan(where(run, path), diagnose(run), budget_of(run)).chosen
+        ]
+
+    def test_a_slow_machine_is_told_of_after_the_first_arm_and_what_no_longer_fits_is_not_begun(self):
+        pace = Pace()
+        pace.took(0.0, 9.0)  # where no step times are logged nothing was expected
+
+        assert pace.first(10.0) == ""
+        assert pace.seconds(3.0) == 3.0
+        pace.took(5.0, 20.0)
+        assert "4.0 times what the logged speed gives: the rest takes some 40 s" in pace.first(10.0)
+        assert too_long(pace.seconds(30.0), 60.0).startswith("it would take some 120 s here")
+        pace.took(5.0, 20.0)
+        assert pace.first(10.0) == ""
 
     def test_a_budget_too_small_is_one_line_with_the_least_that_would_do(self, tmp_path, capsys):
         run = own_run(tmp_path)
