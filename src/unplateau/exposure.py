@@ -28,16 +28,25 @@ def number(run: Run, name: str) -> float | None:
     return float(value) if known else None
 
 
+def _folds(times: float) -> Exposure | None:
+    """E-folds above 1, none below it; None where that is no number of times.
+
+    >>> _folds(1.0), _folds(0.5), _folds(-1.0)
+    ((0.0,), (0.0,), None)
+    """
+    return (max(0.0, log(times)),) if isfinite(times) and times > 0 else None
+
+
 def too_high(run: Run) -> Exposure | None:
     """E-folds of the peak above the upper of the published rules."""
     rates = rates_of(run)
-    return None if rates is None else (max(0.0, log(rates.above)),)
+    return None if rates is None else _folds(rates.above)
 
 
 def too_low(run: Run) -> Exposure | None:
     """E-folds of the peak below the lower of the published rules."""
     rates = rates_of(run)
-    return None if rates is None else (max(0.0, log(rates.below)),)
+    return None if rates is None else _folds(rates.below)
 
 
 def regularised(run: Run) -> Exposure | None:
@@ -61,13 +70,13 @@ def shrinkage(run: Run) -> float | None:
 def small_batch(run: Run) -> Exposure | None:
     """E-folds of the tokens of a step below ``BATCH``."""
     size = number(run, "tokens_per_step")
-    return (max(0.0, log(BATCH / size)),) if size else None
+    return _folds(BATCH / size) if size else None
 
 
 def large_batch(run: Run) -> Exposure | None:
     """E-folds of the tokens of a step above ``BATCH``."""
     size = number(run, "tokens_per_step")
-    return (max(0.0, log(size / BATCH)),) if size else None
+    return _folds(size / BATCH) if size else None
 
 
 def copies(run: Run) -> Exposure | None:
@@ -79,7 +88,7 @@ def copies(run: Run) -> Exposure | None:
 def context(run: Run) -> Exposure | None:
     """E-folds of the window below ``CONTEXT``."""
     block = number(run, "block_size")
-    return (max(0.0, log(CONTEXT / block)),) if block else None
+    return _folds(CONTEXT / block) if block else None
 
 
 def there(run: Run) -> Exposure | None:  # noqa: ARG001 - an exposure is a function of a run

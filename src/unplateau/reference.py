@@ -146,7 +146,8 @@ def _known(cause: str) -> bool:
 
 
 def _judged(run: Run, state: State) -> bool:
-    return state.level is not None and state.verdict in JUDGED and run.series[state.series].unit == NATS
+    known = state.level is not None and state.level.value > 0 and state.verdict in JUDGED
+    return known and run.series[state.series].unit == NATS
 
 
 def _nats(ratio: tuple[float, float, float], loss: float) -> Estimate:
