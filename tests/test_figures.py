@@ -190,7 +190,7 @@ def test_evaluations_bear_the_error_that_was_measured():
     run = Run(RUN.name, RUN.format, {**RUN.series, "val_loss_error": errors}, RUN.facts)
     told, guessed = (losses(of(one)["curve"])["val_loss"] for one in (run, RUN))
 
-    assert told["high"][5] - told["y"][5] == pytest.approx(1.645 * 0.01, rel=1e-3)
+    assert told["half"] == pytest.approx(1.645 * 0.01, rel=1e-3)
     assert "measured over its windows" in told["label"]
     assert "by their scatter" in guessed["label"]
 

@@ -75,7 +75,7 @@ def report(
     folders = {"svg": svg_folder, "png": png_folder}
     check(paths, page_file, folders, until, given, as_json=as_json)
     found = diagnosed(runs_at(paths, given))
-    views = [seen(one, groups, until) for one in found]
+    views = [seen(one, groups, until, len(found)) for one in found]
     if groups and not any(view.ahead for view in views):
         raise UsageError(views[0].refused)
     together, apart = side_by_side(found)
@@ -182,7 +182,7 @@ def diagnosed(runs: Sequence[Run]) -> list[Diagnosis]:
     return [one for one in found if not one.empty]
 
 
-def seen(found: Diagnosis, groups: Sequence[str] = (), until: float | None = None) -> View:
+def seen(found: Diagnosis, groups: Sequence[str] = (), until: float | None = None, runs: int = 1) -> View:
     """What is shown of a run: with its forecast, or why there is none."""
     from ..asked import asked
     from ..futures import forecast
@@ -190,9 +190,9 @@ def seen(found: Diagnosis, groups: Sequence[str] = (), until: float | None = Non
 
     try:
         asks, unmeant = asked(groups, found.run)
-        return view(found, forecast(found.run, asks, until=until, refused=unmeant))
+        return view(found, forecast(found.run, asks, until=until, refused=unmeant), runs=runs)
     except UnplateauError as error:
-        return view(found, None, str(error))
+        return view(found, None, str(error), runs)
 
 
 def side_by_side(found: Sequence[Diagnosis]) -> tuple[Comparison | None, str]:

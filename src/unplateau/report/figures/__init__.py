@@ -112,12 +112,13 @@ def script_json(data: Mapping[str, Any]) -> str:
     return told.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def figures_of(found: Diagnosis, ahead: Forecast | None = None) -> tuple[Figure, ...]:
+def figures_of(found: Diagnosis, ahead: Forecast | None = None, runs: int = 1) -> tuple[Figure, ...]:
     """The pictures of one run, those that it has the facts for: health, curve, budget, remedies.
 
-    ``ahead``: its forecast, whose futures are drawn beside the plan; without one, the plan alone.
+    ``ahead``: its forecast, whose futures are drawn beside the plan; without one, the plan alone. ``runs``: of the page
+    that they are for; the more, the fewer points of each.
     """
-    made = (_health(found), _curve(found, ahead), _budget(found), _remedies(found))
+    made = (_health(found), _curve(found, ahead, runs), _budget(found), _remedies(found))
     return tuple(figure for figure in made if figure is not None)
 
 
@@ -164,11 +165,11 @@ def _health(found: Diagnosis) -> Figure | None:
     return replace(_made("health", title, f"{title}: {said}", drawn, data), broad=drawn(BROAD))
 
 
-def _curve(found: Diagnosis, ahead: Forecast | None) -> Figure | None:
+def _curve(found: Diagnosis, ahead: Forecast | None, runs: int) -> Figure | None:
     from .curve import curve_plot, words
     from .paint import plotted
 
-    plot = curve_plot(found, ahead)
+    plot = curve_plot(found, ahead, runs)
     if plot is None:
         return None
     title = f"Loss against {plot.unit}"

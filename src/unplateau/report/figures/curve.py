@@ -15,7 +15,7 @@ from .law import RATES, law_tracks, rate_tracks
 from .measure import LOSSES, OTHER, Amounts, bumps_of, errors, shown
 from .plot import Flag, Mark, Panel, Plot, Track
 from .scale import padded
-from .thin import smoothed, thinned
+from .thin import grain, shared, smoothed, thinned
 
 #: share of the run that the first view begins at: four doublings, as the report's own chart; before that the loss only falls
 SHOWN = 1 / 16
@@ -27,14 +27,14 @@ UP = ("diverged", "too-short", "rising")  # verdicts for which the whole of what
 FEWEST = 2  # points that make a picture
 
 
-def curve_plot(found: Diagnosis, ahead: Forecast | None) -> Plot | None:
-    """The losses of a run as a plot; None where it has no two of them."""
+def curve_plot(found: Diagnosis, ahead: Forecast | None, runs: int = 1) -> Plot | None:
+    """The losses of a run as a plot; None where it has no two of them. ``runs``: of the page that it is for."""
     run, state = found.run, found.state
-    amounts = Amounts.of(run)
+    amounts, columns = Amounts.of(run), shared(runs)
     curves = shown(run, state)
     if not curves or max(len(curve) for _, curve in curves) < FEWEST:
         return None
-    tracks = [t for name, curve in curves for t in _loss_tracks(found, name, curve, amounts)]
+    tracks = [t for name, curve in curves for t in _loss_tracks(found, name, curve, amounts, columns)]
     foreseen = law_tracks(found, ahead, amounts)
     every = [*tracks, *foreseen]
     whole = _whole(every)
@@ -50,7 +50,8 @@ def curve_plot(found: Diagnosis, ahead: Forecast | None) -> Plot | None:
         tuple(every),
         _view(every, view),
     )
-    rest = [panel for panel in (_rates(found, ahead, amounts), _norms(run, amounts)) if panel is not None]
+    below = (_rates(found, ahead, amounts, columns), _norms(run, amounts, columns))
+    rest = [panel for panel in below if panel is not None]
     return Plot(
         label=amounts.unit,
         unit=amounts.unit,
@@ -58,15 +59,18 @@ def curve_plot(found: Diagnosis, ahead: Forecast | None) -> Plot | None:
         whole=whole,
         panels=(losses, *rest),
         flags=flags,
+        grain=grain(runs),
     )
 
 
-def _loss_tracks(found: Diagnosis, name: str, curve: Curve, amounts: Amounts) -> Iterator[Track]:
+def _loss_tracks(
+    found: Diagnosis, name: str, curve: Curve, amounts: Amounts, columns: int
+) -> Iterator[Track]:
     """A series as it was logged; where it is dense, faint, with its means over it."""
     label, ink = LOSSES.get(name, OTHER)
     label = label or name
     x, y = amounts.at(curve.step), curve.value
-    kept = thinned(x, y)
+    kept = thinned(x, y, columns)
     half, how = errors(found.run, found.state, name, curve)
     if name == "batch_loss" and len(curve) > DENSE:
         yield Track(name, f"{label}, as logged", ink, "faint", x[kept], y[kept], scaling=False)
@@ -121,14 +125,14 @@ def _view(tracks: Sequence[Track], view: tuple[float, float]) -> tuple[float, fl
     return padded(low, high, 0.05)
 
 
-def _rates(found: Diagnosis, ahead: Forecast | None, amounts: Amounts) -> Panel | None:
+def _rates(found: Diagnosis, ahead: Forecast | None, amounts: Amounts, columns: int) -> Panel | None:
     """The learning rate as logged, and as planned where that is known."""
     run, tracks = found.run, []
     logged, schedule = run.series.get("lr"), run.schedule
     last = float(run.get("steps_done") or 0)
     if logged is not None and len(seen := logged.finite) > 1:
         x = amounts.at(seen.step)
-        kept = thinned(x, seen.value)
+        kept = thinned(x, seen.value, columns)
         tracks.append(
             Track("lr", "learning rate, as logged", "ink", "line", x[kept], seen.value[kept], width=1.6)
         )
@@ -158,13 +162,13 @@ def _rates(found: Diagnosis, ahead: Forecast | None, amounts: Amounts) -> Panel 
     return Panel("lr", "learning rate", tuple(tracks), (0.0, 1.08 * top)) if top > 0 else None
 
 
-def _norms(run: Run, amounts: Amounts) -> Panel | None:
+def _norms(run: Run, amounts: Amounts, columns: int) -> Panel | None:
     """The gradient norm, where it was logged, on a logarithmic axis."""
     logged = run.series.get("grad_norm")
     if logged is None or len(seen := logged.finite) < FEWEST or not (above := seen.value > 0).any():
         return None
     x, y = amounts.at(seen.step[above]), seen.value[above]
-    kept = thinned(x, y)
+    kept = thinned(x, y, columns)
     track = Track("grad_norm", "gradient norm, as logged", "batch", "line", x[kept], y[kept], width=1)
     low, high = float(y.min()), float(y.max())
     return Panel("grad_norm", "gradient norm", (track,), (low / 1.2, high * 1.2), log=True)

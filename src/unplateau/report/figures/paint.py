@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from . import draw, marks
 from .key import legend
 from .plot import Plot, Track
 from .scale import Axis, labels
+from .thin import seen
 
 RIGHT = 16  # units of room right of the fields
 INSET = 7  # units of room inside a field, left and right, so that no point is cut
@@ -57,7 +58,7 @@ def plotted(plot: Plot, layout: Layout) -> Drawn:
         y = Axis(*panel.view, height, 0, log=panel.log)
         out += _grid(x, y, layout, top, height, few=bool(i))
         parts = [
-            *_tracks(panel.tracks, x, y, room),
+            *_tracks([_still(track, x, plot.grain) for track in panel.tracks if track.shown], x, y, room),
             *(marks.flags(plot.flags, x, y, height) if not i else ()),
         ]
         out.append(draw.window(layout.left, top, room, height, parts))
@@ -96,19 +97,25 @@ def _labels(x: Axis, plot: Plot, layout: Layout, top: float) -> Iterator[str]:
 
 def _tracks(tracks: Sequence[Track], x: Axis, y: Axis, room: float) -> Iterator[str]:
     """Bands first, then lines, then points: what was measured is never covered."""
-    seen = [track for track in tracks if track.shown]
-    for track in seen:
+    for track in tracks:
         if not track.bars and track.low is not None and track.high is not None:
             d = draw.band(x.place(track.x), y.place(track.low), y.place(track.high))
             yield draw.area(d, ink=track.ink, opacity=0.14)
-    for track in sorted(seen, key=lambda t: t.mark != "faint"):
+    for track in sorted(tracks, key=lambda t: t.mark != "faint"):
         if track.mark in marks.LINES:
             yield marks.drawn(track, x.place(track.x), y.place(track.y))
-    for track in seen:
+    for track in tracks:
         if track.mark not in marks.LINES:
             yield from _points(track, x, y, room)
         if track.mark != "line":
             yield _over(track, x, y)
+
+
+def _still(track: Track, x: Axis, grain: float) -> Track:
+    """The points of a track that a still picture can show."""
+    kept = seen(x.place(track.x), track.y, x.start, x.end, grain)
+    low, high = (None if edge is None else edge[kept] for edge in (track.low, track.high))
+    return replace(track, x=track.x[kept], y=track.y[kept], low=low, high=high)
 
 
 def _points(track: Track, x: Axis, y: Axis, room: float) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .draw import Floats
+from .thin import GRAIN
 
 Kind = Literal["bump", "resume", "lost", "end", "phase"]
 Mark = Literal["line", "dots", "crosses", "slants", "faint"]
@@ -51,9 +52,23 @@ class Track:
             "x": rounded(self.x),
             "y": rounded(self.y),
         }
-        if self.low is not None and self.high is not None:
+        if self.half is not None:
+            told["half"] = float(f"{self.half:.{DIGITS}g}")
+        elif self.low is not None and self.high is not None:
             told |= {"low": rounded(self.low), "high": rounded(self.high)}
         return told
+
+    @property
+    def half(self) -> float | None:
+        """Half of the interval, where it is the same at every point."""
+        if self.low is None or self.high is None or not len(self.y):
+            return None
+        up, down = self.high - self.y, self.y - self.low
+        first = float(up[0])
+        same = np.allclose(up, first, rtol=1e-6, atol=1e-12) and np.allclose(
+            down, first, rtol=1e-6, atol=1e-12
+        )
+        return first if same else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +120,7 @@ class Plot:
     panels: tuple[Panel, ...]
     flags: tuple[Flag, ...] = ()
     log: bool = True
+    grain: float = GRAIN  # units of a still picture in which two points of a track are drawn at most
 
     @property
     def least(self) -> float:

@@ -11,7 +11,7 @@ from ...estimate import Z90
 from ..redact import redacted
 from .plot import Flag, Panel, Plot, Track
 from .scale import padded
-from .thin import thinned
+from .thin import grain, shared, thinned
 
 SHOWN = 1 / 16  # share of the shortest run that the first view begins at, as in the picture of one run
 INKS = ("val", "train", "fresh", "plan", "seen", "other3", "ink", "batch")
@@ -21,7 +21,8 @@ SECONDS = 3600.0  # in the unit of the time axis
 
 def plot_of(found: Comparison, equal: Equal) -> Plot | None:
     """The runs against ``equal.base``; None where fewer than two of them know it."""
-    tracks = [t for i, one in enumerate(found.told) if (t := _track(i, one, equal.base)) is not None]
+    columns = shared(len(found.told))
+    tracks = [t for i, one in enumerate(found.told) if (t := _track(i, one, equal.base, columns)) is not None]
     above = [t.x[t.x > 0] for t in tracks]
     ends = [(float(x[0]), float(x[-1])) for x in above if len(x)]
     if len(ends) < 2:
@@ -36,16 +37,16 @@ def plot_of(found: Comparison, equal: Equal) -> Plot | None:
         "end", amount, f"as far as the shortest goes: here the losses are compared at equal {equal.base}"
     )
     unit = UNITS[equal.base]
-    return Plot(unit, unit, view, (first, last), (panel,), (flag,))
+    return Plot(unit, unit, view, (first, last), (panel,), (flag,), grain=grain(len(found.told)))
 
 
-def _track(i: int, one: Told, base: str) -> Track | None:
+def _track(i: int, one: Told, base: str, columns: int) -> Track | None:
     """One run: its evaluations with their noise, joined by a line; None where it does not know what it cost."""
     cost = 1.0 if base == "steps" else one.per_step.get(base)
     if cost is None or not len(one.curve):
         return None
     x = one.curve.step.astype(np.float64) * (cost / (SECONDS if base == "time" else 1.0))
-    kept = thinned(x, one.curve.value)
+    kept = thinned(x, one.curve.value, columns)
     y, half = one.curve.value[kept], np.full(len(kept), Z90 * one.noise, dtype=np.float64)
     label = f"{i + 1}  {redacted(one.name)}"
     ink, dash = INKS[i % len(INKS)], i // len(INKS) % 3

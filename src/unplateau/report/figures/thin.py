@@ -14,6 +14,32 @@ COLUMNS = (
 )
 
 
+FEWEST = (
+    80  # columns of a run among several; in a chart of 720 pixels nine pixels each, and two points in each
+)
+
+
+GRAIN, COARSE = 2.0, 16.0  # units of a column of a still picture of one run; of many at most
+
+
+def shared(runs: int) -> int:
+    """Columns for each of several runs of one page, so that it stays as small as that of one.
+
+    >>> shared(1), shared(3), shared(20)
+    (480, 160, 80)
+    """
+    return max(FEWEST, COLUMNS // max(1, runs))
+
+
+def grain(runs: int) -> float:
+    """Units of a column of a still picture on a page of so many runs.
+
+    >>> grain(1), grain(5), grain(20)
+    (2.0, 10.0, 16.0)
+    """
+    return min(COARSE, GRAIN * max(1, runs))
+
+
 def thinned(x: Floats, y: Floats, columns: int = COLUMNS) -> Index:
     """Indices of the points to keep, rising; at most 4 x ``columns`` + 2 of them.
 
@@ -33,6 +59,26 @@ def thinned(x: Floats, y: Floats, columns: int = COLUMNS) -> Index:
     above = good[x[good] > 0]
     if len(above) > 1:
         kept.append(_extremes(np.log(x[above]), y[above], above, columns))
+    return np.asarray(np.unique(np.concatenate(kept)), dtype=np.int64)
+
+
+def seen(across: Floats, y: Floats, start: float, end: float, width: float = GRAIN) -> Index:
+    """Indices of what a still picture shows between two places: of each ``width`` the lowest and the highest point.
+
+    ``across``: places, shape (n,), rising, nan where there are none. One point beyond each end is kept: lines go there.
+
+    >>> across = np.linspace(0.0, 100.0, 5_001)
+    >>> kept = seen(across, np.sin(across), 20.0, 30.0)
+    >>> len(kept) < 20, float(across[kept[0]].round(2)), float(across[kept[-1]].round(2))
+    (True, 19.98, 30.0)
+    """
+    good = np.flatnonzero(np.isfinite(across) & np.isfinite(y))
+    first, last = np.searchsorted(across[good], (start, end), side="left")
+    inside = good[max(0, first - 1) : last + 1]
+    columns = max(1, int((end - start) / width))
+    if len(inside) <= 2 * columns:
+        return np.asarray(inside, dtype=np.int64)
+    kept = [inside[[0, -1]], _extremes(across[inside], y[inside], inside, columns)]
     return np.asarray(np.unique(np.concatenate(kept)), dtype=np.int64)
 
 

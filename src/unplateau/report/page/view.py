@@ -36,6 +36,6 @@ class View:
         return next((figure for figure in self.figures if figure.name == name), None)
 
 
-def view(found: Diagnosis, ahead: Forecast | None = None, refused: str = "") -> View:
-    """All that is shown of ``found``."""
-    return View(found, claims(), ahead, refused, figures_of(found, ahead))
+def view(found: Diagnosis, ahead: Forecast | None = None, refused: str = "", runs: int = 1) -> View:
+    """All that is shown of ``found`` on a page of so many ``runs``."""
+    return View(found, claims(), ahead, refused, figures_of(found, ahead, runs))

@@ -23,6 +23,9 @@ const unplateauCharts = (() => {
 
   class Chart {
     constructor(figure, data, place) {
+      for (const track of data.panels.flatMap((panel) => panel.tracks))
+        if (track.half !== undefined) for (const [edge, way] of [["low", -1], ["high", 1]])
+          track[edge] = track.y.map((y) => (y === null ? null : y + way * track.half));
       Object.assign(this, { figure, data, place, plots: [], at: null });
       figure.chart = this;
       const before = kept.get(place) || {};
