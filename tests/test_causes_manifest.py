@@ -143,6 +143,68 @@ class TestValMismatch:
         assert "loses -0.300 +- 0.020 nats" in said(finding)
 
 
+class TestOtherNumbers:
+    """Val under another tokenizer's numbers: its own cause, and val-mismatch no longer the reason."""
+
+    OFF = {"val_renumbered": 0.3, "val_renumbered_chance": 0.05, "val_offset": 1}  # noqa: RUF012
+
+    def test_they_are_another_tokenizers_and_no_unfair_sample(self):
+        run = told(without_series(healthy_run(1), "train_loss"), **UNFAIR, **self.OFF)
+        finding = finding_on(run, "tokenizer-mismatch")
+
+        assert finding.verdict == "supported"
+        assert "30% of val is train's text once its token numbers are set back by 1" in said(finding)
+        assert finding_on(run, "val-mismatch").verdict == "undecided"
+
+    def test_as_many_as_chance_gives_are_none(self):
+        run = told(healthy_run(1), **FAIR, **{**self.OFF, "val_renumbered": 0.05})
+
+        assert finding_on(run, "tokenizer-mismatch").verdict != "supported"
+
+    def test_the_first_loss_of_fresh_weights_does_not_clear_a_val_that_lies_far_above_train(self):
+        run = healthy_run(1)
+        val = run.series["val_loss"]
+        first = np.arange(len(val.value)) == 0
+        high = replace(val, value=val.value + np.where(first, 0.0, 1.0))
+        far = replace(run, series={**run.series, "val_loss": high})
+        finding = finding_on(far, "tokenizer-mismatch")
+
+        assert finding_on(run, "tokenizer-mismatch").verdict == "refuted"
+        assert finding_on(far, "val-mismatch").verdict == "supported"
+        assert finding.verdict == "undecided"
+        assert any("--manifest-only" in ask for ask in finding.missing)
+
+
+class TestAValOfTwoTexts:
+    """Its large error is of what is wrong with it: how far it strays says whether to believe two standard errors."""
+
+    TWO = {**UNFAIR, "val_gap": 0.32, "val_gap_error": 0.13}  # noqa: RUF012
+
+    def test_it_is_found_where_it_strays_further_than_pieces_of_train(self):
+        run = without_series(healthy_run(1), "train_loss")
+
+        assert (
+            finding_on(told(run, **self.TWO, order_divergence=0.013), "val-mismatch").verdict == "supported"
+        )
+        assert (
+            finding_on(told(run, **self.TWO, order_divergence=0.020), "val-mismatch").verdict == "undecided"
+        )
+        assert finding_on(told(run, **self.TWO), "val-mismatch").verdict == "undecided"
+
+
+class TestRandomTokens:
+    def test_a_share_of_them_is_noise_and_a_trace_is_not(self):
+        run = healthy_run(2)
+        much = finding_on(told(run, random_share=0.2, unigram_entropy=5.7, bigram_entropy=4.9), "noisy-data")
+        little = finding_on(
+            told(run, random_share=0.02, unigram_entropy=5.7, bigram_entropy=4.9), "noisy-data"
+        )
+
+        assert much.verdict == "supported"
+        assert "20% of all tokens are drawn at random" in said(much)
+        assert little.verdict != "supported"
+
+
 DRIFTS = {"order_divergence": 0.08, "order_divergence_chance": 0.012, "data_order": "source"}
 SHUFFLED = {"order_divergence": 0.011, "order_divergence_chance": 0.012, "data_order": "shuffled"}
 

@@ -38,10 +38,14 @@ DATA = (
         "dataset",
     ),
     *("val_documents", "val_divergence", "val_divergence_chance", "val_contiguous"),
-    *("val_gap", "val_gap_error"),
+    *("val_gap", "val_gap_error", "val_renumbered", "val_renumbered_chance", "val_offset", "random_share"),
     *("data_order", "order_divergence", "order_divergence_chance"),
 )
-SHARES = ("duplicate_share", "val_overlap")
+SHARES = ("duplicate_share", "val_overlap", "val_renumbered", "val_renumbered_chance", "random_share")
+SIGNED = {
+    "val_gap": "val_gap_error",
+    "val_offset": "val_tokens",
+}  # of either sign; read as the kind of another
 #: splits.SPLIT.KEY of a manifest -> fact
 SPLITS = {
     ("train", "tokens"): "train_tokens",
@@ -141,8 +145,8 @@ def full_file(path: str) -> tuple[str, float] | None:
 
 
 def _kind(name: str, value: Any) -> Any:
-    if name == "val_gap":  # of either sign
-        size = as_kind("val_gap_error", -value if _negative(value) else value)
+    if name in SIGNED:
+        size = as_kind(SIGNED[name], -value if _negative(value) else value)
         return -size if size is not None and _negative(value) else size
     return _share(value) if name in SHARES else as_kind(name, value)
 

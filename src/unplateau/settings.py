@@ -31,6 +31,7 @@ MET = frozenset(
             "val_divergence_chance",
             "val_documents",
         ),
+        *("val_renumbered", "val_renumbered_chance", "val_offset", "random_share"),
         *("val_gap", "val_gap_error", "val_overlap", "source_tokens", "final_quantised_loss", "loss_scale"),
         *("resumed_after", "resumed_at", "schedule_before", "skipped_steps", "step_unit", "init_from"),
         *("eval_modes_equal", "char_level"),

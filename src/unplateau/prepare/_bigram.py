@@ -23,6 +23,8 @@ from ..estimate import Z90, Estimate
 from ..student import t_ratio
 from ..units import count
 from ._entropy import plug_in
+from ._random import METHOD as RARE
+from ._random import Rare, rare_of
 
 BLOCK = 2048  # tokens of a block; losses are averaged by block, as neighbours are alike
 TRAINED = 4096  # blocks that pairs are counted on: 8.4M tokens, 70 MB
@@ -92,6 +94,7 @@ class Pairs:
     train: Floats
     val: Floats
     counted: int  # tokens that the pairs were counted on
+    rare: Rare | None = None  # how often the rarest of pairs stand on held-out text
 
     @property
     def gap(self) -> tuple[float, float] | None:
@@ -110,7 +113,8 @@ class Pairs:
 def pairs_from(kept: Mapping[str, Any]) -> Pairs:
     """What ``Pairs.as_dict`` was made of."""
     losses = {name: np.array(kept[name], np.float64) for name in ("train", "val")}
-    return Pairs(kept["plugin"], counted=kept["counted"], **losses)
+    rare = Rare(**kept["rare"]) if kept.get("rare") else None
+    return Pairs(kept["plugin"], counted=kept["counted"], rare=rare, **losses)
 
 
 def standard_error(losses: Floats) -> float:
@@ -138,19 +142,45 @@ class Text(Protocol):
     def take(self, start: int, count: int) -> NDArray[np.int64]: ...
 
 
-def pairs_of(train: Text, val: Text, vocab: int, seed: int = 0) -> Pairs | None:
-    """Count pairs on random blocks of train, and take the losses on others and on val; None for a text of one block."""
-    rng = np.random.default_rng(seed)
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A model of pairs counted on random blocks of train; ``held``: others of its blocks, and the model's ``losses`` on them."""
+
+    model: Bigram
+    tokens: int
+    held: tuple[NDArray[np.int64], ...]
+    losses: Floats
+
+
+def counted(train: Text, vocab: int, rng: np.random.Generator) -> Counted | None:
+    """Count pairs on random blocks of train, and take the losses on others; None for a text of one block."""
     all_blocks = len(train) // BLOCK
     if all_blocks < 2:
         return None
     held = max(1, min(HELD, all_blocks // SHARE))
     order = _some(all_blocks, TRAINED + held, rng)
     model = Bigram.of((train.take(int(k) * BLOCK, BLOCK) for k in np.sort(order[held:])), vocab)
-    mine = [float(model(train.take(int(k) * BLOCK, BLOCK)).mean()) for k in np.sort(order[:held])]
+    apart = tuple(train.take(int(k) * BLOCK, BLOCK) for k in np.sort(order[:held]))
+    losses = np.array([float(model(block).mean()) for block in apart])
+    return Counted(model, BLOCK * (len(order) - held), apart, losses)
+
+
+def pairs_of(train: Text, val: Text, vocab: int, seed: int = 0) -> Pairs | None:
+    """Count pairs on random blocks of train, and take the losses on others and on val; None for a text of one block."""
+    rng = np.random.default_rng(seed)
+    found = counted(train, vocab, rng)
+    return None if found is None else pairs_on(found, val, rng)
+
+
+def pairs_on(found: Counted, val: Text, rng: np.random.Generator) -> Pairs:
+    """The losses on val of a model that was counted on train."""
+    model = found.model
     blocks = np.sort(_some(len(val) // BLOCK, HELD, rng))
-    theirs = [float(model(np.minimum(val.take(int(k) * BLOCK, BLOCK), vocab - 1)).mean()) for k in blocks]
-    return Pairs(model.entropy, np.array(mine), np.array(theirs), BLOCK * (len(order) - held))
+    theirs = [
+        float(model(np.minimum(val.take(int(k) * BLOCK, BLOCK), model.vocab - 1)).mean()) for k in blocks
+    ]
+    rare = rare_of(model.pairs, model.times, model.before, found.held)
+    return Pairs(model.entropy, found.losses, np.array(theirs), found.tokens, rare)
 
 
 def _some(blocks: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -177,6 +207,9 @@ def pair_facts(pairs: Pairs | None, copied: float, unigram: float) -> tuple[dict
         {"bigram_entropy": bound},
         {"bigram_entropy": told(Estimate(bound, low, high, "nats"), method)},
     )
+    if pairs.rare is not None and (share := pairs.rare.share) is not None:
+        facts["random_share"] = share.value
+        estimates["random_share"] = told(share, RARE)
     gap = pairs.gap if copied < COPIED else None
     if gap is not None:
         facts |= {"val_gap": gap[0], "val_gap_error": gap[1]}

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..durable import sha256_of, write_durably
 from ..tokens import Shard
-from ._bigram import COPIED, pair_facts, pairs_of
+from ._bigram import COPIED, counted, pair_facts, pairs_on
 from ._bigram import told as told_of
 from ._entropy import of_kinds
 from ._fair import PIECE, SAMPLE, Fairness, Text, fairness
 from ._found import Data, largest_of, look, named, peeked
+from ._numbering import numbering, numbering_facts
 from ._plain import END
 from ._windows import Repeats, repeats
 from .statistics import standard_error, told_error
@@ -72,7 +73,9 @@ def make_manifest(
     counts[: min(vocab, table)] = twice.counts[:vocab]
     twice = replace(twice, counts=counts)
     eot = found.train[0].eot if found.train[0].eot is not None else GPT2_END if largest == GPT2_END else None
-    pairs = pairs_of(train, val, vocab, seed)
+    rng = np.random.default_rng(seed)
+    known_pairs = counted(train, vocab, rng)
+    pairs = pairs_on(known_pairs, val, rng) if known_pairs else None
     fair = fairness(train, val, counts, eot, seed=seed)
     told: dict[str, Any] = {
         "schema": SCHEMA,
@@ -86,6 +89,8 @@ def make_manifest(
     told |= _facts(twice, fair)
     facts, estimates = pair_facts(pairs, twice.copies.value, told["unigram_entropy"])
     told |= facts
+    if known_pairs is not None:
+        told |= numbering_facts(numbering(train, val, counts, known_pairs, seed=seed))
     told["estimates"] = _estimates(twice) | estimates
     told["splits"] = _splits(found, train, val, twice)
     if batch_tokens:
@@ -239,7 +244,7 @@ def _notes(told: Mapping[str, Any], fair: Fairness, val: Text) -> list[str]:
         found.append("train ends within a document: it was cut there; whether val goes on there is not known")
     elif told.get("val_contiguous"):
         found.append("val is more like the end of train than like the rest: it is one piece of the same text")
-    found += _foreign(told)
+    found += _renumbered(told) or _foreign(told)
     if fair.drifts:
         found.append("the text changes from the start of train to its end: it is not shuffled")
     if told["duplicate_share"] > COPIED:
@@ -261,6 +266,15 @@ def _unsure(data: Data, told: Mapping[str, Any], eot: int | None) -> list[str]:
     if told.get("tokenizer") == "gpt2" and eot == GPT2_END and data.train[0].eot is None:
         found.append(f"the largest token is {GPT2_END:,}: taken for GPT-2's end of text")
     return found
+
+
+def _renumbered(told: Mapping[str, Any]) -> list[str]:
+    """Whether a part of val bears other numbers than train."""
+    if (off := told.get("val_offset")) is None:
+        return []
+    share, chance = told["val_renumbered"], told["val_renumbered_chance"]
+    off_by = f"with numbers that are {off:+,} off (by chance up to {chance:.0%})"
+    return [f"{share:.0%} of val is train's text {off_by}: another tokenizer or vocabulary made it"]
 
 
 def _foreign(told: Mapping[str, Any]) -> list[str]:
