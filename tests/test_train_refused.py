@@ -173,3 +173,11 @@ def test_the_last_line_of_a_mixture_names_its_splits_alone(run, tmp_path, capsys
 def test_what_to_do_is_said_of_what_went_wrong(code, advice, tmp_path):
     with pytest.raises(UnplateauError, match=advice), told(tmp_path / "file"):
         raise OSError(code, os.strerror(code))
+
+
+def test_a_run_without_a_step_says_so(tmp_path, capsys):
+    words = [*SMALL, f"--dataset={write_text(tmp_path)}", f"--out_dir={tmp_path / 'out'}", "--eval_iters=1"]
+
+    assert cli.main(["train", *words, "--max_steps=0", "--schedule=constant"]) == 0
+
+    assert "note: max_steps is 0: the model is evaluated and saved" in capsys.readouterr().out

@@ -117,7 +117,9 @@ def test_json_holds_every_sample(run, capsys):
 
 def test_what_the_model_never_saw_is_a_wrong_call(run, capsys):
     assert cli.main(["sample", str(run), "--start", "xyz", "--device=cpu"]) == 2
-    assert "'x', which the model never saw" in capsys.readouterr().err
+    assert "'x' (U+0078), which is not in the alphabet of the run's data" in capsys.readouterr().err
+    assert cli.main(["sample", str(run), "--start", "", "--device=cpu"]) == 2
+    assert "--start is empty; expected a text" in capsys.readouterr().err
     with pytest.raises(UsageError, match="a start of 1 token or more"):
         next(tokens_after(trained(run, "cpu"), [], temperature=1, top_k=0, seed=1))
 

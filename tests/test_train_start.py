@@ -158,6 +158,19 @@ def larger(request, tmp_path):
     return folder
 
 
+@pytest.mark.usefixtures("stopped")
+def test_a_run_that_goes_on_in_nanogpts_folder_says_what_comes_to_lie_there(data, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = [*WORDS, "--init_from=resume", f"--dataset={data}", f"--out_dir={out}", "--dry-run"]
+
+    assert main(["train", *words]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "note: ckpt.pt in " in said
+    assert "is read, and stays as it is; log.jsonl, config.json and checkpoints/ of this run come" in said
+    assert main(["train", *words, "--nanogpt_ckpt=True"]) == 0
+    assert "is written over at each save (--nanogpt_ckpt)" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("what", ["ckpt", "own", "resumed"])
 def test_data_with_more_tokens_than_the_checkpoint_knows_are_refused_first(
     what, data, larger, tmp_path, capsys

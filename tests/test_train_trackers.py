@@ -1,6 +1,7 @@
 """Rows sent elsewhere: TensorBoard's files by hand, and packages that are there or not.
 
-Red before its guard was there: ``_unwilling`` (no login was "a fault of unplateau", after the header, beside a folder).
+Red before its guard was there: ``_unwilling`` (no login was "a fault of unplateau", after the header, beside a folder),
+``refuse_held`` (W&B showed a run that was refused).
 """
 
 import sys
@@ -124,3 +125,16 @@ def test_a_service_follows_a_run_to_its_end_and_is_ended_once(tmp_path, monkeypa
     assert {0, 1, 2} <= set(told)
     assert main(["train", *words, "--dry-run", "--max_steps=2", "--init_from=resume"]) == 0
     assert told.count("begun") == 1
+
+
+def test_no_service_is_begun_for_a_run_that_is_refused(tmp_path, monkeypatch, capsys):
+    told, module = [], ModuleType("wandb")
+    module.init = lambda **_: told.append("begun")
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    words = [*SMALL, f"--dataset={write_text(tmp_path)}", f"--out_dir={tmp_path / 'out'}", "--wandb=True"]
+
+    with RunFolder(tmp_path / "out"):  # another run that has only begun
+        assert main(["train", *words, "--max_steps=2"]) == 3
+
+    assert "another process is training in" in capsys.readouterr().err
+    assert told == []

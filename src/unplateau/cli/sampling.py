@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UnplateauError, UsageError
+from ..errors import UnplateauError, UnreadableError, UsageError
 from ._core import DONE, group, say
 from .training import dumped, needs_torch
 
@@ -57,6 +57,8 @@ def sample(path: str, *, start: str, tokens: int, samples: int, as_json: bool, *
     with needs_torch():
         from ..train.sample import tokens_after, trained
     found = trained(Path(path), how.pop("device"))
+    if not start:
+        raise UsageError("--start is empty; expected a text that the model goes on from")
     encode, decode = text_of(found)
     first, seed, texts = encode(start), how.pop("seed"), list[str]()
     for number in range(samples):
@@ -86,7 +88,24 @@ def text_of(found: Trained) -> tuple[Encode, Decode]:
         tokenizer = tokenizer_of(spec, alphabet=manifest.get("alphabet"))
     except ModuleNotFoundError as error:
         raise UnplateauError(f"text wants {error.name}: pip install 'unplateau[prepare]'") from None
-    return lambda text: tokenizer.encode([text])[0][:-1].tolist(), tokenizer.decode
+
+    def encode(text: str) -> list[int]:
+        try:
+            ids: list[int] = tokenizer.encode([text])[0][:-1].tolist()
+        except UnreadableError:
+            known = set(tokenizer.decode(range(tokenizer.vocab_size)))
+            raise _unspelt(text, known) from None
+        return ids
+
+    return encode, tokenizer.decode
+
+
+def _unspelt(text: str, known: Container[str]) -> UsageError:
+    """That the model never saw a character of ``text``."""
+    odd = next((c for c in text if c not in known), text[:1])
+    return UsageError(
+        f"--start has {odd!r} (U+{ord(odd):04X}), which is not in the alphabet of the run's data: give a --start without it"
+    )
 
 
 def data_of(found: Trained) -> Path | None:
@@ -113,10 +132,8 @@ def by_words(words: tuple[str, ...]) -> tuple[Encode, Decode]:
     number = {word: i for i, word in enumerate(words)}
 
     def encode(text: str) -> list[int]:
-        if unknown := [c for c in text if c not in number]:
-            raise UsageError(
-                f"--start has {unknown[0]!r}, which the model never saw; it knows {len(words)} characters"
-            )
+        if any(c not in number for c in text):
+            raise _unspelt(text, number)
         return [number[c] for c in text]
 
     return encode, lambda tokens: "".join(words[t] if t < len(words) else "" for t in tokens)

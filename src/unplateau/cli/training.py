@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UnplateauError, UsageError
+from ..errors import UnplateauError, UsageError, printable
 from ._core import DONE, INTERRUPTED, group, look, say
 from ._foresight import Foresight
 
 if TYPE_CHECKING:
     from ..train.data import Corpus
     from ..train.preflight import Plan
-    from ..train.settings import Resolved
+    from ..train.settings import Resolved, Settings
+    from ..train.start import Start
 
 
 @group.command(context_settings={"ignore_unknown_options": True})
@@ -82,13 +83,16 @@ def show_config(resolved: Resolved, *, as_json: bool) -> int:
 def run(resolved: Resolved, *, dry_run: bool, as_json: bool) -> int:
     """Say what the run will be, and train it. What can't be is refused first, in one line and nothing else."""
     from ..report.train import end_text
+    from ..train.folder import refuse_held
     from ..train.trackers import services
     from ..train.world import World, once_a_machine
 
-    begun = time.perf_counter()
+    begun, leads = time.perf_counter(), World.of().leads
     with once_a_machine():
+        if leads and not dry_run:
+            refuse_held(Path(resolved.settings.out_dir))
         told, data, notes = planned(resolved)
-    stream, leads = sys.stderr if as_json else sys.stdout, World.of().leads
+    stream = sys.stderr if as_json else sys.stdout
     with services(told.settings) if leads and not dry_run else nullcontext(()) as begun_services:
         if leads and not (dry_run and as_json):
             say(told_in_words(told, notes), stream)
@@ -126,7 +130,23 @@ def planned(resolved: Resolved) -> tuple[Plan, list[tuple[Corpus, float]], tuple
     device_of(s)
     model_kind(s.architecture)
     resolved = settled(resolved, data[0][0])
-    return preflight(resolved.settings, data, start), data, resolved.notes
+    return (
+        preflight(resolved.settings, data, start),
+        data,
+        (*resolved.notes, *noted(resolved.settings, start)),
+    )
+
+
+def noted(s: Settings, start: Start) -> Iterator[str]:
+    """What may not be meant, though it can be done."""
+    if s.max_steps == 0 and not (s.eval_only or s.inspect):
+        yield "max_steps is 0: the model is evaluated and saved, and no step is taken"
+    if s.init_from == "resume" and start.kind == "nanogpt":
+        kept = "written over at each save (--nanogpt_ckpt)" if s.nanogpt_ckpt else "read, and stays as it is"
+        yield (
+            f"{start.path.name} in {printable(s.out_dir)} is {kept}; log.jsonl, config.json and checkpoints/ of this run come "
+            f"to lie beside it (--init_from={printable(s.out_dir)} with another --out_dir keeps them apart)"
+        )
 
 
 @contextmanager

@@ -16,11 +16,15 @@ from typing import Any, Self
 from .. import __version__
 from ..durable import write_durably
 from ..errors import UnplateauError, UnreadableError, UsageError, printable, why
-from ..runlog import LOG, is_there, last_row, opened
+from ..runlog import LOCK, LOG, held, is_there, last_row, opened
 
 CONFIG, ENVIRONMENT, MANIFEST = "config.json", "environment.json", "manifest.json"
 CHECKPOINTS = "checkpoints"
 CONFIG_SCHEMA, ENVIRONMENT_SCHEMA = "unplateau.config/1", "unplateau.environment/1"
+HELD = (
+    "is training in",
+    "wait for it, or give another --out_dir",
+)  # what another process does, and what to do
 LIMIT = 1 << 20  # bytes of an environment.json
 
 
@@ -36,6 +40,15 @@ def settings_in(folder: Path | str) -> dict[str, Any]:
 def refuse_another_run(folder: Path) -> None:
     """Raise ``UsageError`` where ``folder`` holds a run already; nothing is made or locked."""
     _refuse(folder, last_row(folder / LOG))
+
+
+def refuse_held(folder: Path) -> None:
+    """Raise ``UnplateauError`` where another process trains in ``folder``; nothing is made, and nothing stays locked.
+
+    Asked before services begin, which would tell of a run that is refused.
+    """
+    if (folder / LOCK).is_file():
+        os.close(held(folder, *HELD))
 
 
 def _refuse(folder: Path, last: Mapping[str, Any] | None) -> None:
@@ -60,7 +73,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock, self.log = opened(path, "is training in", "wait for it, or give another --out_dir")
+        self._lock, self.log = opened(path, *HELD)
 
     @property
     def checkpoints(self) -> Path:
