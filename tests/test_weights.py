@@ -232,7 +232,8 @@ class TestFrozen:
         assert "gains all alike" in gains_alone.evidence[0].fact
 
     def test_rows_of_tokens_that_never_come_are_no_frozen_embedding(self, tmp_path):
-        weights = model(still=["wte"], tied=False)
+        """Nor are the places beyond a window that is shorter than the model allows."""
+        weights = model(still=["wte", "wpe"], tied=False)
 
         assert weights_of(ckpt(tmp_path, weights))["weights_still"].value == []
         tied = model(still=["wte"])

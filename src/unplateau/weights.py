@@ -46,6 +46,7 @@ KEYS = re.compile(
 )  # the bias of keys changes no attention: no gradient
 EXACT = ("F32", "F64")  # in 16 bits a gain near 1 may be rounded to it
 INPUT = re.compile(r"(?:^|[._])(?:wte|embed|embed_tokens|tok_embeddings|word_embeddings)\.weight$")
+POSITIONS = re.compile(r"(?:^|[._])(?:wpe|positions|embed_positions|position_embeddings)\.weight$")
 OUTPUT = re.compile(r"(?:^|[._])(?:lm_head|output|head)\.weight$")
 
 F64 = NDArray[np.float64]
@@ -116,11 +117,12 @@ def judge(saved: Saved) -> Iterator[Judged]:
         with part.path.open("rb") as file:
             block = _read(file, part)
         left -= block.size * KINDS[part.dtype][0]
-        yield _judged(part, block, saved, rests=untied and bool(INPUT.search(part.name)))
+        rests = POSITIONS.search(part.name) or (untied and INPUT.search(part.name))
+        yield _judged(part, block, saved, rests=bool(rests))
 
 
 def _judged(part: Stored, block: F64, saved: Saved, *, rests: bool) -> Judged:
-    """``rests``: rows of tokens that never come stand still in a model that learns."""
+    """``rests``: rows of tokens that never come, or of places beyond the window, stand still in a model that learns."""
     state, why = _vector(part, block) if len(part.shape) < MATRIX else _matrix(block)
     moment = (saved.moments or {}).get(part.name) if saved.counted and state != "moved" else None
     if moment is not None:  # Adam knows better than what chance may look like
