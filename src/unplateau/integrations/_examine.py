@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..watch.seen import Update
 
 STATE = "findings.json"
 SHOW = "--show"
 
 
-def examine(folder: Path, *, show: bool = False) -> dict[str, Any]:
-    """How the run in ``folder`` stands: its verdict, what is raised, and what is new since the last look; ``show``: all of it."""
+def examine(folder: Path, tell: Callable[[dict[str, Any]], None], *, show: bool = False) -> None:
+    """Tell how the run in ``folder`` stands: its verdict, what is raised, and what is new since the last look; ``show``: all of it.
+
+    What was told is kept as told afterwards: a look that is ended before is made up for by the next.
+    """
     from ..watch.ledger import Ledger
     from ..watch.watching import Watcher
     from ._findings import shown
@@ -27,11 +33,16 @@ def examine(folder: Path, *, show: bool = False) -> dict[str, Any]:
     watcher = Watcher(folder / "log.jsonl", ledger=Ledger(folder, folder / STATE))
     found = watcher.poll()
     if found is None or not found.runs:
-        return {"waiting": found.waiting if found is not None else "", "events": [], "standing": []}
+        return tell({"waiting": found.waiting if found is not None else "", "events": [], "standing": []})
+    whole = watcher.diagnosis(found.runs[0].key) if show else None
+    tell({**stands(found), "shown": None if whole is None else shown(whole).plain()})
+    return watcher.told()
+
+
+def stands(found: Update) -> dict[str, Any]:
+    """The first run of ``found``, as one object."""
     run = found.runs[0]
-    whole = watcher.diagnosis(run.key) if show else None
     return {
-        "shown": None if whole is None else shown(whole).plain(),
         "step": run.evaluated,
         "verdict": run.verdict,
         "headline": run.headline,
@@ -42,15 +53,20 @@ def examine(folder: Path, *, show: bool = False) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print what ``examine`` finds in the folder that is named."""
+    """Print what ``examine`` tells of the folder that is named."""
     from ..errors import UnplateauError
 
     try:
-        told = examine(Path(argv[0]), show=SHOW in argv[1:])
+        examine(Path(argv[0]), say, show=SHOW in argv[1:])
     except UnplateauError as error:
-        told = {"waiting": str(error), "events": [], "standing": []}
-    sys.stdout.write(json.dumps(told, default=str) + "\n")
+        say({"waiting": str(error), "events": [], "standing": []})
     return 0
+
+
+def say(told: dict[str, Any]) -> None:
+    """One object on standard output, at once."""
+    sys.stdout.write(json.dumps(told, default=str) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
