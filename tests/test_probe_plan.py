@@ -289,3 +289,12 @@ def test_an_arm_is_a_command_with_each_flag_once_and_its_folder_last(tmp_path):
     assert "--init_from=resume" in resumed(found)
     fresh = words_of(where(run, path), Arm("new", 5), tmp_path / "arm")
     assert fresh[:2] == (f"{path}/config.json", "--init_from=scratch")
+
+
+@pytest.mark.parametrize(("share", "speaks"), [(0.0, -1), (0.004, -1), (0.075, 1), (0.45, 1), (1.0, 1)])
+def test_a_small_part_that_stands_still_speaks_for_itself_and_gains_alone_do_not(share, speaks):
+    """An embedding alone is 7 % of a small model, and cost it 1.5 nats; seen red with the .05 that stood for runs that learn."""
+    from unplateau.probes.gradients import ERROR, PREDICTIONS
+
+    found = log_odds(PREDICTIONS[0], Estimate(share, share - ERROR, share + ERROR, ""))
+    assert found * speaks > 3
