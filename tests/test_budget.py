@@ -357,6 +357,30 @@ class TestCounterfactuals:
         assert other.schedule(step // 2) == pytest.approx(run.schedule(step // 2), rel=0.01)
         assert other.get("steps_done") == step
 
+    def test_a_run_that_ended_on_a_floor_is_annealed_by_its_own_decay(self):
+        run = healthy_run(2, floor_lr=4e-4)
+        other = CAUSES["lr-not-annealed"].without(run)
+
+        assert (other.get("schedule"), other.get("floor_lr")) == (run.get("schedule"), 0.0)
+        assert other.schedule(run.get("steps_done")) == 0.0
+
+    @pytest.mark.parametrize(("low", "falls"), [(0.05, False), (0.5, True)])
+    def test_a_rate_that_was_raised_again_decays_once(self, low, falls):
+        """A first decay that was done is stretched to the end; one that was not falls on."""
+
+        def twice(step, lr):
+            down = 1 - (1 - low) * step / (step[-1] * 0.6)
+            return lr.max() * np.where(step > step[-1] * 0.6, 1.0, np.maximum(down, low))
+
+        run = with_values(healthy_run(3, extras=True), lr=twice)
+        run = derive(replace(run, facts={n: f for n, f in run.facts.items() if n != "schedule"}))
+        other, end = CAUSES["lr-rewarmed"].without(run), run.get("steps_done")
+
+        assert other.series["lr"].value[-1] <= 0.06 * run.schedule.peak
+        middle = other.schedule(end // 2) / run.schedule(end // 2)
+        assert middle == pytest.approx(1.0, rel=0.02) if falls else middle > 1.5
+        assert (np.diff(other.series["lr"].value) <= 0).all()
+
     @pytest.mark.parametrize(
         "cause", ["lr-not-annealed", "lr-exhausted", "lr-rewarmed", "capacity", "repetition"]
     )

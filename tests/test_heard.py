@@ -2,7 +2,8 @@
 
 Mutations that went red here: probes not heard at all; the sign of log-odds turned; a weak probe against an untestable
 cause refutes it; two files of one probe both counted; the effect of the laws kept where one was measured; the limit of a
-badly known cost taken below the probability before the probe.
+badly known cost taken below the probability before the probe; a cooldown that is heard of lr-not-annealed alone where the
+rate was raised again, or of both.
 """
 
 from __future__ import annotations
@@ -74,6 +75,31 @@ def test_a_probe_against_a_supported_cause_takes_it_back() -> None:
 def test_a_probe_for_a_cause_never_lowers_its_verdict() -> None:
     for cause in (f for f in diagnose(RUN).findings if f.verdict == "undecided"):
         assert finding(RUN, cause.cause, told(cause.cause, 0.5)).verdict in ("undecided", "supported")
+
+
+def test_a_cooldown_speaks_of_the_rise_of_the_rate_where_the_log_shows_one() -> None:
+    cooldown = told("lr-not-annealed", 6.0, "cooldown", Estimate(0.08, 0.07, 0.09, "nats/token"))
+    raised = PLANTED["lr-rewarmed"][0](4)
+    first = finding(raised, "lr-not-annealed")
+
+    specific, general = (finding(raised, name, cooldown) for name in ("lr-rewarmed", "lr-not-annealed"))
+
+    assert (specific.verdict, specific.evidence[0].points) == ("supported", "for")
+    assert specific.probability is not None
+    assert specific.probability > 0.9
+    assert (general.verdict, general.probability) == (first.verdict, first.probability)
+    assert any("see lr-rewarmed" in one.fact for one in general.evidence)
+    assert finding(RUN, "lr-rewarmed", cooldown).verdict == finding(RUN, "lr-rewarmed").verdict
+
+
+def test_a_cooldown_that_wins_nothing_speaks_against_both() -> None:
+    raised, cooldown = PLANTED["lr-rewarmed"][0](4), told("lr-not-annealed", -5.0, "cooldown")
+
+    for name in ("lr-rewarmed", "lr-not-annealed"):
+        before, after = finding(raised, name), finding(raised, name, cooldown)
+        assert after.probability is not None
+        assert before.probability is not None
+        assert after.probability < before.probability
 
 
 def test_independent_probes_add_up_and_one_probe_counts_once() -> None:

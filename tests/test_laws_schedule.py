@@ -1,7 +1,8 @@
 """What the schedule law says of runs whose future we know, and of runs that no law should be sure of.
 
 Mutations that went red here: a measured cooldown not given to the fit; its sign turned; both branches cooled; one whose
-length nobody told used all the same; its effect counted beside that of the law that was fitted to it.
+length nobody told used all the same; its effect counted beside that of the law that was fitted to it; a rate that died
+early refused as before, or its young curve fitted all the same; what the prior says not scaled to the loss.
 """
 
 from __future__ import annotations
@@ -187,6 +188,29 @@ class TestARunThatLeavesTheLaw:
         assert ends[0].high - ends[0].low > 5 * (ends[1].high - ends[1].low)
 
 
+class TestARateThatDiedEarly:
+    """The loss stood still over most of the log; what stretching the schedule wins is asked."""
+
+    @staticmethod
+    def won(alive, level=3.26):
+        at = np.arange(200, 4001, 200)
+        seen = level + 0.3 * np.exp(-at / 100) + np.random.default_rng(1).normal(0, 0.002, len(at))
+        run = replace(told(at, seen), schedule=WSD(1e-3, 0.0, 0, 100, alive))
+        found = LAW.fit([run.with_facts(steps_done=Fact(4000))])
+        longer = replace(run, schedule=WSD(1e-3, 0.0, 0, 100, 4000))
+        return Estimate.of(-found.price(longer, 4000), "nats")
+
+    def test_has_a_price_where_its_curve_is_too_young_to_tell_one(self):
+        early, earlier = self.won(380), self.won(200)
+
+        assert 0.1 < early.value < earlier.value
+        assert early.low > 0.05
+        assert early.high > 2 * early.value
+
+    def test_is_priced_in_shares_of_the_loss_there(self):
+        assert self.won(300, level=6.52).value == pytest.approx(2 * self.won(300).value, rel=0.1)
+
+
 class TestWhatItRefuses:
     @pytest.mark.parametrize(
         ("run", "said"),
@@ -196,7 +220,7 @@ class TestWhatItRefuses:
             (told(np.arange(1, 40), np.arange(39.0), "bits per byte"), "bits per byte"),
             (told(np.arange(1, 4000, 40), np.full(100, 3.0)), "never moves"),
             (told(np.arange(1, 4000, 40), 0.1 + 1 / np.arange(5, 105)), "text"),
-            (replace(constant_run(), schedule=WSD(1e-3, 0.0, 0, 300, 1800)), "times as far"),
+            (told(np.arange(9000, 20_000, 200), np.linspace(3.2, 3.1, 55)), "times as far"),
         ],
         ids=[
             "no schedule",
@@ -204,7 +228,7 @@ class TestWhatItRefuses:
             "another unit",
             "a constant curve",
             "no text",
-            "a rate that died early",
+            "a log that begins late",
         ],
     )
     def test_says_why_in_one_line(self, run, said):

@@ -194,7 +194,7 @@ def priced(finding: Finding, cause: Hypothesis, known: Outlook | None, found: Bu
 
 
 def weighed(finding: Finding) -> Finding:
-    """``finding`` no likelier than its price, or what its remedy wins, says that it matters; without a remedy where it does not.
+    """``finding`` no likelier than its price, or what its remedy wins, says that it matters; without a remedy where neither does.
 
     What happened and cost nothing is no cause of the loss, however plain it is to see.
     """
@@ -206,11 +206,12 @@ def weighed(finding: Finding) -> Finding:
     if not finding.costless:
         held = finding.verdict if chance >= HALF else "undecided"
         return replace(finding, probability=chance, verdict=held)
+    remedy = finding.remedy if won is not None and won.low > 0 else None
     if finding.verdict != "supported":
-        return replace(finding, probability=chance, remedy=None)
+        return replace(finding, probability=chance, remedy=remedy)
     said = Evidence(f"{HAPPENED}: {finding.effect}", "against", "the laws")
     return replace(
-        finding, probability=chance, verdict="undecided", evidence=(said, *finding.evidence), remedy=None
+        finding, probability=chance, verdict="undecided", evidence=(said, *finding.evidence), remedy=remedy
     )
 
 

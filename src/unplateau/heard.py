@@ -16,6 +16,7 @@ from .estimate import Z90, Estimate
 from .evidence import LEAST, Told, newest, posterior
 from .hypotheses import SMALL, Evidence, Finding, Hypothesis, Plan, Remedy, Verdict
 from .hypotheses._say import LIKELY, UNLIKELY, anew, chance_below
+from .hypotheses.lr_rewarmed import raised
 from .outlook import Outlook, differences
 from .plugins import discover
 from .run import Run
@@ -25,6 +26,9 @@ UNTESTED = 0.02
 #: what the limits of a verdict were made for is a habit of such runs (.3, hypotheses/_say.py): to refute is to take it below .1
 REFUTES = log(0.1 / 0.9) - log(0.3 / 0.7)
 ORDER = ("refuted", "undecided", "supported")
+#: the cause that a probe speaks of, and the more specific one by which it holds where the log shows that: the same
+#: experiment wins by both, and the specific one says how it came about
+GENERAL, SPECIFIC = "lr-not-annealed", "lr-rewarmed"
 NO_PRICE = "the probe tells whether it matters, not how much"
 
 
@@ -35,7 +39,8 @@ def prior(finding: Finding) -> float:
 
 def heard(finding: Finding, cause: Hypothesis, run: Run, known: Outlook | None = None) -> Finding:
     """``finding`` after the probes of ``run``; itself where none told of its cause. ``known``: the laws that fit."""
-    told = [one for one in newest(run.probed) if one.cause == finding.cause]
+    names = named_by(finding.cause, run)
+    told = [one for one in newest(run.probed) if one.cause in names]
     if not told:
         return finding
     effect = effect_of(finding, told, known)
@@ -45,6 +50,8 @@ def heard(finding: Finding, cause: Hypothesis, run: Run, known: Outlook | None =
         # what costs next to nothing is no cause; but a cost that is badly known takes nothing from what speaks for it
         least = before if net > 0 and effect.high > SMALL else LEAST
         chance = min(chance, max(least, 1 - chance_below(effect, SMALL)))
+    if finding.cause == GENERAL and raised(run):
+        chance, net = min(chance, before), min(net, 0.0)
     verdict = _verdict(finding.verdict, chance, net)
     remedy = (finding.remedy or remedy_of(run, cause, known)) if verdict != "refuted" else None
     return replace(
@@ -60,12 +67,18 @@ def heard(finding: Finding, cause: Hypothesis, run: Run, known: Outlook | None =
     )
 
 
+def named_by(cause: str, run: Run) -> tuple[str, ...]:
+    """The causes whose probes speak of ``cause`` in this run: itself, and the general one where the log shows the specific."""
+    return (cause, GENERAL) if cause == SPECIFIC and raised(run) else (cause,)
+
+
 def asking(finding: Finding, run: Run) -> Finding:
     """``finding`` with the probes that would tell, where it is open: those that have not told yet."""
     if finding.verdict not in ("undecided", "untestable"):
         return finding
-    told = {one.probe for one in run.probed if one.cause == finding.cause}
-    able = (probe for probe in discover("probes").values() if finding.cause in probe.tells)
+    names = named_by(finding.cause, run)
+    told = {one.probe for one in run.probed if one.cause in names}
+    able = (probe for probe in discover("probes").values() if set(names) & set(probe.tells))
     return replace(finding, probes=tuple(probe.name for probe in able if probe.name not in told))
 
 

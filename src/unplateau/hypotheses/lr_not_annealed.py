@@ -6,7 +6,8 @@ as the rate falls. The loss of a cosine run falls fastest per step in its last t
 Supported by: a learning rate at the last step of at least a fifth of its peak.
 Refuted by: a learning rate that has come down to a tenth of its peak or less.
 Needs: the schedule, from the config, or a logged learning rate; a loss.
-What it costs: the forecast of this run less that of the same run whose last 15 % of steps were a cooldown to zero.
+What it costs: the forecast of this run less that of the same run annealed to zero by its last step: by its
+own cosine or linear decay where the run is at its planned end, else by a cooldown over the last 15 %.
 What to do: let the schedule finish, or cool down now from the last checkpoint: the learning rate to zero
 over 10 to 20 % of the steps so far. If the floor itself is high, lower it.
 Sources: Tissue et al. 2024 (arXiv 2408.11029); Luo et al. 2025 (multi-power law); Haegele et al. 2024
@@ -15,30 +16,30 @@ Sources: Tissue et al. 2024 (arXiv 2408.11029); Luo et al. 2025 (multi-power law
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from ..curve import Curve
+from ..derive import changed
 from ..run import Run
-from . import Evidence, Finding, Hypothesis, Plan, Remedy
-from ._say import LIKELY, SURE, against, cost_said, finding, pro, saved_at, state_of
-from ._schedule import at_rates, cooled, lr_curve
+from . import Evidence, Finding, Hypothesis
+from ._cooldown import COOLDOWN, rate_now, remedy_of, steps_left
+from ._say import LIKELY, SURE, against, finding, pro, state_of
+from ._schedule import at_rates, lr_curve
 from .lr_rewarmed import rise_of
 
 NAME = "lr-not-annealed"
 HIGH, LOW = 0.2, 0.12  # shares of the peak; nanoGPT's own recipe ends at .1
 GAIN = 0.2  # nats for all of the peak: .258 (peak/1e-3)^.303 x the share released, SCIENCE.md section 2
-FALLING = 0.98  # of the rate a tenth of the log before: it is coming down
 DONE = 0.95  # of the planned steps
 EARLY = 0.5  # of the planned steps; before that a high rate is as it should be
-FEWEST = 8  # evaluations at most that a cooldown is cut into, to end on one
-COOLDOWN = 0.15  # of the steps so far; Haegele et al. 2024 find 10 to 20 % enough
+DECAYS = ("cosine", "linear")  # schedules that decay all along
 ASKS = ("the planned end and the schedule", "a longer log")
 
 
 def test(run: Run) -> Finding:
-    step, lr, peak = _now(run)
+    step, lr, peak = rate_now(run)
     share = lr / peak if peak > 0 else 0.0
     fact = f"at step {step:,} the learning rate is {lr:.2e}, {share:.0%} of its peak {peak:.2e}"
     if not run.has("lr_now"):
@@ -46,7 +47,7 @@ def test(run: Run) -> Finding:
     source = run.source("lr_now") or "schedule"
     if share <= LOW:
         return finding(NAME, 0.02, [against(fact, source)])
-    evidence, left = [pro(fact, source)], _steps_left(run, step)
+    evidence, left = [pro(fact, source)], steps_left(run, step)
     if left:
         evidence.append(
             pro(f"the schedule has {left:,} steps to go" + _down_to(run, step + left, peak), "schedule")
@@ -57,20 +58,8 @@ def test(run: Run) -> Finding:
         probability = min(probability, limit)
     missing = ASKS if run.has("planned_end") else ASKS[1:]
     stake = GAIN * share
-    remedy = None if _rising(lr_curve(run)) else _remedy(run, step, left)
+    remedy = None if _rising(lr_curve(run)) else remedy_of(run, step, left)
     return finding(NAME, probability, evidence, stake=stake, remedy=remedy, missing=missing)
-
-
-def _steps_left(run: Run, step: int) -> int:
-    """Steps until the rate is down, where the plan brings it down; 0 where it does not, or nobody knows."""
-    end, lr = run.get("planned_end"), lr_curve(run)
-    if not end or step >= end or run.schedule is None or lr is None:
-        return 0
-    if run.schedule.name == "recorded":  # only what was logged is known: is it on its way down?
-        return int(end) - step if lr.last < FALLING * lr.value[len(lr) * 9 // 10] else 0
-    if run.schedule(int(end)) > LOW * run.schedule.peak:
-        return 0
-    return int(min(end, run.get("decay_end") or end)) - step
 
 
 def _down_to(run: Run, end: int, peak: float) -> str:
@@ -104,88 +93,28 @@ def _rising(lr: Curve | None) -> bool:
     return bool(lr.last >= lr.value.max() and lr.last > lr.value[min(len(lr) * 9 // 10, len(lr) - 2)])
 
 
-def _now(run: Run) -> tuple[int, float, float]:
-    step = int(run.get("steps_done") or max(c.step[-1] for c in run.series.values() if len(c)))
-    logged = run.series.get("lr")
-    lr = run.get("lr_now")
-    if lr is None:
-        lr = run.schedule(step) if run.schedule is not None else float(logged.finite.last)  # type: ignore[union-attr]
-    peak = run.schedule.peak if run.schedule is not None else float(logged.finite.value.max())  # type: ignore[union-attr]
-    return step, float(lr), float(peak)
-
-
-def _remedy(run: Run, step: int, left: int) -> Remedy:
-    if left:
-        end = int(run.get("planned_end"))
-        plan, after = Plan(run, end, saved_at(run, step)), end - step - left
-        advice = f"let the schedule finish: {left:,} steps are left"
-        advice += f", and {after:,} more at its last rate to the planned end" if after else ""
-        return Remedy({}, cost_said(run, plan), "none", advice, plan=plan)
-    step = saved_at(run, step)
-    cooldown, every = _evaluated(run, step, max(1, round(COOLDOWN * step)))
-    advice = f"cool down from the last checkpoint: the learning rate to 0 over {cooldown:,} step{'s' * (cooldown != 1)}"
-    if run.has("step_unit"):
-        advice = f"cool down from the last checkpoint: the learning rate to 0 over {COOLDOWN:.0%} of the run so far"
-    patch = (
-        WORDS[str(run.get("config_dialect"))](run, step, cooldown)
-        if run.get("config_dialect") in WORDS
-        else {}
-    )
-    if patch and every != run.get("eval_interval"):
-        patch["eval_interval"] = (run.get("eval_interval"), every)
-    down = cooled(run, step, cooldown)
-    cost = cost_said(run, down or Plan(run, step + cooldown, step))
-    return Remedy(patch, cost, "low: a branch, the run itself can go on", advice, plan=down)
-
-
-def _evaluated(run: Run, step: int, cooldown: int) -> tuple[int, Any]:
-    """The cooldown and the interval of evaluations with which nanoGPT evaluates its last step too, and not much longer.
-
-    It evaluates at multiples of the interval alone; our own trainer also where a run ends.
-    """
-    every = run.get("eval_interval")
-    if run.get("config_dialect") != "nanogpt" or not every:
-        return cooldown, every
-    parts = (d for d in range(min(every, cooldown), 0, -1) if every % d == 0 and FEWEST * d >= cooldown)
-    each = next(parts, cooldown) if every > cooldown else every
-    return -(-(step + cooldown) // each) * each - step, each
-
-
-def _nanogpt(run: Run, step: int, cooldown: int) -> dict[str, tuple[Any, Any]]:
-    """nanoGPT's cosine starts where warm-up ends: with the warm-up set to now, it falls from here to the new end."""
-    _, lr, peak = _now(run)
-    patch = {
-        "init_from": (run.get("init_from"), "resume"),
-        "schedule": (run.get("schedule"), "cosine"),
-        "peak_lr": (peak, float(f"{lr:.3g}")),
-        "floor_lr": (run.get("floor_lr"), 0.0),
-        "warmup_steps": (run.get("warmup_steps"), step),
-        "decay_end": (run.get("decay_end"), step + cooldown),
-        "max_steps": (run.get("max_steps"), step + cooldown),
-    }
-    return {key: (old, new) for key, (old, new) in patch.items() if old != new}
-
-
-def _ours(run: Run, step: int, cooldown: int) -> dict[str, tuple[Any, Any]]:
-    """Our own trainer's wsd: the rate of now up to here, then straight to zero."""
-    lr = float(f"{_now(run)[1]:.3g}")
-    new = {"init_from": "resume", "schedule": "wsd", "peak_lr": lr, "floor_lr": 0.0, "decay_form": "linear"}
-    new |= {"decay_start": step, "decay_end": step + cooldown, "max_steps": step + cooldown}
-    return {key: (run.get(key), value) for key, value in new.items() if run.get(key) != value}
-
-
-#: dialect -> how its config says a cooldown that begins at a checkpoint
-WORDS = {"nanogpt": _nanogpt, "unplateau": _ours}
-
-
 def without(run: Run) -> Run | None:
-    """The same run, its last 15 % of steps a cooldown: annealed to zero by its last logged step."""
-    step, lr = _now(run)[0], lr_curve(run)
+    """The same run, annealed to zero by its last logged step.
+
+    A run that has come to its end with a decay that ends later, or on a floor: by the same decay, down to zero. Any
+    other: by a cooldown over the last 15 % of its steps.
+    """
+    step, lr = rate_now(run)[0], lr_curve(run)
     if lr is None or not step:
         return None
+    if _decays(run, step, lr):
+        series = {name: curve for name, curve in run.series.items() if name != "lr"}
+        return changed(replace(run, series=series), {"floor_lr": 0.0, "decay_end": step})
     at = np.append(lr.step[lr.step < step], step)
     rate = np.interp(at, lr.step, lr.value)
     return at_rates(run, at, rate * np.clip((step - at) / (COOLDOWN * step), 0.0, 1.0))
+
+
+def _decays(run: Run, step: int, lr: Curve) -> bool:
+    """True at the planned end of a schedule that decays all along, and was never raised again."""
+    end, warm = run.get("planned_end"), run.get("warmup_steps") or 0
+    ended = bool(end) and step >= DONE * end and step > warm and not run.has("step_unit")
+    return ended and run.get("schedule") in DECAYS and rise_of(lr) is None
 
 
 HYPOTHESIS = Hypothesis(

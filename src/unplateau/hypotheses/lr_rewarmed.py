@@ -8,7 +8,8 @@ back at once.
 Refuted by: a logged rate that only falls after its peak; a schedule without restarts and a log without
 resumes.
 Needs: a logged learning rate, or the schedule and a log that shows its resumes.
-What to do: continue with the rate that the last steps had, or decay again to the end; keep the horizon
+What it costs: the forecast of this run less that of the same run with one decay over all of its steps.
+What to do: decay again: let the schedule finish, or cool down from the last checkpoint; keep the horizon
 when resuming, or choose a schedule without one (constant, then a cooldown).
 Sources: Ibrahim et al. 2024 (arXiv 2403.08763: re-warming raises the loss, re-decaying wins it back);
 hiyouga/LlamaFactory issue 512; Haegele et al. 2024 (arXiv 2405.18392).
@@ -16,16 +17,16 @@ hiyouga/LlamaFactory issue 512; Haegele et al. 2024 (arXiv 2405.18392).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..curve import Curve
 from ..run import Run
 from . import Evidence, Finding, Hypothesis, Plan, Remedy
-from ._say import against, cost_said, finding, pro, saved_at
-from ._schedule import at_rates, lr_curve
+from ._cooldown import rate_now, remedy_of, steps_left
+from ._say import against, anew, finding, pro
+from ._schedule import ANNEALED, at_rates, lr_curve
 from ._start import resumes, tamed, trained
 from .resume_state import jump
 
@@ -36,6 +37,7 @@ SHARE = 0.05  # of the peak that the rise must come to; rates near 0 double for 
 FEW = 5  # logged rates
 KEEPS = 0.75  # of its height, at the next logged rate; a lone misprinted rate is no schedule
 FALLING = ("cosine", "linear", "wsd", "inverse_sqrt", "constant")  # schedules without restarts
+NEXT = "keep the horizon at the next resume"
 ASKS = ("a logged learning rate across the resume",)
 
 
@@ -51,9 +53,7 @@ class Rise:
 
 
 def test(run: Run) -> Finding:
-    lr = tamed(run, "lr")
-    if (lr is None or len(lr) < FEW) and run.has("schedule_before"):
-        lr = lr_curve(run)  # as configured before and after the resume
+    lr = _rates(run)
     if lr is not None and len(lr) >= FEW:
         return _logged(run, lr)
     kind, at = run.get("schedule"), resumes(run)
@@ -71,6 +71,24 @@ def test(run: Run) -> Finding:
     return finding(NAME, 0.2, evidence, missing=ASKS)
 
 
+def _rates(run: Run) -> Curve | None:
+    """The rates as logged; as configured before and after the resume, where they are not."""
+    lr = tamed(run, "lr")
+    return lr_curve(run) if (lr is None or len(lr) < FEW) and run.has("schedule_before") else lr
+
+
+def raised(run: Run) -> bool:
+    """True where the log shows that the rate of this run was raised again, and no schedule with restarts meant it."""
+    lr = _rates(run)
+    rise = rise_of(lr) if lr is not None and len(lr) >= FEW else None
+    return rise is not None and not _planned(run) and _another_run(run, rise) is None
+
+
+def _planned(run: Run) -> bool:
+    kind = str(run.get("schedule") or "")
+    return "restart" in kind or "cyc" in kind
+
+
 def _logged(run: Run, lr: Curve) -> Finding:
     rise = rise_of(lr)
     if rise is None:
@@ -81,8 +99,8 @@ def _logged(run: Run, lr: Curve) -> Finding:
         f"the rate falls from {rise.peak:.3g} to {rise.low:.3g} at step {rise.low_step:,}, then rises to "
         f"{rise.high:.3g} by step {rise.high_step:,}, {rise.high / max(rise.low, 1e-30):.1f} times"
     )
-    kind = str(run.get("schedule") or "")
-    if "restart" in kind or "cyc" in kind:
+    if _planned(run):
+        kind = str(run.get("schedule"))
         planned = against(f"the schedule is {kind[:40]}: the rise of {rise.high:.3g} is planned", "schedule")
         return finding(NAME, 0.3, [pro(fact, "lr"), planned], missing=("a run without restarts",))
     evidence = [pro(fact, "lr")]
@@ -150,41 +168,33 @@ def _change(run: Run, rise: Rise) -> float | None:
 
 
 def _remedy(run: Run, rise: Rise) -> Remedy:
+    """Decay again, where the rate still stands high; where it came down since, only another run has a single decay."""
+    step, rate, peak = rate_now(run)
+    if rate > ANNEALED * peak:
+        found = remedy_of(run, step, steps_left(run, step))
+        return replace(found, advice=f"decay again: {found.advice}; {NEXT}")
     advice = (
-        f"resume from the checkpoint before step {rise.low_step:,} at a rate of {rise.low:.3g} or below, "
-        "with the old horizon; or decay again to the end"
+        f"the rate has come down again, so little is left to win in this run; {NEXT}, or branch from the checkpoint "
+        f"before step {rise.low_step:,}"
     )
-    cured, end = without(run), run.get("steps_done")
-    if cured is None or not end:
-        return Remedy({}, "the steps since the rise", "none", advice)
-    plan = Plan(cured, int(end), saved_at(run, rise.low_step))
-    patch = _held(run, rise, int(end)) if run.get("config_dialect") == "unplateau" else {}
-    return Remedy(patch, f"the steps since the rise: {cost_said(run, plan)}", "none", advice, plan=plan)
-
-
-def _held(run: Run, rise: Rise, end: int) -> dict[str, tuple[Any, Any]]:
-    """Our own trainer's words for it: from the checkpoint before the rise at the rate that it had there."""
-    rate = float(f"{rise.low:.3g}")
-    new = {
-        "init_from": "resume",
-        "schedule": "constant",
-        "peak_lr": rate,
-        "warmup_steps": 0,
-        "max_steps": end,
-    }
-    return {key: (run.get(key), value) for key, value in new.items() if run.get(key) != value}
+    cured = without(run)
+    return Remedy({}, anew(run), "none", advice, plan=None if cured is None else Plan(cured, step))
 
 
 def without(run: Run) -> Run | None:
-    """The same run without the second rise: its rate stays where it had come down to, or falls on below."""
-    lr = tamed(run, "lr")
-    if (lr is None or len(lr) < FEW) and run.has("schedule_before"):
-        lr = lr_curve(run)
+    """The same run with one decay over all of its steps: the first, stretched to the end where it had come down.
+
+    A decay that was raised half-way falls on instead, in a straight line to zero at the end.
+    """
+    lr = _rates(run)
     rise = None if lr is None else rise_of(lr)
     if lr is None or rise is None:
         return None
-    late = lr.step >= rise.low_step
-    return at_rates(run, lr.step, np.where(late, np.minimum(lr.value, rise.low), lr.value))
+    end = float(lr.step[-1])
+    if rise.low <= ANNEALED * rise.peak and rise.low_step:
+        return at_rates(run, lr.step, np.interp(lr.step * (rise.low_step / end), lr.step, lr.value))
+    on = rise.low * (end - lr.step) / (end - rise.low_step)
+    return at_rates(run, lr.step, np.where(lr.step >= rise.low_step, on, lr.value))
 
 
 HYPOTHESIS = Hypothesis(

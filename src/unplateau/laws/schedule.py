@@ -34,6 +34,10 @@ Floats = NDArray[np.float64]
 LEAST = 8  # points after the start; seven parameters and a scatter
 EARLY = 0.08  # share of the steps that is left out: the law is one of the end (docs/LOG.md)
 GROWN = 2.72  # times the progress: over less, what is learnt and what is let go look alike
+SPENT = 0.02  # share of the peak; a rate below teaches nothing
+LATE = 0.8  # share of the run; a rate that was spent before died early
+YOUNG = 400  # full-rate steps: where the rate died before, the curve tells of no power law yet (docs/LOG.md)
+TEXT = 3.26  # nats a token: where the curves behind the prior end, in the mean (benchmarks/laws/schedule.py)
 WARM = 1.5  # warm-ups; before that the rate has done nothing yet
 POINTS = 110  # that the curve is averaged into
 JUMP = 0.05  # share of the peak between two points: no mean is taken across it
@@ -135,16 +139,17 @@ def fit(runs: Sequence[Run]) -> ScheduleFit:
     More runs of the same model and data share its parameters.
     """
     seen = [observed(run) for run in runs]
-    if (grown := progress(seen[0])) < GROWN:
+    run, heard = runs[0], told_of(runs[0])
+    assert run.schedule is not None
+    told = "share" if is_share(run.facts, run.series) else run.get("optimizer")
+    believed = prior(run.schedule.peak, told)
+    if died(seen[0].path) < LATE * seen[0].step[-1]:
+        seen[0], believed = of_spent(seen[0], believed)
+    elif (grown := progress(seen[0])) < GROWN:
         raise ValueError(
             f"the rate let the run come only {grown:.1f} times as far since its start; a law wants {GROWN:g} times"
         )
-    run, heard = runs[0], told_of(runs[0])
-    assert run.schedule is not None
-    found, lost = straying(
-        [*seen, *(branches(run, one, pace_of(run)) for one in heard)],
-        prior(run.schedule.peak, "share" if is_share(run.facts, run.series) else run.get("optimizer")),
-    )
+    found, lost = straying([*seen, *(branches(run, one, pace_of(run)) for one in heard)], believed)
     _, curve = judged(run)
     assert curve is not None
     if state_of(run).verdict == "rising":
@@ -153,6 +158,26 @@ def fit(runs: Sequence[Run]) -> ScheduleFit:
     return ScheduleFit(
         run, replace_path(found, Path.of(run.schedule, last, pace=pace_of(run))), last, lost, heard
     )
+
+
+def died(path: Path) -> float:
+    """The last step at which the rate still taught something."""
+    alive = np.flatnonzero(path.eta > SPENT * path.eta.max())
+    return float(path.t[alive[-1] if len(alive) else -1])
+
+
+def of_spent(seen: Observed, believed: Prior) -> tuple[Observed, Prior]:
+    """What is known of a run whose rate died early: its curve, or where that is too young, its level alone.
+
+    In the first few hundred steps the loss stands at the statistics of pairs and falls in steps; a power law told from them
+    says a third of what stretching the schedule wins, or nothing. There the prior speaks, in shares of the loss.
+    """
+    after = seen.step >= died(seen.path)
+    if float(seen.path.progress_at(seen.step[-1], KAPPA)) >= YOUNG or after.sum() < LAST:
+        return seen, believed
+    left = replace(seen, step=seen.step[after], loss=seen.loss[after])
+    share = float(np.mean(left.loss)) / TEXT
+    return left, replace(believed, A=(share * believed.A[0], share * believed.A[1]))
 
 
 def straying(seen: Sequence[Observed], believed: Prior) -> tuple[Posterior, float]:
@@ -201,7 +226,9 @@ def observed(run: Run) -> Observed:
     if curve.unit not in UNITS:
         raise ValueError(f"the losses are in {curve.unit}: the law is one of nats per token")
     last = float(curve.step[-1])
-    start = max(WARM * (run.get("warmup_steps") or 0), EARLY * last, 1.0)
+    path = Path.of(run.schedule, last, pace=pace_of(run))
+    alive = died(path)
+    start = max(WARM * (run.get("warmup_steps") or 0), EARLY * (alive if alive < LATE * last else last), 1.0)
     good = without_spikes(curve.between(start, np.inf), noise_of(run, name, curve.between(start, np.inf)))
     if len(good) and not np.ptp(good.value):
         raise ValueError("a loss that never moves is no curve")
@@ -211,7 +238,7 @@ def observed(run: Run) -> Observed:
         )
     if len(good) < LEAST:
         raise ValueError(f"{len(good)} points after the start; a law of 7 parameters wants {LEAST}")
-    return averaged(good, noise_of(run, name, good), Path.of(run.schedule, last, pace=pace_of(run)))
+    return averaged(good, noise_of(run, name, good), path)
 
 
 def pace_of(run: Run) -> Pace | None:
