@@ -323,3 +323,28 @@ def test_a_damaged_look_is_told_in_one_line(probe, content, healthy, tmp_path):
         probe.PROBE.read(trial, {ARM: tmp_path})
     assert "\n" not in str(told.value)
     assert "inspect.json" in str(told.value)
+
+
+def test_context_is_not_asked_of_a_run_that_knows_passages_by_heart(healthy):
+    """Its last tokens gain by any context that says which passage this is; the mutation let 80 % of copies through."""
+    run, site = healthy
+    copied = run.with_facts(duplicate_share=fact(0.8))
+
+    assert context.PROBE.design(run, site) is not None
+    assert context.PROBE.design(copied, site) is None
+    told = {one.cause for one in more_windows.PROBE.design(copied, site).predictions}
+    assert told == {"eval-noise"}  # what is held against copies is no unfair val
+
+
+def test_a_val_of_two_texts_strays_without_being_a_small_evaluation(healthy):
+    """How far windows stray is told by the text where they stray least: by val alone, such a val was called noise."""
+    run, site = healthy
+    trial = more_windows.PROBE.design(run.with_facts(eval_tokens=fact(200 * 16)), site)
+    rng = np.random.default_rng(0)
+    even, two = 2 + 0.3 * rng.standard_normal(500), 2 + 3 * (np.arange(500) > 250) + rng.standard_normal(500)
+    place = site.data / "two"
+    write_look(place, windows={"train": windows(even), "val": windows(two)})
+    reading = next(r for r in more_windows.PROBE.read(trial, {ARM: place}) if r.cause == "eval-noise")
+
+    assert odds(trial, [reading])["eval-noise"] < 0
+    assert "not of one kind" in reading.fact

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UnreadableError
+from ..hypotheses._say import gap_trend
 from ..run import Run
 from . import Normal, Prediction, Probe, Reading, Site, Trial
 from ._looked import ARM, about, arm, block_of, cost, looked, number, tokens_for
@@ -19,17 +20,29 @@ from ._paired import losses_of
 
 NAME, CAUSE = "context", "short-context"
 PASSES = 2.0  # of val's tokens
+COPIED = 0.3  # share of train that are copies, from which on duplicates is supported
+GAP = 0.2  # nats of val over train: more than a fair val of few documents strays by (val-mismatch)
 SHORTEST = 4  # tokens of a window that has a half and a quarter
 NOISE = 0.1  # nats x sqrt(windows): of the gain, benchmarks/looking.py
 
 
 def design(run: Run, site: Site) -> Trial | None:
     tokens, block = tokens_for(run, site, PASSES), block_of(run)
-    if not tokens or block < SHORTEST:
+    if not tokens or block < SHORTEST or _memorises(run):
         return None
     question = "do tokens at the end of the window gain by the first half of it"
     noise = NOISE * (block / tokens) ** 0.5
     return Trial(NAME, question, (arm(site, "context", tokens),), PREDICTIONS, cost(tokens, PASSES), noise)
+
+
+def _memorises(run: Run) -> bool:
+    """True where train holds copies, or val lies far above it: context then tells whether a passage is known by heart.
+
+    A model that knows one gains by context on any text, val too, as context tells that this is another: .08 to .18 nats on
+    windows of 32 letters of which a longer one costs nothing.
+    """
+    gap = gap_trend(run)
+    return (run.get("duplicate_share") or 0.0) >= COPIED or (gap is not None and gap.end > GAP)
 
 
 #: measured by benchmarks/looking.py: windows of 4 characters gain .06 and .09, of 8 .004, of 32 and more nothing

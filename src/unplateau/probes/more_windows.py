@@ -24,6 +24,8 @@ NOISE_CAUSE, FAIR_CAUSE = "eval-noise", "val-mismatch"
 TIMES = 10
 PASSES = 3.0  # of a split's tokens: val, train and fresh, once each
 NOISE = 0.5  # nats x sqrt(windows): of the difference of two splits, benchmarks/looking.py
+COPIED = 0.05  # share of train that are copies; above it nothing of train is held out of it (prepare)
+UNLIKE = 2.0  # times; val's windows that stray so much further than train's are told of
 TINY = 1e-12  # nats squared; where all windows lose the same
 UNIT = "ln nats"  # of how far one evaluation strays
 PLAN = "evaluations/plan.json"  # beside a run of our own whose evaluations read the same windows each time
@@ -35,11 +37,19 @@ def design(run: Run, site: Site) -> Trial | None:
     tokens = max(tokens, tokens_for(run, site, PASSES, max(TOKENS, LEAST * block_of(run))))
     if not tokens:
         return None
-    predictions = (*((_noisy(printed),) if printed else ()), FAIR)
+    fair = (FAIR,) if _is_yardstick(run) else ()
+    if not (printed or fair):
+        return None
+    predictions = (*((_noisy(printed),) if printed else ()), *fair)
     windows = tokens // block_of(run)
     question = "how far does one evaluation stray, and is val as hard as the text that is trained on"
     noise = NOISE * sqrt(2 / windows)
     return Trial(NAME, question, (arm(site, "windows", tokens),), predictions, cost(tokens, PASSES), noise)
+
+
+def _is_yardstick(run: Run) -> bool:
+    """False where train holds copies: then it is not the text that val is to be like."""
+    return (run.get("duplicate_share") or 0.0) <= COPIED
 
 
 def _printed(run: Run, site: Site) -> int:
@@ -67,9 +77,10 @@ def _noisy(windows: int) -> Prediction:
 #: ln(nats) that one evaluation strays by, with the cause and without it: by benchmarks/looking.py, from what a window strays by
 #: and the sizes of evaluations in benchmarks/planted; with one sd, so that more noise is never less evidence
 NOISY = (Normal(-2.2, 0.45), Normal(-4.1, 0.45))
+#: of how much harder or easier val is, the size alone: of two distributions around 0 the wider would never be the likelier
 FAIR = Prediction(
     FAIR_CAUSE,
-    Normal(0.0, 0.35),
+    Normal(0.35, 0.35),
     Normal(0.0, 0.02),
     "with it val is harder or easier text than what is trained on; without it as hard",
 )
@@ -78,19 +89,30 @@ FAIR = Prediction(
 def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
     windows = looked(folders[ARM], "windows")
     told = {one.cause for one in trial.predictions}
-    found = [_fair(windows)]
+    found = [_fair(windows)] if FAIR_CAUSE in told else []
     if NOISE_CAUSE in told:
-        found.append(_strays(losses_of(windows, "val" if "val" in windows else "train")))
+        found.append(_strays(windows))
     return tuple(found)
 
 
-def _strays(losses: F64) -> Reading:
-    """How far windows stray; the error of the logarithm of a standard deviation, by how squares scatter."""
-    squares = mean_of((losses - losses.mean()) ** 2)
-    sd = sqrt(max(squares.value, TINY))
-    error = squares.sd / max(squares.value, TINY) / 2
+def _strays(windows: Mapping[str, Any]) -> Reading:
+    """How far windows stray, of the text where they stray least: more in another is that text's doing, no small evaluation's.
+
+    The error of the logarithm of a standard deviation, by how squares scatter.
+    """
+    by_split = {s: _scatter(losses_of(windows, s)) for s in ("val", "train", "fresh") if s in windows}
+    split = min(by_split, key=lambda name: by_split[name][0])
+    sd, error = by_split[split]
     fact = f"the loss of one window strays by {sd:.3f} nats: that of 20 by {sd / sqrt(20):.3f}, of 1,000 by {sd / sqrt(1000):.3f}"
+    if "val" in by_split and by_split["val"][0] > UNLIKE * sd:
+        fact += f"; in val by {by_split['val'][0]:.3f}: its windows are not of one kind"
     return Reading(NOISE_CAUSE, about(log(sd), error, UNIT), fact)
+
+
+def _scatter(losses: F64) -> tuple[float, float]:
+    """How far windows stray, nats, and the error of its logarithm."""
+    squares = mean_of((losses - losses.mean()) ** 2)
+    return sqrt(max(squares.value, TINY)), squares.sd / max(squares.value, TINY) / 2
 
 
 def _fair(windows: Mapping[str, Any]) -> Reading:
@@ -98,13 +120,13 @@ def _fair(windows: Mapping[str, Any]) -> Reading:
         val, fresh = (mean_of(losses_of(windows, split)) for split in ("val", "fresh"))
         harder, error = val.value - fresh.value, hypot(val.sd, fresh.sd)
         fact = f"val costs {harder:+.3f} +- {error:.3f} nats more than fresh text, which nobody trained on either"
-        return Reading(FAIR_CAUSE, about(harder, error), fact)
+        return Reading(FAIR_CAUSE, about(abs(harder), error), fact)
     gap = gap_of(windows, "val", "train")
     fact = (
         f"val is {abs(gap.harder):.3f} +- {gap.harder_error:.3f} nats {'harder' if gap.harder > 0 else 'easier'} than train, "
         f"by a model that has read neither ({gap.windows:,} windows)"
     )
-    return Reading(FAIR_CAUSE, about(gap.harder, gap.harder_error), fact)
+    return Reading(FAIR_CAUSE, about(abs(gap.harder), gap.harder_error), fact)
 
 
 PROBE = Probe(
