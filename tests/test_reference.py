@@ -4,7 +4,8 @@ Each was seen red once:
 - without the scope (``outside`` returning ""): test_a_model_of_another_size_has_no_price_and_is_told_of_which_it_was_measured;
 - with ``weighed`` of a priced finding in ``by_class``: test_a_price_leaves_probability_and_verdict_as_they_were;
 - with the effects of classes in the budget's: test_no_row_and_no_sum_of_the_budget_holds_such_a_price;
-- with ``_won`` returning the exposure itself: test_a_remedy_that_goes_half_way_wins_half.
+- with ``_won`` returning the exposure itself: test_a_remedy_that_goes_half_way_wins_half;
+- with the second view for undecided causes too: test_a_run_stands_above_sound_ones_for_no_cause_that_is_only_not_excluded...
 """
 
 import json
@@ -66,7 +67,7 @@ def priced(cause: str, run: Run, **more: object) -> Finding:
 
 @pytest.mark.parametrize("cause", PLANTED)
 def test_a_cause_in_a_run_like_the_planted_ones_has_a_price_that_says_where_it_comes_from(cause):
-    run = run_with(**PLANTED[cause])
+    run = run_with(**PLANTED[cause], char_level=False)  # bytes of a token are not known: no second view
     found, one = priced(cause, run), classes()[cause]
 
     level = state_of(run).level.value
@@ -75,6 +76,22 @@ def test_a_cause_in_a_run_like_the_planted_ones_has_a_price_that_says_where_it_c
     assert found.effect.low < found.effect.value < found.effect.high < level
     assert found.basis == f"from {one.runs} planted runs, left out by text"
     assert not found.unpriced
+
+
+def test_sound_runs_are_a_second_view_and_where_the_two_disagree_the_interval_is_wider():
+    alone, both = (
+        priced("over-regularised", run_with(dropout=0.2, char_level=known)) for known in (False, True)
+    )
+    level = priced("noisy-data", run_with(dropout=0.2)).effect
+
+    assert both.basis == "from 14 planted runs and 60 sound ones, left out by text"
+    assert alone.effect.value < both.effect.value < level.value
+    assert both.effect.high - both.effect.low > alone.effect.high - alone.effect.low
+
+
+def test_a_run_stands_above_sound_ones_for_no_cause_that_is_only_not_excluded_nor_for_one_that_cost_it_tokens():
+    assert "sound" not in priced("over-regularised", run_with(dropout=0.2), verdict="undecided").basis
+    assert "sound" not in priced("batch-too-small", run_with(batch_size=2)).basis
 
 
 def test_noise_is_priced_by_how_far_the_loss_stands_above_that_of_sound_runs():
@@ -117,7 +134,9 @@ def test_what_cost_from_a_nat_to_the_whole_run_has_no_price():
 
 def test_a_price_leaves_probability_and_verdict_as_they_were():
     small = by_class(
-        replace(finding("over-regularised"), probability=0.86), run := run_with(dropout=0.01), state_of(run)
+        replace(finding("over-regularised"), probability=0.86),
+        run := run_with(dropout=0.01, char_level=False),
+        state_of(run),
     )
 
     assert small.effect.low < 0 < small.effect.high < 0.3  # may cost nothing
@@ -186,13 +205,10 @@ def test_text_and_json_say_where_it_comes_from(found):
     kept = next(f for f in diagnosis(found)["findings"] if f["cause"] == "over-regularised")
 
     assert "costs" in said
-    assert "planted runs, left out by text" in said
+    assert "planted runs and 60 sound ones, left out by text" in said
     assert set(kept["effect"]) == {"value", "low", "high", "unit"}
-    assert (
-        kept["basis"]
-        == kept["remedy"]["basis"]
-        == f"from {classes()['over-regularised'].runs} planted runs, left out by text"
-    )
+    assert kept["basis"] == kept["remedy"]["basis"]
+    assert kept["basis"] == "from 14 planted runs and 60 sound ones, left out by text"
 
 
 def test_fix_stores_what_the_mended_run_is_to_come_to(found):

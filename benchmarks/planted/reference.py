@@ -30,8 +30,10 @@ from unplateau.derive import derive
 from unplateau.diagnosis import READINGS
 from unplateau.estimate import Z90
 from unplateau.exposure import EXPOSURES, Exposure, bytes_of, shrinkage, sound
+from unplateau.heard import combined
 from unplateau.reading import read_runs
-from unplateau.reference import FEWEST, FILE, SOUND, TEXTS, Class
+from unplateau.reference import FEWEST, FILE, SAME_TOKENS, SOUND, TEXTS, Class, _above_sound
+from unplateau.reference import _nats as _price_of
 from unplateau.run import Fact, Run
 from unplateau.state import state_of
 
@@ -214,6 +216,23 @@ def held(group: Sequence[Row], by: Callable[[Row], str]) -> list[bool]:
     return out
 
 
+def together(group: Sequence[Row], sounds: Sequence[Row]) -> tuple[bool, ...]:
+    """Whether both views of a cost together hold it: of planted and of sound runs, the row's text left out of both."""
+    out = []
+    for row in group:
+        one = fitted([other for other in group if other.text != row.text], LEFT, LEAST)
+        other = fitted([sound_one for sound_one in sounds if sound_one.text != row.text], LEFT, LEAST)
+        x = sound(row.run)
+        if one.slope and x is not None and row.cost is not None:
+            both = combined(
+                [_price_of(one.ratio(row.x), row.loss), _above_sound(row.run, other, x, row.loss)]
+            )
+            assert both is not None
+            edge = both.high - both.value if row.cost > both.value else both.value - both.low
+            out.append(abs(row.cost - both.value) <= hypot(edge, Z90 * row.noise))
+    return tuple(out)
+
+
 def kept(one: Class, group: Sequence[Row]) -> Class:
     """The class, without a slope where too few of its intervals hold what was left out."""
     hits = held(group, lambda row: row.text) if one.slope else [True]
@@ -231,9 +250,10 @@ class Left:
     texts: tuple[bool, ...] = ()  # whether intervals hold y, texts left out
     trainers: tuple[bool, ...] = ()
     names: tuple[str, ...] = ()
+    both: tuple[bool, ...] = ()  # of intervals of both views, texts left out
 
 
-def left(name: str, group: Sequence[Row]) -> Left:
+def left(name: str, group: Sequence[Row], sounds: Sequence[Row]) -> Left:
     """The class of ``group``, held against what was left out of it."""
     one = kept(fitted(group), group)
     if not one.slope:
@@ -241,10 +261,15 @@ def left(name: str, group: Sequence[Row]) -> Left:
     miss = missed(group, lambda row: row.text)
     off = [_nats(row, row.y) - _nats(row, row.y - by) for row, by in zip(group, miss, strict=True)]
     costs = [abs(row.cost) for row in group if row.cost is not None]
-    hits = (tuple(held(group, by)) for by in (lambda row: row.text, lambda row: row.trainer))
-    names = tuple(row.name for row in group)
     return Left(
-        name, one, float(np.mean(np.abs(off))), float(np.mean(costs)) if costs else None, *hits, names
+        name,
+        one,
+        error=float(np.mean(np.abs(off))),
+        nothing=float(np.mean(costs)) if costs else None,
+        texts=tuple(held(group, lambda row: row.text)),
+        trainers=tuple(held(group, lambda row: row.trainer)),
+        names=tuple(row.name for row in group),
+        both=together(group, sounds) if name in SAME_TOKENS else (),
     )
 
 
@@ -257,7 +282,7 @@ def measured() -> list[Left]:
     """Every class, from the runs that are packed here."""
     found = rows()
     groups = {cause: exposed(found, cause) for cause in EXPOSURES} | {SOUND: sound_ones(found)}
-    return [left(name, group) for name, group in groups.items()]
+    return [left(name, group, groups[SOUND]) for name, group in groups.items()]
 
 
 def shown(one: Left) -> str:
@@ -270,6 +295,7 @@ def shown(one: Left) -> str:
         f"{of}: slope {', '.join(f'{b:.3f}' for b in one.one.slope)}; spread {one.one.spread:.3f}; texts left out: error "
         f"{one.error:.3f} nats{zero}, {sum(one.texts)} of {len(one.texts)} intervals hold it; "
         f"trainers left out: {sum(one.trainers)} of {len(one.trainers)}"
+        + (f"; beside sound runs: {sum(one.both)} of {len(one.both)}" if one.both else "")
     )
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from .derive import changed
 from .estimate import Estimate
 from .exposure import EXPOSURES, Exposure, bytes_of, number, sound
+from .heard import combined
 from .hypotheses import Finding, Remedy
 from .run import Run
 from .state import State
@@ -41,6 +42,8 @@ OPEN = ("supported", "undecided")  # verdicts that leave a cause something to co
 JUDGED = ("falling", "slowing", "flat", "rising")  # verdicts on curves that end on a loss
 #: causes whose remedy is a run of as many steps; of the others no class tells what mending them as advised wins
 MENDED = ("lr-too-high", "lr-too-low", "over-regularised", "batch-too-small")
+#: causes that leave tokens and text as they are, so that sound runs tell what would be without them: a second view of the cost
+SAME_TOKENS = ("lr-too-high", "lr-too-low", "over-regularised", "duplicates")
 UNITS = {"params": "parameters", "tokens_seen": "tokens"}
 
 
@@ -101,20 +104,37 @@ def by_class(finding: Finding, run: Run, state: State) -> Finding:
     assert state.level is not None  # _judged
     loss = state.level.value
     effect = _above_sound(run, one, x, loss) if cause in ABOVE_SOUND else _nats(one.ratio(x), loss)
+    basis = source(cause, one)
+    # what holds a run above sound ones is put down to a cause only where that is found in it
+    second = _second_view(run, cause, loss) if finding.verdict == "supported" else None
+    if second is not None:
+        effect, basis = combined([effect, second]) or effect, source(cause, one, classes()[SOUND])
     remedy = finding.remedy
     if remedy is not None and remedy.gain is None and cause in MENDED:
-        remedy = _mended(remedy, one, _won(run, remedy, cause, x), loss)
-    return replace(finding, effect=effect, basis=source(cause, one), unpriced="", remedy=remedy)
+        share = _share(one, x, _won(run, remedy, cause, x), loss)
+        remedy = _mended(remedy, effect, share, basis)
+    return replace(finding, effect=effect, basis=basis, unpriced="", remedy=remedy)
 
 
-def source(cause: str, one: Class) -> str:
-    """Where the price of a cause comes from, as reports say it.
+def _second_view(run: Run, cause: str, loss: float) -> Estimate | None:
+    """How far the run stands above sound ones, where those are like it and tell of the cause."""
+    x, one = sound(run), classes()[SOUND]
+    if cause not in SAME_TOKENS or x is None or outside(run, one, x):
+        return None
+    return _above_sound(run, one, x, loss)
 
-    >>> source("lr-too-high", Class(12, 5)), source("noisy-data", Class(60, 6))
-    ('from 12 planted runs, left out by text', 'from 60 sound runs, left out by text')
+
+def source(cause: str, one: Class, beside: Class | None = None) -> str:
+    """Where the price of a cause comes from, as reports say it. ``beside``: the class of sound runs, where that tells too.
+
+    >>> source("batch-too-small", Class(8, 2)), source("noisy-data", Class(60, 3))
+    ('from 8 planted runs, left out by text', 'from 60 sound runs, left out by text')
+    >>> source("lr-too-high", Class(12, 3), Class(60, 3))
+    'from 12 planted runs and 60 sound ones, left out by text'
     """
     kind = "sound" if cause in ABOVE_SOUND else "planted"
-    return f"from {one.runs} {kind} runs, left out by text"
+    more = f" and {beside.runs} sound ones" if beside is not None else ""
+    return f"from {one.runs} {kind} runs{more}, left out by text"
 
 
 def outside(run: Run, one: Class, x: Exposure) -> str:
@@ -172,8 +192,18 @@ def _won(run: Run, remedy: Remedy, cause: str, x: Exposure) -> Exposure | None:
     return None if left is None else tuple(a - b for a, b in zip(x, left, strict=True))
 
 
-def _mended(remedy: Remedy, one: Class, won: Exposure | None, loss: float) -> Remedy:
-    """``remedy`` with what it wins by the class."""
+def _share(one: Class, x: Exposure, won: Exposure | None, loss: float) -> float:
+    """The share of the cost that goes with what the remedy takes away."""
     if won is None or not any(part > 0 for part in won):
+        return 0.0
+    whole = _nats(one.ratio(x), loss).value
+    return _nats(one.ratio(won), loss).value / whole if whole > 0 else 0.0
+
+
+def _mended(remedy: Remedy, effect: Estimate, share: float, basis: str) -> Remedy:
+    """``remedy`` with its share of the cost as its gain; of a part of it no less is open than of the whole."""
+    if share <= 0:
         return remedy
-    return replace(remedy, gain=_nats(one.ratio(won), loss), basis=source("", one))
+    value = share * effect.value
+    low, high = effect.value - effect.low, effect.high - effect.value
+    return replace(remedy, gain=Estimate(value, value - low, value + high, NATS), basis=basis)
