@@ -13,6 +13,7 @@ from math import exp, hypot, log, sqrt
 from pathlib import Path
 from typing import Any
 
+from ..hypotheses.val_mismatch import renumbered
 from ..run import Run
 from . import Normal, Prediction, Probe, Reading, Site, Trial
 from ._fair import gap_of, losses_of
@@ -48,8 +49,9 @@ def design(run: Run, site: Site) -> Trial | None:
 
 
 def _is_yardstick(run: Run) -> bool:
-    """False where train holds copies: then it is not the text that val is to be like."""
-    return (run.get("duplicate_share") or 0.0) <= COPIED
+    """False where train holds copies: then it is not the text that val is to be like; or val's numbers are known to be others."""
+    numbers = renumbered(run)
+    return (run.get("duplicate_share") or 0.0) <= COPIED and not (numbers is not None and numbers.off)
 
 
 def _printed(run: Run, site: Site) -> int:
