@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,14 +134,22 @@ def decimal_of(rows: Sequence[Sequence[str]], delimiter: str) -> str:
 
 def rows_of(source: Source, how: Layout) -> Iterator[list[str]]:
     """Rows after the header, whatever their number of cells; a header repeated comes as it is."""
+    return rows_in(below(source, how), how.delimiter)
+
+
+def below(source: Source, how: Layout) -> Iterator[str]:
+    """The lines below the header."""
     lines = (text for _, text in source.lines())
     for text in lines:
         if tuple(split(text.lstrip("#"), how.delimiter)) == how.header:
             break
+    return lines
+
+
+def rows_in(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    """The cells of each line that has any."""
     reader = csv.reader(
-        (text + "\n" for text in lines if how.delimiter in text),
-        delimiter=how.delimiter,
-        skipinitialspace=True,
+        (text + "\n" for text in lines if delimiter in text), delimiter=delimiter, skipinitialspace=True
     )
     while True:
         try:

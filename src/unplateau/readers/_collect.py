@@ -18,6 +18,10 @@ from ._units import said
 EXTRA = 60  # columns kept beside the series of the contract; sweeps log thousands of gradient histograms
 
 
+#: numbers of a column in some rows, and the places of those rows; None where they are all
+Numbers = tuple[np.ndarray | None, np.ndarray]
+
+
 @dataclass(slots=True)
 class Column:
     """The points of one column in the order of the log."""
@@ -59,6 +63,23 @@ class Collector:
                 column = self.columns[name] = Column()
             column.steps.append(step)  # not by a method: a call for each cell of a table
             column.values.append(value)
+
+    def extend(self, steps: np.ndarray, columns: Mapping[str, Numbers]) -> None:
+        """Rows at once, each with a step that an optimiser counts to: what ``add`` does for one.
+
+        ``steps``: shape (n,), whole numbers; ``columns``: of each its numbers, and in which of the rows they stand.
+        """
+        self.rows += len(steps)
+        self.last_step = int(steps[-1])
+        if self.first_step is None:
+            self.first_step = int(steps[0])
+        told = {name: found for name, found in columns.items() if len(found[1])}
+        # columns come in the order of their first number, as row by row
+        for name in sorted(told, key=lambda name: _first(told[name][0])):
+            rows, values = told[name]
+            column = self.columns.setdefault(name, Column())
+            column.steps.frombytes((steps if rows is None else steps[rows]).tobytes())
+            column.values.frombytes(values.tobytes())
 
     def finish(
         self,
@@ -168,6 +189,11 @@ class Collector:
             keep = np.append(True, (np.diff(steps) != 0) | (values[1:] != values[:-1]))
             steps, values = steps[keep], values[keep]
         return steps, values
+
+
+def _first(rows: np.ndarray | None) -> int:
+    """The first of the rows, all of them where it is None."""
+    return 0 if rows is None else int(rows[0])
 
 
 def _unit(told: str, options: Options) -> str:

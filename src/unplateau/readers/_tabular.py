@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from math import isfinite
+from operator import methodcaller
 from typing import Any
+
+import numpy as np
 
 from ..errors import UnreadableError
 from ..run import Run
 from ..source import Source
 from . import Options
 from ._assign import WEAK_RUNS, Columns, assign
-from ._cells import Layout, fits, number, rows_of
-from ._collect import Collector
+from ._cells import LONGEST, Layout, below, fits, number, rows_in, rows_of
+from ._collect import Collector, Numbers
 from ._names import plain
 from ._records import STEP_LIMIT, without_steps
 
 RUNS = 2000  # runs of one file; more are a table of something else
+BLOCK = 1 << 14  # lines that are taken at once
+FIRST = "0"  # part of a file before any header is repeated
 
 Row = Mapping[str, Any]
 
@@ -59,6 +65,36 @@ class Reading:
                 return
             run = self.runs[key] = Collector(self._named(key))
         run.add(run.rows if self.instead == "records" else step, self._numbers(row))
+
+    def add_block(self, lines: list[str], how: Layout, torn: list[int]) -> bool:
+        """Many rows at once; False, and nothing done, where they want to be looked at one by one.
+
+        So it is with quotes, steps that are no whole numbers, several runs. ``torn`` counts lines of other widths.
+        """
+        header, name = how.header, self.columns.step or self.columns.epoch
+        wide, text = len(header), how.delimiter.join(lines)
+        if self.keys or self.decimal != "." or name not in header or len(set(header)) < wide or '"' in text:
+            return False
+        counts = list(map(methodcaller("count", how.delimiter), lines))
+        if set(counts) != {wide - 1}:
+            if any(n == wide and line.endswith(how.delimiter) for n, line in zip(counts, lines, strict=True)):
+                return False
+            lines = [line for n, line in zip(counts, lines, strict=True) if n == wide - 1]
+            text = how.delimiter.join(lines)
+        if not lines:
+            return False
+        cells = text.split(how.delimiter)
+        rows, steps = numbers_of(cells[header.index(name) :: wide])
+        with np.errstate(invalid="ignore"):
+            if (
+                rows is not None
+                or not ((steps > -1) & (steps < STEP_LIMIT) & (steps == np.floor(steps))).all()
+            ):
+                return False
+        torn[0] += len(counts) - len(lines)
+        run = self.runs.setdefault((FIRST,), Collector(self._named((FIRST,))))
+        run.extend(steps.astype(np.int64), {key: numbers_of(cells[i::wide]) for i, key in enumerate(header)})
+        return True
 
     def _out_of_range(self, row: Row) -> None:
         name = self.columns.step or self.columns.epoch
@@ -120,8 +156,15 @@ class Reading:
 
 def csv_rows(source: Source, how: Layout, torn: list[int]) -> Iterator[tuple[Row, bool]]:
     """Each row by column name, and whether a header was repeated just before it."""
-    header, again = how.header, False
-    for cells in rows_of(source, how):
+    return named_rows(rows_of(source, how), how.header, torn)
+
+
+def named_rows(
+    rows: Iterable[list[str]], header: tuple[str, ...], torn: list[int]
+) -> Iterator[tuple[Row, bool]]:
+    """Cells by the names of the header, and whether that was repeated just before; other lines are counted in ``torn``."""
+    again = False
+    for cells in rows:
         if tuple(cells) == header:
             again = True
         elif fits(cells, header):
@@ -134,7 +177,7 @@ def csv_rows(source: Source, how: Layout, torn: list[int]) -> Iterator[tuple[Row
 def read_csv(source: Source, how: Layout, reading: Reading) -> None:
     """Collect every row of a table of text."""
     torn = [0]
-    collect(csv_rows(source, how, torn), reading)
+    collect_text(source, how, reading, torn)
     if torn[0]:
         reading.warnings.append(f"{torn[0]:,} lines without {len(how.header)} cells left out")
     reading.warnings += source.notes
@@ -149,6 +192,16 @@ def read_epochs(source: Source, how: Layout | None, options: Options, name: str)
     return reading.finish(name, options, rename=False, evaluated=False)
 
 
+def collect_text(source: Source, how: Layout, reading: Reading, torn: list[int]) -> None:
+    """Collect every row of a table of text, as ``collect`` does, ``BLOCK`` lines at a time where these are plain."""
+    lines, plain_to_here = below(source, how), True
+    while plain_to_here and (block := list(islice(lines, BLOCK))):
+        block = [text for text in block if how.delimiter in text]
+        plain_to_here = not block or reading.add_block(block, how, torn)
+    if not plain_to_here:
+        collect(named_rows(rows_in(chain(block, lines), how.delimiter), how.header, torn), reading)
+
+
 def collect(rows: Iterable[tuple[Row, bool]], reading: Reading) -> None:
     """Collect every row; a header repeated where the steps start over begins another run."""
     part = 0
@@ -156,6 +209,21 @@ def collect(rows: Iterable[tuple[Row, bool]], reading: Reading) -> None:
         if again and _starts_over(reading, row):
             part += 1
         reading.add(row, part)
+
+
+def numbers_of(cells: list[str]) -> Numbers:
+    """The numbers among cells, as ``number`` reads them with a decimal point.
+
+    >>> numbers_of(["3.5", "2"]), numbers_of(["", "2", "best"])
+    ((None, array([3.5, 2. ])), (array([1]), array([2.])))
+    """
+    if max(map(len, cells)) <= LONGEST:
+        try:
+            return None, np.fromiter(map(float, cells), np.float64, len(cells))
+        except ValueError:
+            pass
+    found = [(i, value) for i, cell in enumerate(cells) if cell and (value := number(cell)) is not None]
+    return np.array([i for i, _ in found], np.int64), np.array([value for _, value in found], np.float64)
 
 
 def _starts_over(reading: Reading, row: Row) -> bool:

@@ -19,10 +19,10 @@ from ..run import Run
 from ..source import Source
 from . import Options, Reader
 from ._assign import KINDS, RUNS, STEPS, assign, first_of
-from ._cells import LOOKED_AT, flat, json_rows, layout, lines_of_objects, listed_rows, number
+from ._cells import LOOKED_AT, Layout, flat, json_rows, layout, lines_of_objects, listed_rows, number
 from ._json import object_of
 from ._names import plain
-from ._tabular import Reading, Row, collect, csv_rows, rising, telling_apart
+from ._tabular import Reading, Row, collect, collect_text, csv_rows, rising, telling_apart
 
 NAME = "table"
 WEIGHT = 16  # numbers that a row may hold
@@ -69,7 +69,10 @@ def read(source: Source, options: Options) -> list[Run]:
     if _is_a_list_of_runs(table, first, reading):
         return []
     table.torn[0] = 0
-    collect(table.rows(), reading)
+    if table.text is None:
+        collect(table.rows(), reading)
+    else:
+        collect_text(source, table.text, reading, table.torn)
     return _finished(reading, table, source, options)
 
 
@@ -80,6 +83,7 @@ class Table:
     rows: Callable[[], Iterator[tuple[Row, bool]]]
     decimal: str
     torn: list[int]
+    text: Layout | None = None  # how it is written, where its rows are lines of cells
 
 
 def _opened(source: Source) -> Table | None:
@@ -93,7 +97,7 @@ def _opened(source: Source) -> Table | None:
         rows = list(json_rows(source) or ())
         return Table(lambda: ((row, False) for row in rows), ".", [0]) if rows else None
     how, torn = layout(_text(source.sample)), [0]
-    return Table(lambda: csv_rows(source, how, torn), how.decimal, torn) if how else None
+    return Table(lambda: csv_rows(source, how, torn), how.decimal, torn, how) if how else None
 
 
 def _long(table: Table, first: Sequence[Row], name: str) -> Table | None:
