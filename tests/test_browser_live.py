@@ -12,6 +12,7 @@ Each was seen red once:
 
 import math
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -200,6 +201,8 @@ def test_a_page_without_scripts_says_all_the_same(chromium, several):
 
     assert "lost/train.log" in opened.text("table.runs")
     assert "load it again" in opened.text()
+    assert re.fullmatch(r"as of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", opened.text("#state"))
+    comes(listed(chromium, several).page, "document.getElementById('state').textContent == 'live'")
 
 
 def test_an_evaluation_is_on_the_page_soon_and_what_a_reader_chose_stays(chromium, tmp_path):

@@ -9,7 +9,9 @@ Time is the tests' own, but where a process writes. Each guard was seen red once
 - follow.py, ``older_parts`` giving nothing: test_a_rotated_log_is_one_run;
 - judging.py, ``first`` not compared: test_another_run_in_the_same_log_begins_a_new_page;
 - judging.py, ``_before`` giving nothing: test_what_held_at_two_evaluations_is_raised_at_the_first_look;
-- judging.py, ``_is_quiet`` never so: test_a_run_that_stops_writing_is_told_once_and_so_is_its_return;
+- watching.py, ``SLEPT`` infinite: test_a_machine_that_slept_is_no_run_that_stopped_writing;
+- pace.py, a mean in place of the median: test_a_gap_of_hours_does_not_count;
+- pages.py, ``is_quiet`` never so: test_a_run_that_stops_writing_is_told_once_and_so_is_its_return;
 - judging.py, no remedy taken for going on as planned: test_what_asks_for_nothing_but_to_go_on_is_calm.
 """
 
@@ -43,7 +45,13 @@ class Desk:
 
     def __init__(self, folder, name="train.log", ledger=None, watched=None):
         self.log, self.now = folder / name, 1_000_000_000.0
-        self.watcher = Watcher(watched or self.log, ledger=ledger, clock=lambda: self.now)
+        self.slept = 0.0  # seconds for which the machine slept
+        self.watcher = Watcher(
+            watched or self.log,
+            ledger=ledger,
+            clock=lambda: self.now,
+            awake=lambda: self.now - self.slept,
+        )
 
     def write(self, *lines, mode="a"):
         self.log.parent.mkdir(exist_ok=True)
@@ -513,8 +521,46 @@ class TestWhatIsRaised:
         desk.write(LINES[EVALUATIONS[6]])
         assert set(desk.poll()[1]) == {"evaluated", "alive"}
 
+    def test_a_machine_that_slept_is_no_run_that_stopped_writing(self, tmp_path):
+        desk = Desk(tmp_path)
+        for at in EVALUATIONS[:6]:
+            desk.write(LINES[at])
+            desk.poll(after=600)
+
+        desk.slept += 8 * 3600
+        assert desk.poll(after=8 * 3600)[1] == []
+        assert desk.poll(after=600)[1] == []
+        assert desk.poll(after=3600)[1] == ["quiet"]
+
 
 class TestThePace:
+    def test_a_gap_of_hours_does_not_count(self, tmp_path):
+        desk = Desk(tmp_path)
+        shutil.copy(EXAMPLE / "config.py", tmp_path)
+        for i, at in enumerate(EVALUATIONS[:8]):
+            desk.write(*LINES[EVALUATIONS[i - 1] + 1 if i else 0 : at + 1])
+            update, _, _ = desk.poll(after=1800 + (i == 4) * 9 * 3600)
+
+        (run,) = update.runs
+        assert run.left.value == pytest.approx((20_000 - 3500) / 500 * 0.5)
+        assert run.left.high < 1.5 * run.left.value
+
+    def test_after_a_resume_it_is_that_of_the_steps_that_count(self, tmp_path):
+        desk = Desk(tmp_path)
+        shutil.copy(EXAMPLE / "config.py", tmp_path)
+        kinds = []
+        for i in (*range(10), *range(7, 12)):  # it goes back from step 4500 to 3500
+            desk.write(*LINES[EVALUATIONS[i - 1] + 1 if i else 0 : EVALUATIONS[i] + 1])
+            update, seen, _ = desk.poll(after=1800)
+            kinds += seen
+
+        (run,) = update.runs
+        assert kinds.count("resumed") == 1
+        assert run.evaluated == 5500
+        assert run.left.value == pytest.approx((20_000 - 5500) / 500 * 0.5)
+
+
+class TestThePaceOfARunThatIsNotBroken:
     def test_is_seen_by_the_times_of_evaluations(self, tmp_path):
         desk = Desk(tmp_path)
         shutil.copy(EXAMPLE / "config.py", tmp_path)

@@ -174,6 +174,15 @@ def test_calls_the_users_command(tmp_path):
     assert told.read_text() == "val-mismatch\n"
 
 
+def test_a_command_that_fails_stays_on_the_screen_with_its_exit_code():
+    caller = Caller("echo no such host; exit 7", {"val-mismatch"})
+
+    _, screen = seen(EXAMPLE, "q", until=lambda v: v.update_ and v.update_.troubles, caller=caller)
+
+    assert "✗" in screen["standing"]
+    assert "the command for val-mismatch ended with 7: no such host" in screen["standing"]
+
+
 def test_nothing_in_a_log_reaches_the_terminal_raw(tmp_path):
     folder = tmp_path / "[red]run\x1b[31m\x07"
     folder.mkdir()

@@ -29,6 +29,7 @@ from unplateau.watch import calling, telling
 from unplateau.watch.calling import Caller
 from unplateau.watch.ledger import CLEAR, RAISE, Ledger, Page, place_of, turn
 from unplateau.watch.seen import Event, Standing, Update, Watched
+from unplateau.watch.serve_list import line, summary
 from unplateau.watch.watching import Watcher
 
 EXAMPLE = Path(unplateau.__file__).parent / "examples" / "reference-run"
@@ -209,6 +210,15 @@ class TestTheUsersCommand:
         (told,) = self.call("echo first; echo no such host >&2; exit 7")
 
         assert (told.kind, told.text) == ("trouble", "the command for flat ended with 7: no such host")
+
+    def test_that_fails_is_on_the_live_page_until_it_succeeds(self, tmp_path):
+        watcher = Watcher(EXAMPLE, ledger=Ledger(EXAMPLE, tmp_path / "state.json"))
+        watcher.once()
+        for kind, said in (("trouble", "ended with <7>"), ("ran", "is done")):
+            watcher.add(Event(1e9, kind, "train.log", said, "flat"))
+            update = watcher.poll()
+            shown = summary(update), line(update.runs[0], update)
+            assert ["train.log: ended with &lt;7&gt;" in one for one in shown] == [kind == "trouble"] * 2
 
     def test_a_command_that_hangs_is_ended_with_all_that_it_began(self, tmp_path, monkeypatch):
         monkeypatch.setattr(calling, "LIMIT", 0.3)

@@ -152,10 +152,13 @@ class Judge:
         left = pace.hours(max(0, end - step)) if pace is not None and end else watched.left
         return replace(watched, step=step, left=left, written=written)
 
-    def heard_of(self, watched: Watched, now: float) -> tuple[Watched, list[Event]]:
-        """Whether its log goes on being written: told once when it stops, and when it goes on."""
+    def heard_of(self, watched: Watched, now: float, since: float) -> tuple[Watched, list[Event]]:
+        """Whether its log goes on being written: told once when it stops, and when it goes on.
+
+        ``since``: when it was last written, or the machine woke.
+        """
         page = self.ledger.pages.get(watched.key)
-        if page is None or (quiet := is_quiet(page, watched, now)) == page.quiet:
+        if page is None or (quiet := is_quiet(page, now - since)) == page.quiet:
             return replace(watched, quiet=page.quiet) if page and page.quiet != watched.quiet else watched, []
         silent = hours(Estimate((now - watched.written) / 3600, 0.0, now, "h"))
         said = (

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..run import LOSSES, Run
 from .ledger import SEEN, Page
-from .seen import Standing, Watched
+from .seen import Standing
 
 #: stretches between evaluations that tell how long one takes; times the longest of them, and seconds above, that a
 #: run must be silent to be called so: a checkpoint or a slow disk takes less
@@ -44,12 +44,12 @@ def seen_with(
     return (*kept[-SEEN + 1 :], (step, written))
 
 
-def is_quiet(page: Page, watched: Watched, now: float) -> bool:
-    """True where it has been silent for much longer than evaluations took so far; a run at its end may be."""
+def is_quiet(page: Page, silent: float) -> bool:
+    """True where it has been ``silent`` for so many seconds that it is much longer than evaluations took so far; a run at its end may be."""
     stretches = np.diff([time for _, time in page.seen])
     if len(stretches) < FEW or page.ended:
         return False
-    return now - watched.written > LONGER * float(stretches.max()) + MINUTE
+    return silent > LONGER * float(stretches.max()) + MINUTE
 
 
 def standing(name: str, page: Page, calm: AbstractSet[str]) -> Standing:

@@ -94,6 +94,9 @@ class Update:
     runs: tuple[Watched, ...] = ()
     events: tuple[Event, ...] = ()
     waiting: str = ""  # why there is no run yet; else empty
+    troubles: tuple[
+        Event, ...
+    ] = ()  # what went wrong and was not mended since, the last first: a command that failed
 
     def run(self, key: str) -> Watched | None:
         """The run of that key; None where there is none."""

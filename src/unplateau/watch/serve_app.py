@@ -65,7 +65,7 @@ def _run(live: Live, key: str | None, root: str) -> Answer:
         return NOTHING
     mark = live.board.mark()  # before the page is made: what changes meanwhile is newer
     status, inside = live.page(key)
-    return Answer(pages.of_run(live.watched(key), key, inside, mark, root), status=status)
+    return Answer(pages.of_run(live.watched(key), key, inside, mark, root, update=live.update), status=status)
 
 
 def _main(live: Live, key: str | None) -> Answer:
@@ -77,7 +77,7 @@ def _main(live: Live, key: str | None) -> Answer:
 
 def _line(live: Live, key: str | None) -> Answer:
     found = live.watched(key) if key is not None else None
-    return NOTHING if found is None else _json({"line": line(found), "verdict": found.headline})
+    return NOTHING if found is None else _json({"line": line(found, live.update), "verdict": found.headline})
 
 
 def _rows(live: Live, asked: list[str]) -> Answer:

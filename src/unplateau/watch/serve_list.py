@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ..report.page.html import Html, join, tag, text, trusted
+from ..report.redact import redacted
 from .seen import Update, Watched
+from .telling import trouble
 
 #: how a run stands -> the sign before its word (shape as well as colour) and what the word means; those that
 #: need somebody come first
@@ -100,7 +102,7 @@ def summary(update: Update) -> Html:
     '<p id="summary">there is no runs yet</p>'
     """
     if not update.runs:
-        return tag("p", update.waiting or "no run yet", id="summary")
+        return tag("p", update.waiting or "no run yet", troubles(update), id="summary")
     counted = Counter(stands(run) for run in update.runs)
     chips = [
         tag("span", _sign(word), f" {counted[word]} {said(word)}", class_=f"chip {word}")
@@ -108,7 +110,15 @@ def summary(update: Update) -> Html:
         if word in counted
     ]
     runs = "1 run" if len(update.runs) == 1 else f"{len(update.runs)} runs"
-    return tag("p", f"{runs}: ", chips, id="summary")
+    return tag("p", f"{runs}: ", chips, troubles(update), id="summary")
+
+
+def troubles(update: Update) -> Html:
+    """What went wrong and was not mended since: a command of the user's that failed, with its exit code."""
+    return join(
+        tag("span", "✗ ", redacted(trouble(event)), " (", ago(event.when), ")", class_="part trouble")
+        for event in update.troubles
+    )
 
 
 def table(update: Update) -> Html:
@@ -197,14 +207,15 @@ def _left(run: Watched) -> str:
     return hours(run.left.value)
 
 
-def line(run: Watched | None) -> Html:
+def line(run: Watched | None, update: Update | None = None) -> Html:
     """How a run stands, in one line: above its page, where it changes with every line of its log."""
+    wrong = troubles(update) if update is not None else Html()
     if run is None or run.step is None:
-        return Html()
+        return wrong
     written = join("last line ", ago(run.written)) if run.written else None
     left = f"{given} left" if (given := _left(run)) else None
     parts = [_state(stands(run)), join("step ", _step(run)), left, written]
-    return join(tag("span", part, class_="part") for part in parts if part)
+    return join((tag("span", part, class_="part") for part in parts if part), wrong)
 
 
 def hours(value: float) -> str:

@@ -95,6 +95,8 @@ class Live:
         now = {run.key: run for run in found.runs}
         names = [address(key) for key in {**before, **now} if before.get(key) != now.get(key)]
         names += [page_of(key) for key in now if judged(before.get(key)) != judged(now[key])]
+        if self.update is not None and self.update.troubles != found.troubles:
+            names += [address(key) for key in now if address(key) not in names]
         if self.update is None or _above(self.update) != _above(found):
             names.append(LIST)
         self.update, self._stood = found, {run.key: stands(run) for run in found.runs}
@@ -168,4 +170,4 @@ def judged(run: Watched | None) -> Watched | None:
 
 
 def _above(update: Update) -> object:
-    return update.waiting, [(run.key, stands(run)) for run in ordered(update)]
+    return update.waiting, update.troubles, [(run.key, stands(run)) for run in ordered(update)]

@@ -5,6 +5,7 @@ What a run's page shows is the report's (report/page): the same words, the same 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -53,11 +54,13 @@ def listing(update: Update | None, mark: str) -> str:
     return _page(f"{where or 'runs'} – unplateau", inside, {"page": "runs", "mark": mark, "root": ""}, ())
 
 
-def of_run(run: Watched | None, key: str, inside: str, mark: str, root: str) -> str:
+def of_run(
+    run: Watched | None, key: str, inside: str, mark: str, root: str, *, update: Update | None = None
+) -> str:
     """The page of one run; ``inside`` is what report/page made."""
     data = {"page": "run", "run": address(key), "mark": mark, "root": root}
     name = run.name if run is not None else key
-    return _page(f"{name} – unplateau", trusted(inside), data, SCRIPTS, line(run))
+    return _page(f"{name} – unplateau", trusted(inside), data, SCRIPTS, line(run, update))
 
 
 def sorry(why: str) -> Html:
@@ -109,7 +112,9 @@ def _stand(inside: str) -> Html | None:
 
 
 def _connection() -> Html:
-    return tag("span", "live", id="state", data_state="live", role="status")
+    """As of when the page is; the script says "live" as soon as it is connected."""
+    now = time.strftime("as of %Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    return tag("span", now, id="state", data_state="still", role="status")
 
 
 def _back(root: str) -> Html | None:

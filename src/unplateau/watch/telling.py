@@ -126,6 +126,11 @@ def standing(one: Standing) -> str:
     return f"{one.name}{sure}, since step {one.since_step:,} ({clock(one.since, '%d %b %H:%M')})"
 
 
+def trouble(event: Event) -> str:
+    """What went wrong, and of which run."""
+    return f"{event.run}: {event.text}" if event.run else event.text
+
+
 def as_json(update: Update) -> str:
     """One update as one line of JSON (schemas/watch-1.json)."""
     return dumps(

@@ -161,7 +161,7 @@ class View(App[bool]):
             parts = {
                 "verdict": _title(run),
                 "numbers": Text("\n".join(numbers(run))),
-                "standing": _standing(run),
+                "standing": _standing(run, self.update_.troubles if self.update_ is not None else ()),
             }
         above = sum(len(text.wrap(self.console, width)) for text in parts.values())
         if run is not None:
@@ -231,9 +231,12 @@ def _title(run: Watched) -> Text:
     return text
 
 
-def _standing(run: Watched) -> Text:
-    """What was raised and not cleared, a row each."""
+def _standing(run: Watched, troubles: Sequence[Event] = ()) -> Text:
+    """What went wrong with the user's command, and what was raised and not cleared, a row each."""
     text = Text()
+    for event in troubles:
+        said = redacted(printable(telling.trouble(event), 300))
+        text.append(f"✗ {telling.clock(event.when)} {said}\n", STYLE["trouble"])
     for one in run.standing:
         text.append("● ", _ink(one.name, calm=one.calm))
         text.append(f"{telling.standing(one)}\n")

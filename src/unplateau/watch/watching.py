@@ -24,6 +24,10 @@ AGAIN = 5.0  # seconds between looks for new logs in a folder, at least
 SLICE = 0.3  # seconds of reading and judging within one poll; the rest waits for the next
 BUSY = 0.5  # of the time that reading and judging may take
 BLIND = 0.1  # the same, of logs that can't be looked at line by line
+SLEPT = (
+    30.0  # seconds by which the clock runs ahead of the time awake that are a sleep; a clock is set by less
+)
+TROUBLES = 3  # that are shown at once
 MOVED: dict[Change, tuple[Kind, str]] = {
     "replaced": ("rotated", "the log was moved aside and begun anew"),
     "cut": ("cut", "the log became shorter"),
@@ -36,7 +40,8 @@ class Watcher:
     """Follows the logs at ``path``, which may not be there yet.
 
     ``poll`` gives an ``Update`` where something is new, else None; call it every ``wait`` seconds. ``reading``: what
-    the user said of the logs; ``ledger``: what was raised before; ``clock``: seconds since 1970.
+    the user said of the logs; ``ledger``: what was raised before; ``clock``: seconds since 1970; ``awake``: seconds
+    that do not go on while the machine sleeps (by default the system's, with its own clock).
     Raises ``UsageError`` for standard input.
     """
 
@@ -47,6 +52,7 @@ class Watcher:
         reading: Reading | None = None,
         ledger: Ledger | None = None,
         clock: Callable[[], float] = time.time,
+        awake: Callable[[], float] | None = None,
     ) -> None:
         if str(path) == "-":
             raise UsageError(
@@ -56,11 +62,14 @@ class Watcher:
         self.last: Update | None = None
         self.reading = reading or Reading()
         self.judge = Judge(ledger or Ledger(path))
+        self._awake = awake or (time.monotonic if clock is time.time else clock)
+        self._ahead, self._woke = self.clock() - self._awake(), 0.0
         self._spots: dict[str, Spot] = {}
         self._due: dict[str, float] = {}
         self._runs: dict[str, dict[str, Watched]] = {}  # by spot, then by key
         self._events: list[Event] = []
         self._gone: frozenset[str] = frozenset()
+        self._troubles: dict[tuple[str, str], Event] = {}
         self._waiting, self._changed = "", True
         self._scan_at = float("-inf")
 
@@ -238,10 +247,14 @@ class Watcher:
         return True
 
     def _quiet(self, now: float) -> None:
-        """Note which runs have stopped writing, and which write again."""
+        """Note which runs have stopped writing, and which write again; a machine that slept wrote nothing."""
+        ahead = now - self._awake()
+        if ahead - self._ahead > SLEPT:
+            self._woke = now
+        self._ahead = ahead
         for runs in self._runs.values():
             for key, run in runs.items():
-                runs[key], events = self.judge.heard_of(run, now)
+                runs[key], events = self.judge.heard_of(run, now, max(run.written, self._woke))
                 self._events += events
 
     def _tell_trouble(self, now: float) -> None:
@@ -250,9 +263,25 @@ class Watcher:
 
     def _update(self, now: float) -> Update:
         runs = sorted((w for found in self._runs.values() for w in found.values()), key=lambda w: -w.written)
-        number = 1 + (self.last.number if self.last else 0)
+        self._mend()
         self.last = Update(
-            number, now, self.path, tuple(runs), tuple(self._events), "" if runs else self._waiting
+            1 + (self.last.number if self.last else 0),
+            now,
+            self.path,
+            tuple(runs),
+            tuple(self._events),
+            "" if runs else self._waiting,
+            tuple(reversed(self._troubles.values()))[:TROUBLES],
         )
         self._events, self._changed = [], False
         return self.last
+
+    def _mend(self) -> None:
+        """Keep in mind what went wrong, until the same goes well."""
+        for event in self._events:
+            if event.kind in ("trouble", "ran"):
+                self._troubles.pop((event.run, event.name), None)
+            if event.kind == "trouble":
+                self._troubles[event.run, event.name] = event
+        if not self.trouble:
+            self._troubles.pop(("", ""), None)
