@@ -2,6 +2,7 @@
 
     python benchmarks/watch.py flaps [--cases 40] [--keep FILE]
     python benchmarks/watch.py speed
+    python benchmarks/watch.py memory [PATH]
 
 ``flaps`` replays runs evaluation by evaluation: of the trained runs in benchmarks/planted every n-th, simulated sound
 ones, the reference run. For each rule (raised after so many evaluations in a row, cleared after so many) it counts what
@@ -11,6 +12,9 @@ other rules can be tried at once.
 
 ``speed`` feeds the log of the reference run line by line to a warm watch: seconds from a written evaluation to its
 judgement (the wait between two looks included), memory, and the share of a core that an idle watch takes.
+
+``memory`` starts the verb itself, in its three faces, on the reference run or on PATH, and reads what it holds once
+it has done nothing for ``SETTLED`` seconds.
 """
 
 from __future__ import annotations
@@ -18,13 +22,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pty
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -44,6 +51,7 @@ EXAMPLE = Path(unplateau.__file__).parent / "examples" / "reference-run"
 LAST = 30  # evaluations of a run that are replayed: those before are few points, and say little
 RULES = [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (2, 4), (3, 2), (3, 3), (3, 5)]
 CALM = "~"  # behind a name: it asks for nothing but to go on as planned
+SETTLED, BUSY = 8, 0.05  # seconds in a row of which each takes less than so many of the processor
 IDLE = 20.0  # seconds of doing nothing that are measured
 
 
@@ -187,6 +195,37 @@ def speed() -> None:
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
+def memory(path: Path) -> None:
+    """Resident memory of the lines, of the live page (no tab open) and of the view on a terminal."""
+    for name, how in (("lines", ["--plain"]), ("live page", ["--serve"]), ("terminal", [])):
+        with tempfile.TemporaryDirectory() as state:
+            ours, theirs = pty.openpty()
+            process = subprocess.Popen(
+                [sys.executable, "-m", "unplateau", "watch", str(path), *how],
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                env={**os.environ, "XDG_STATE_HOME": state, "TERM": "xterm-256color"},
+            )
+            os.close(theirs)
+            threading.Thread(target=_drained, args=(ours,), daemon=True).start()
+            still, used = 0, -1.0
+            while still < SETTLED:
+                time.sleep(1.0)
+                now = cpu(process.pid)
+                still, used = (still + 1 if now - used < BUSY else 0), now
+            print(f"{name:10} {resident(process.pid) / 2**20:6.1f} MiB after {used:.1f} s of the processor")
+            process.kill()
+            process.wait()
+
+
+def _drained(handle: int) -> None:
+    """Read what a terminal would show, until its program ends."""
+    with suppress(OSError):
+        while os.read(handle, 1 << 16):
+            pass
+
+
 def resident(pid: int) -> int:
     """Bytes of memory that a process holds."""
     rows = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -203,12 +242,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("flaps", "speed"))
+    parser.add_argument("what", choices=("flaps", "speed", "memory"))
+    parser.add_argument("path", type=Path, nargs="?", default=EXAMPLE)
     parser.add_argument("--cases", type=int, default=40)
     parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
     if given.what == "flaps":
         flaps(given.cases, given.keep)
+    elif given.what == "memory":
+        memory(given.path)
     else:
         speed()
 
