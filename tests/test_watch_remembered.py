@@ -158,6 +158,7 @@ class TestAWatchThatIsKilled:
 
         assert lost
         assert kinds(look(EXAMPLE, place), "raised") == lost
+        monkeypatch.setattr(remembered.os, "getpid", lambda: (1 << 30) + 1)
         assert kinds(look(EXAMPLE, place), "raised") == []
 
     def test_what_a_living_watch_is_about_to_tell_no_other_tells(self, tmp_path, monkeypatch):
