@@ -12,8 +12,8 @@ from bisect import bisect_left
 #: strength -> share of runs in which the cause held and mattered: isotonic regression on 141 runs of
 #: benchmarks/planted, refitted by benchmarks/calibration.py; straight lines between the knots
 KNOTS: tuple[tuple[float, float], ...] = (
-    *((0.02, 0.001), (0.04, 0.003), (0.115, 0.017), (0.265, 0.027), (0.4, 0.065)),
-    *((0.45, 0.206), (0.603, 0.821), (0.848, 0.917), (0.982, 0.955)),
+    *((0.02, 0.001), (0.03, 0.002), (0.05, 0.003), (0.08, 0.004), (0.219, 0.018)),
+    *((0.4, 0.088), (0.45, 0.1), (0.617, 0.75), (0.845, 0.908), (0.983, 0.961)),
 )
 #: what each verdict may be given as: verdicts are cut from the strength at .1 and .7 (hypotheses/_say.py)
 RANGES = {"supported": (0.7, 0.99), "undecided": (0.01, 0.69), "refuted": (0.01, 0.1)}

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Protocol
 
-from ..report.page.document import SCRIPTS, scripts_of_page, style
+from ..report.page.document import SCRIPTS, THEME, scripts_of_page, style
 from ..report.page.html import Html, join, tag, trusted
 from .seen import Update, Watched
 from .serve_list import address, line, summary, table
@@ -51,7 +51,7 @@ def listing(update: Update | None, mark: str) -> str:
         inside = join(_heading(where), _waiting(update))
     else:
         inside = join(_heading(where), summary(update), _sift(), table(update))
-    return _page(f"{where or 'runs'} – unplateau", inside, {"page": "runs", "mark": mark, "root": ""}, ())
+    return _page(f"{where or 'runs'} – unplateau", inside, {"page": "runs", "mark": mark, "root": ""}, (THEME,))
 
 
 def of_run(

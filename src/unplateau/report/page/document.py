@@ -19,7 +19,8 @@ from .parts import Section
 from .view import View
 
 ASSETS = "unplateau.report.page.assets"
-STYLE, SCRIPTS = "page.css", (*figures.SCRIPTS, "page.js")  # their order
+STYLE, THEME = "page.css", "theme.js"
+SCRIPTS = (*figures.SCRIPTS, "page.js", THEME)  # their order
 #: nothing is loaded from anywhere; what runs and what styles is what stands here, by its hash
 POLICY = "default-src 'none'; {scripts}; {styles}; img-src data:; base-uri 'none'; form-action 'none'"
 
