@@ -371,6 +371,14 @@ class TestColours:
             if contrast(colours[name], colours[ground]) >= READABLE
         }
 
+    def test_the_switch_gives_the_colours_that_a_dark_system_gives(self):
+        system, switch = (
+            re.findall(r"--\w+: #[0-9a-f]{6};", part) for part in CSS.split("@media screen", 3)[1:3]
+        )
+
+        assert len(switch) > 5
+        assert switch == system
+
     def test_black_on_white_is_21_to_1(self):
         assert contrast("#000000", "#ffffff") == pytest.approx(21)
 

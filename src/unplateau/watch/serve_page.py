@@ -51,7 +51,9 @@ def listing(update: Update | None, mark: str) -> str:
         inside = join(_heading(where), _waiting(update))
     else:
         inside = join(_heading(where), summary(update), _sift(), table(update))
-    return _page(f"{where or 'runs'} – unplateau", inside, {"page": "runs", "mark": mark, "root": ""}, (THEME,))
+    return _page(
+        f"{where or 'runs'} – unplateau", inside, {"page": "runs", "mark": mark, "root": ""}, (THEME,)
+    )
 
 
 def of_run(
