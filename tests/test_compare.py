@@ -105,6 +105,9 @@ def test_runs_without_step_times_or_config_are_told_so(tmp_path: Path) -> None:
     assert found.unequal == {"time": "step times are not logged: two"}
     assert [one.base for one in bare.equal] == ["steps"]
     assert bare.unequal["tokens"] == "tokens per step are not known (the config has them): four"
+    assert beside(made(tmp_path / "five", ms=None), made(tmp_path / "six", ms=None)).unequal == {
+        "time": "step times are not logged, in any of them"
+    }
 
 
 def test_the_settings_that_differ_are_named_in_the_trainers_words(tmp_path: Path) -> None:

@@ -144,3 +144,17 @@ def test_an_earlier_page_is_written_over(tmp_path):
     assert main(["report", str(LOG), "--html", str(place)]) == 0
 
     assert "<p>old" not in place.read_text("utf-8")
+
+
+def test_a_run_without_a_loss_that_is_a_number_is_left_out_of_the_comparison_alone(tmp_path, capsys):
+    lost = tmp_path / "lost.log"
+    lost.write_text("".join(f"step {s}: train loss nan, val loss nan\n" for s in range(0, 5000, 250)))
+    place = tmp_path / "page.html"
+
+    assert main(["report", str(LOG), str(lost), str(LOG.parent), "--html", str(place), "--json"]) == 0
+
+    assert json.loads(capsys.readouterr().out)["compared"] is True
+    shown = place.read_text("utf-8")
+    assert "lost.log is left out: none of its losses is a number" in shown
+    assert shown.count('href="#r3-run"') == 2  # in the contents, and in the table: the right part of the page
+    assert shown.count('href="#r2-run"') == 1

@@ -182,6 +182,8 @@ def _scaled(one: Told, factor: float) -> Told:
 def _unknown(told: Sequence[Told], base: str) -> str:
     """Of which runs ``base`` is not known, and why; empty where it is of all."""
     without = [printable(one.name, 40) for one in told if base not in one.per_step]
+    if len(without) == len(told):
+        return f"{LACKS[base]}, in any of them"
     return f"{LACKS[base]}: {', '.join(without)}" if without else ""
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ..cost import Cost, cost_of
 from ..diagnosis import Diagnosis, weight
 from ..estimate import Estimate
-from ..hypotheses import SMALL, Finding, Remedy
+from ..hypotheses import SMALL, Finding, Plan, Remedy
+from ..hypotheses._say import anew
 from ..run import Run
 
 OPTIMAL = 20.0  # tokens per parameter (Hoffmann et al. 2022); few shorter runs repeat their text
@@ -79,8 +80,13 @@ def doubt(finding: Finding) -> str:
 
 
 def price(remedy: Remedy, run: Run) -> Cost | None:
-    """What the remedy's run costs on the machine that logged ``run``; None where it makes no run."""
+    """What the remedy's run costs on the machine that logged ``run``; None where it makes no run.
+
+    What no law prices has no plan; where its gain is known all the same, it is that of the same steps run again.
+    """
     plan = remedy.plan
+    if plan is None and remedy.basis and remedy.cost == anew(run):
+        plan = Plan(run, int(run.get("steps_done")))
     return None if plan is None else cost_of(run, plan.run, plan.start, plan.end)
 
 

@@ -10,6 +10,7 @@ from ...cost import Cost, duration
 from ...diagnosis import Diagnosis
 from ...estimate import Estimate
 from ...units import count
+from ..patch import in_a_line
 from ..redact import redacted
 from ..remedies import by_rate, doubt, price
 from . import draw
@@ -49,7 +50,8 @@ def gains_of(found: Diagnosis) -> tuple[Gain, ...]:
         remedy = finding.remedy
         if remedy is None or remedy.gain is None:
             continue
-        said = f"{finding.cause}{doubt(finding)}" + (f": {remedy.advice}" if remedy.advice else "")
+        words = remedy.advice or in_a_line(found.run, remedy.patch)
+        said = f"{finding.cause}{doubt(finding)}" + (f": {words}" if words else "")
         out.append(
             Gain(redacted(said), finding.verdict == "supported", remedy.gain, price(remedy, found.run))
         )

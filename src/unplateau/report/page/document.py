@@ -67,7 +67,7 @@ def _several(views: Sequence[View], together: Comparison | None, apart: str) -> 
     """The comparison first, then each run's own part."""
     placed = [replace(view, place=f"r{i}", level=2) for i, view in enumerate(views, 1)]
     names = [view.id("run") for view in placed]
-    first = list(beside.section(together, compared(together), names)) if together is not None else []
+    first = list(_beside(together, placed)) if together is not None else []
     said = beside.verdict(together) if together is not None else None
     why = tag("p", f"Not compared: {apart}", class_="note") if apart else said
     runs = [Section(name, view.found.run.name, Html()) for name, view in zip(names, placed, strict=True)]
@@ -82,6 +82,12 @@ def _several(views: Sequence[View], together: Comparison | None, apart: str) -> 
         (part.html(2) for part in first),
         (_run(view) for view in placed),
     )
+
+
+def _beside(together: Comparison, views: Sequence[View]) -> Iterator[Section]:
+    """The runs side by side, each with a link to its own part; a run that can't be compared has a part alone."""
+    parts = {view.found.run.name: view.id("run") for view in reversed(views)}
+    return beside.section(together, compared(together), [parts[one.name] for one in together.told])
 
 
 def _run(view: View) -> Html:
