@@ -9,6 +9,7 @@ Each guard was seen red once, its mutation in brackets:
 - test_a_forked_process_writes_nothing_and_holds_nothing [no register_at_fork];
 - test_trouble_with_the_log_is_told_once_and_training_goes_on [``raise`` in place of ``self._trouble(error)``];
 - test_a_gpu_is_not_waited_for [``value.item()`` at once];
+- test_batches_that_are_lost_stop_a_run_before_anybody_has_looked [``_lose`` left out];
 - test_secrets_stay_out_of_the_folder [no ``kept``].
 """
 
@@ -508,17 +509,35 @@ def test_a_run_that_diverges_is_stopped(tmp_path):
         for step in range(0, 2000, 100):
             up.log(step=step, val_loss=loss(step) if step < 200 else float("nan"))
 
-    with pytest.raises(up.StopTraining, match="diverged at step 300") as stop:
+    with pytest.raises(up.StopTraining, match="diverged at step 200") as stop:
         train()
 
-    assert rows(tmp_path)[-1] == {
-        "step": 300,
-        "val_loss": None,
-    }  # one point that is lost is no divergence yet
+    assert rows(tmp_path)[-1] == {"step": 200, "val_loss": None}
     assert lines[-1] == f"to stop: {stop.value}"
     assert up.should_stop()
     up.log(step=1100, loss=1.0)  # raised once: what a loop logs on its way out is written
     assert rows(tmp_path)[-1]["step"] == 1100
+
+
+def test_batches_that_are_lost_stop_a_run_before_anybody_has_looked(tmp_path):
+    up.init(tmp_path, CONFIG, stop_on="diverged", tell=str)
+
+    for step in range(1900, 2020, 10):
+        up.log(step=step, loss=loss(step) if step < 2010 else float("nan"))
+    with pytest.raises(up.StopTraining, match="diverged at step 2,020"):
+        up.log(step=2020, loss=float("nan"))
+
+
+def test_one_lost_batch_or_a_nan_that_nobody_asked_about_stops_nothing(tmp_path):
+    logger, _ = begun(tmp_path / "a", stop_on="diverged", diagnose=False)
+    for step in range(30):
+        up.log(step=step, loss=float("nan") if step == 20 else loss(step))
+    assert logger.stopped == ""
+
+    logger, _ = begun(tmp_path / "b", stop_on="flat")
+    for step in range(30):
+        up.log(step=step, loss=float("nan"))
+    assert logger.stopped == ""
 
 
 def test_findings_are_told_once_and_the_verdict_at_the_end(tmp_path):

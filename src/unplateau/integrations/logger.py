@@ -26,6 +26,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
 from math import isfinite
@@ -52,6 +53,7 @@ FIRST, GROWTH = (
     1.25,
 )  # rows after which a run without evaluations is looked at, and their growth to the next look
 LOST = "diverged"  # the verdict on a curve that ends in nan, or has lost what it had gained
+ROWS_LOST = 2  # batches in a row whose loss is no number; one may be skipped by a loss scaler, or hold no target at all
 LAST = 10.0  # seconds that ``finish`` waits for the last look
 
 
@@ -88,6 +90,7 @@ class Logger:
         self._closed = self._raised = self._evaluated = self._news = self._urgent = False
         self._due, self._looked = FIRST, 0  # rows: of the next look without an evaluation, at the last look
         self._said: set[str] = set()
+        self._nan: dict[str, int] = {}  # rows in a row in which a loss was no number
         self._found: Told | None = None
         self._old: set[str] | None = None  # what stood before this part of the run
         self._place = Folder(folder, settings, self.tell)
@@ -142,17 +145,18 @@ class Logger:
             self.lost += 1
             raise
         self.rows += 1
-        self._news |= self._tells(row)
+        self._news |= self._tells(step, row)
         if "val_loss" in row:
             self._evaluated = True
             self._place.sync()
 
-    def _tells(self, row: Mapping[str, Number]) -> bool:
+    def _tells(self, step: int, row: Mapping[str, Number]) -> bool:
         """Whether a row is worth a look: an evaluation, the first loss that is lost, enough rows without either."""
         lost = "lost" not in self._said and any(not isfinite(row[n]) for n in LOSSES if n in row)
         if lost:
             self._said.add("lost")
             self._urgent = True
+        self._lose(step, row)
         return lost or "val_loss" in row or (not self._evaluated and self.rows >= self._due)
 
     def _look(self) -> None:
@@ -171,14 +175,24 @@ class Logger:
         self._found = found
         for line in found.lines:
             self.tell(line)
-        if (met := self._stop_on.intersection(self._stands(found))) and not self.stopped:
-            self.stopped = f"{' and '.join(sorted(met))} at step {found.step:,}"
-            self.tell(f"to stop: {self.stopped}")
+        self._to_stop(self._stop_on.intersection(self._stands(found)), found.step)
         if self._show is not None and found.shown is not None:
             try:
                 self._show(Shown(**found.shown))
             except Exception as error:  # noqa: BLE001 - a tracker may raise anything; training goes on
                 self._trouble(error)
+
+    def _lose(self, step: int, row: Mapping[str, Number]) -> None:
+        """Stop at the row that says itself that the run is lost, without a look: an evaluation, or ``ROWS_LOST`` batches in a row."""
+        for name in (name for name in LOSSES if name in row):
+            self._nan[name] = 0 if isfinite(row[name]) else self._nan.get(name, 0) + 1
+            if self._nan[name] >= (ROWS_LOST if name == "batch_loss" else 1):
+                self._to_stop(self._stop_on & {LOST}, step)
+
+    def _to_stop(self, met: AbstractSet[str], step: int) -> None:
+        if met and not self.stopped:
+            self.stopped = f"{' and '.join(sorted(met))} at step {step:,}"
+            self.tell(f"to stop: {self.stopped}")
 
     def _stands(self, found: Told) -> set[str]:
         """What is raised of this part of the run: what stood when it was resumed was known, unless it is lost again."""
@@ -286,7 +300,7 @@ def init(
     like a secret is left out. ``diagnose``: look at the run at each evaluation (a row with ``val_loss``), in another process,
     and ``tell`` (default: a line on standard error) what is raised and cleared. ``wait``: seconds that ``log`` may wait for
     that; 0: what is found is told at a later row. ``stop_on``: causes, or ``slowing``, ``flat``, ``rising``, ``diverged``:
-    where one is raised ``log`` raises ``StopTraining``, once; with ``raises=False`` only ``should_stop()`` says so.
+    where one is raised ``log`` raises ``StopTraining``, once (``diverged`` at the very row of a ``val_loss``, or the second of a ``batch_loss``, that is no number); with ``raises=False`` only ``should_stop()`` says so.
     ``strict``: raise for any trouble with the log; else it is told once, and training goes on.
 
     Raises ``UnplateauError`` where the folder can't be written or another process logs to it, ``UsageError`` for a ``config``
