@@ -6,6 +6,7 @@ Each guard was seen red once:
 - ledger.py, pages not read before they are turned: test_two_watches_of_one_log_raise_once;
 - calling.py, the text of the event put into the command: test_what_a_log_says_is_never_part_of_the_command;
 - calling.py, no limit: test_a_command_that_hangs_is_ended_with_all_that_it_began;
+- cli/watching.py, the verdict on the curve taken for raised: test_a_curve_that_was_not_raised_ends_nothing;
 - telling.py, ``printable`` left out: test_no_control_character_of_a_log_reaches_the_terminal.
 """
 
@@ -15,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,6 +25,7 @@ import pytest
 
 import unplateau
 from unplateau.cli import main
+from unplateau.cli.watching import met
 from unplateau.errors import UnreadableError
 from unplateau.estimate import Estimate
 from unplateau.watch import calling, telling
@@ -331,6 +334,12 @@ class TestTheVerb:
         assert main(["watch", "--once", "--fail-on", "lr-not-annealed", str(LOG)]) == 1
         assert main(["watch", "--once", "--fail-on", "diverged", str(LOG)]) == 0
         assert "RAISED" in capsys.readouterr().out
+
+    def test_a_curve_that_was_not_raised_ends_nothing(self):
+        once = Update(1, 0.0, Path("x"), (replace(RUN, standing=()),))
+        assert not met(once, ["flat"])
+        assert met(replace(once, runs=(replace(RUN, standing=(Standing("flat", 1, 0.0, None),)),)), ["flat"])
+        assert met(replace(once, runs=(replace(RUN, verdict="falling"),)), ["falling"])  # is never raised
 
     def test_calls_once_in_two_looks(self, capsys, tmp_path):
         call = [

@@ -48,7 +48,7 @@ QUIET = "quiet"
     "--fail-on",
     multiple=True,
     metavar="NAME",
-    help="End with 1 when this cause was raised, or the curve is so (flat, diverged, ...). Repeatable.",
+    help="End with 1 when this was raised: a cause, or a curve (flat, diverged, ...). Repeatable.",
 )
 @click.option(
     "--state",
@@ -268,8 +268,11 @@ def tell(update: Update, *, as_json: bool, several: bool = False) -> None:
 
 
 def met(update: Update, names: Sequence[str]) -> bool:
-    """True where one of ``names`` was raised on a run and stands, or is the verdict on its curve."""
-    held = {one.name for run in update.runs for one in run.standing} | {run.verdict for run in update.runs}
+    """True where one of ``names`` was raised on a run and stands; of a verdict that is never raised, where the curve is so."""
+    from ..watch.judging import RAISED
+
+    held = {one.name for run in update.runs for one in run.standing}
+    held |= {run.verdict for run in update.runs} - set(RAISED)  # one flat evaluation raises nothing
     return bool(held & set(names))
 
 
