@@ -1,7 +1,7 @@
 """The page of a run of a million points: seconds of the processor to make it, its size, seconds until a browser has it open.
 
-Prints both against their bars of issue 7 (5 CPU seconds, 2 s) and against the usual run, the reference run. Without
-Chromium the page is made, and that it was not opened is said. The log is synthetic: a power law with noise, a batch loss
+Prints them against the bars of the project's plan (5 CPU seconds, 2 s, 700 kB) and against the usual run, the reference
+run; the same for a CSV of as many rows, and of a page of five such runs the size alone. Without Chromium the page is made, and that it was not opened is said. The log is synthetic: a power law with noise, a batch loss
 at each step, an evaluation at each thousandth, spikes that no thinning may lose.
 """
 
@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ EVERY = 1000  # steps between evaluations
 CPU_BAR, OPEN_BAR, SIZE_BAR = 5.0, 2.0, 700_000  # s, s, bytes
 DRAWN = "new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
 RUNS = 3  # of each; the median counts
+MANY = 5  # runs on one page
 
 
 def main() -> int:
@@ -37,8 +40,13 @@ def main() -> int:
         write(large, points)
         kept = [
             told(title, log, folder)
-            for title, log in (("the reference run", LOG), (f"{points:,} points", large))
+            for title, log in (
+                ("the reference run", LOG),
+                (f"{points:,} points", large),
+                (f"{points:,} rows", rows(large)),
+            )
         ]
+        kept.append(together(large, folder))
     return 0 if all(kept) else 1
 
 
@@ -57,10 +65,33 @@ def write(path: Path, points: int) -> None:
             file.write(f"iter {s}: loss {b:.4f}, time 120.00ms, mfu 30.00%\n")
 
 
+def rows(log: Path) -> Path:
+    """The batch losses of ``log`` as a CSV."""
+    found = re.findall(r"^iter (\d+): loss (\S+),", log.read_text("utf-8"), re.MULTILINE)
+    path = log.with_suffix(".csv")
+    path.write_text("step,train_loss\n" + "".join(f"{step},{loss}\n" for step, loss in found), "utf-8")
+    return path
+
+
+def together(log: Path, folder: Path) -> bool:
+    """Print a line on the page of ``MANY`` runs as long as ``log``; True where it is as small as it should be."""
+    page = folder / "page.html"
+    logs = [folder / f"{i}.log" for i in range(MANY)]
+    for one in logs:
+        one.write_bytes(log.read_bytes())
+    cpu, size = made(logs, page), page.stat().st_size
+    kept = size <= SIZE_BAR
+    print(
+        f"{f'{MANY} such runs':>18}: {cpu:.2f} CPU s, {size / 1000:.0f} kB (bar {SIZE_BAR / 1000:.0f}): "
+        f"{'kept' if kept else 'MISSED'}"
+    )
+    return kept
+
+
 def told(title: str, log: Path, folder: Path) -> bool:
     """Print a line on ``log``; True where it keeps to the bars."""
     page = folder / "page.html"
-    cpu = sorted(made(log, page) for _ in range(RUNS))[RUNS // 2]
+    cpu = sorted(made([log], page) for _ in range(RUNS))[RUNS // 2]
     opened = opening(page)
     size = page.stat().st_size
     kept = cpu <= CPU_BAR and size <= SIZE_BAR and (opened is None or opened[0] <= OPEN_BAR)
@@ -74,10 +105,10 @@ def told(title: str, log: Path, folder: Path) -> bool:
     return kept
 
 
-def made(log: Path, page: Path) -> float:
+def made(logs: Sequence[Path], page: Path) -> float:
     """CPU seconds of the whole process that makes the page."""
     before = used()
-    words = [sys.executable, "-m", "unplateau", "report", str(log), "--html", str(page)]
+    words = [sys.executable, "-m", "unplateau", "report", *map(str, logs), "--html", str(page)]
     subprocess.run(words, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     return used() - before
 
