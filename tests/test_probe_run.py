@@ -8,6 +8,8 @@ Seen red:
 - ``goes_on`` that is never true: test_a_plan_that_was_begun_holds_whatever_one_would_plan_now;
 - a process without ``preexec_fn``: test_ended_by_a_signal_no_arm_is_left_behind, for SIGKILL;
 - ``root_of`` that is the folder itself: test_a_folder_that_is_not_ours_is_only_read;
+- ``prove`` without ``enough``: test_it_is_ended_where_the_time_of_the_budget_is_over_and_says_so;
+- ``_known`` that is never true: test_an_evaluation_that_a_killed_probe_left_is_not_run_again;
 - ``settled`` that is never true: test_an_arm_is_stopped_once_all_is_decided.
 """
 
@@ -35,6 +37,7 @@ from unplateau.probe.job import job_of, spread
 from unplateau.probe.kept import Kept, alone, begin, evidence_of, finish, read_plan, write_plan
 from unplateau.probe.plan import Budget
 from unplateau.probe.process import run_arm
+from unplateau.probe.proof import prove
 from unplateau.probe.site import where
 from unplateau.probes import Arm, Trial, context, cooldown
 from unplateau.reading import read_runs
@@ -137,14 +140,62 @@ class TestRunning:
         monkeypatch.setattr("unplateau.probe.job.LOOK", 0.1)
         begun = time.monotonic()
         # planned to fit into 15 s, of which each arm takes 30
-        monkeypatch.setattr("unplateau.probe.proof.prove", lambda *_: None)
-        monkeypatch.setattr("unplateau.probe.job.prove", lambda *_: None)
+        monkeypatch.setattr("unplateau.probe.proof.prove", lambda *_: True)
+        monkeypatch.setattr("unplateau.probe.job.prove", lambda *_: True)
         monkeypatch.setattr("unplateau.probe.plan.STARTING", 0.0)
 
         assert main(["probe", str(run), "--budget", "2s"]) == 0
         assert time.monotonic() - begun < 20
         assert "stopped early" in capsys.readouterr().err
         assert (arms(run)[0] / "saved").exists()
+
+
+class TestTheBaseline:
+    @pytest.fixture(autouse=True)
+    def foreign(self, run, monkeypatch):
+        (run / "evaluations" / "plan.json").unlink()  # without fingerprints the loss must be evaluated
+        monkeypatch.setattr("unplateau.probe.plan.STARTING", 0.0)
+
+    def test_it_is_ended_where_the_time_of_the_budget_is_over_and_says_so(self, run, capsys, monkeypatch):
+        monkeypatch.setenv("FAKE_SECONDS", "30")
+        begun = time.monotonic()
+        assert main(["probe", str(run), "--budget", "2s"]) == 0
+
+        said = " ".join(capsys.readouterr().out.split())
+        assert time.monotonic() - begun < 15
+        assert "the time of the budget is over; the baseline took 2 s of it: give a larger --budget" in said
+        assert not arms(run)[0].exists()  # nothing is trained on data that nobody has proved
+        monkeypatch.delenv("FAKE_SECONDS")
+        assert probed(run) == 0
+        assert calls(run / "evidence" / "baseline" / "checkpoint") == [f"{STEP:08d}", "resume"]
+
+    def test_an_evaluation_that_a_killed_probe_left_is_not_run_again(self, run, monkeypatch):
+        def killed(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr("unplateau.probe.proof.finish", killed)
+            assert probed(run) == 4
+        assert probed(run) == 0
+        assert calls(run / "evidence" / "baseline" / "checkpoint") == [f"{STEP:08d}"]
+
+    def test_fingerprints_end_it_before_its_evaluation(self, tmp_path, monkeypatch):
+        folder = own_run(tmp_path / "other")
+        early = TRAINER.replace("time.sleep(", "SLEEP(", 1)
+        head, _, tail = early.partition("SLEEP(")
+        plan = next(line for line in tail.splitlines() if line.startswith("plan ="))
+        write = next(line for line in tail.splitlines() if "plan.json" in line)
+        (tmp_path / "trainer.py").write_text(f"{head}{plan}\n{write}\ntime.sleep({tail}")
+        monkeypatch.setattr(
+            "unplateau.probe.process.command",
+            lambda words: [sys.executable, str(tmp_path / "trainer.py"), *words],
+        )
+        monkeypatch.setenv("FAKE_SECONDS", "60")
+        (found,) = read_runs(folder)
+        begun = time.monotonic()
+        with alone(folder) as evidence:
+            assert prove(where(found, folder), evidence, "sha", lambda _: None)
+        assert time.monotonic() - begun < 20
 
 
 class TestGoingOn:

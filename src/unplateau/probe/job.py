@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..prepare._executor import Executor
 
 LOOK = 2.0  # seconds between two looks at what the running arm has told so far
+OVER = "the time of the budget is over"
 
 Say = Callable[[str], None]
 
@@ -126,8 +127,17 @@ def run(job: Job, say: Say) -> list[Outcome]:
     """
     with alone(job.where.root) as folder:
         write_plan(folder, job.kept)
-        prove(job.where, folder, job.kept.checkpoint, say)
+        if not proved(job, folder, say):
+            return [Outcome(trial, {}, missing=OVER + job.pace.eaten()) for trial in job.trials]
         return _told([_of_one(job, trial, say) for trial in job.trials])
+
+
+def proved(job: Job, folder: Path, say: Say) -> bool:
+    """Run the baseline, within the time of the budget; False where it did not come to its end."""
+    began = time.monotonic()
+    done = prove(job.where, folder, job.kept.checkpoint, say, lambda: not job.left())
+    job.pace.baseline = time.monotonic() - began
+    return done
 
 
 def _told(outcomes: list[Outcome]) -> list[Outcome]:
@@ -151,7 +161,8 @@ def spread(job: Job, executor: Executor, say: Say) -> list[Outcome]:
     """Run all arms of all trials at once, by an ``executor`` (Ray's); then as ``run``."""
     with alone(job.where.root) as folder:
         write_plan(folder, job.kept)
-        prove(job.where, folder, job.kept.checkpoint, say)
+        if not proved(job, folder, say):
+            return [Outcome(trial, {}, missing=OVER + job.pace.eaten()) for trial in job.trials]
         waiting: list[tuple[tuple[str, ...], str]] = []
         for trial in job.trials:
             words, done = ready(job, trial)
@@ -215,12 +226,13 @@ def _ahead(job: Job, trial: Trial, number: int) -> float:
 def _no_time(job: Job, trial: Trial, number: int) -> str:
     """Why arm ``number`` of ``trial`` is not begun; empty where there is time for it and those after it."""
     if not job.left():
-        return "the time of the budget is over"
+        return OVER + job.pace.eaten()
     most = job.plan.budget.seconds
     if most is None:
         return ""
     needed = _expected(job, trial) * (1 - (number - 1) / len(trial.arms))
-    return too_long(job.pace.seconds(needed), most - (time.monotonic() - job.begun))
+    reason = too_long(job.pace.seconds(needed), most - (time.monotonic() - job.begun))
+    return reason and reason + job.pace.eaten()
 
 
 def _run(job: Job, trial: Trial, arm: Arm, words: tuple[str, ...]) -> bool:

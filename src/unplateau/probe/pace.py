@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+LEAST = 1.0  # seconds; what is shorter took nothing worth a word
 ROOM = 1.5  # of the time that is left: what a trial may be expected to take and is begun all the same, for it may stop early
 
 
 @dataclass(slots=True)
 class Pace:
-    """Arms that are done: seconds that were expected of each, and that it took."""
+    """Arms that are done: seconds that were expected of each, and that it took; ``baseline``: what was evaluated first."""
 
     expected: list[float] = field(default_factory=list)
     measured: list[float] = field(default_factory=list)
+    baseline: float = 0.0
 
     def took(self, expected: float, measured: float) -> None:
         """Note an arm; one of which nothing was expected tells nothing."""
@@ -32,6 +34,18 @@ class Pace:
     def seconds(self, expected: float) -> float:
         """What takes ``expected`` seconds by the log, as it is here."""
         return self.slower * expected
+
+    def eaten(self) -> str:
+        """What the baseline took of the budget, and what to do.
+
+        >>> Pace(baseline=118.0).eaten()
+        '; the baseline took 118 s of it: give a larger --budget, for it is not run again once it is done'
+        >>> Pace(baseline=0.2).eaten()
+        '; give a larger --budget'
+        """
+        if self.baseline < LEAST:
+            return "; give a larger --budget"
+        return f"; the baseline took {self.baseline:.0f} s of it: give a larger --budget, for it is not run again once it is done"
 
     def first(self, ahead: float) -> str:
         """A line after the first arm, with what is ``ahead``; empty after others, or where nothing is.

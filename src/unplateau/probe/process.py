@@ -51,12 +51,14 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run_arm(words: Sequence[str], folder: Path, enough: Enough = lambda: False) -> bool:
+def run_arm(words: Sequence[str], folder: Path, enough: Enough = lambda: False, grace: float = GRACE) -> bool:
     """Run an arm into ``folder``, or go on with one that is half done; True where it reached its end, False where ``enough``.
 
-    Raises ``FailedError`` with the trainer's own line where it fails; a signal to this process ends the arm first.
+    ``grace``: seconds that it has to save once it is told to stop. Raises ``FailedError`` with the trainer's own line
+    where it fails; a signal to this process ends the arm first.
     """
-    wait_for(folder)
+    if not wait_for(folder, enough):
+        return False
     words = resumed(words) if (folder / "config.json").is_file() else words
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(  # noqa: S603 - our own trainer, its words in a list
@@ -68,44 +70,50 @@ def run_arm(words: Sequence[str], folder: Path, enough: Enough = lambda: False) 
             start_new_session=True,  # a Ctrl-C at the terminal is told to us, and by us to it
         )
         try:
-            stopped = _watch(process, enough)
+            stopped = _watch(process, enough, grace)
         except BaseException:
-            end(process)
+            end(process, grace)
             raise
         if stopped or process.returncode == 0:  # a signal that it was too late to save for ends it by itself
             return not stopped
         raise FailedError(_complaint(said, folder, process.returncode))
 
 
-def _watch(process: subprocess.Popen[bytes], enough: Enough) -> bool:
+def _watch(process: subprocess.Popen[bytes], enough: Enough, grace: float) -> bool:
     """Wait for its end; True where it was told to end before it."""
     stopped = False
     while process.poll() is None:
         time.sleep(POLL)
         if not stopped and process.poll() is None and enough():
             stopped = True
-            end(process)
+            end(process, grace)
     return stopped
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
     """Let it save and end; kill it where it does not."""
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
     try:
-        process.wait(GRACE)
+        process.wait(grace)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
 
 
-def wait_for(folder: Path) -> None:
-    """Wait until no process trains in ``folder``: one whose probe was killed saves, and ends, by itself."""
+def wait_for(folder: Path, enough: Enough = lambda: False) -> bool:
+    """Wait until no process trains in ``folder``: one whose probe was killed saves, and ends, by itself.
+
+    False where ``enough`` came first. Raises ``UnplateauError`` where it does not end.
+    """
     path, until = folder / LOCK, time.monotonic() + WAIT
     while path.is_file() and _busy(path):
         if time.monotonic() > until:
             raise UnplateauError(f"a process trains in {printable(str(folder))}: wait for it, or end it")
+        if enough():
+            return False
         time.sleep(POLL)
+    return True
 
 
 def _busy(path: Path) -> bool:

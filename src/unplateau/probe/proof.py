@@ -11,9 +11,9 @@ import numpy as np
 
 from ..errors import UnreadableError
 from ..probes import Arm
-from ..probes._paired import losses_of, mean_of
+from ..probes._paired import LOG, losses_of, mean_of
 from .kept import begin, finish
-from .process import run_arm
+from .process import Enough, run_arm
 from .site import Where, object_at
 from .words import words_of
 
@@ -22,26 +22,41 @@ TOKENS = 65_536  # evaluated of each split, at most
 #: nats between two evaluations of one text in other precisions and by other code; other texts differ by several tenths
 SAME = 0.1
 ERRORS = 4  # standard errors beyond that
+GRACE = 5.0  # seconds to end in: an evaluation saves nothing before its end
 
 Say = Callable[[str], None]
 
 
-def prove(where: Where, evidence: Path, checkpoint: str, say: Say) -> None:
+def prove(where: Where, evidence: Path, checkpoint: str, say: Say, enough: Enough = lambda: False) -> bool:
     """Evaluate the checkpoint on the data, once, where their hashes do not prove them already.
 
-    Raises ``UnreadableError`` where they are not what the run was trained on.
+    It ends as soon as the fingerprints of the data are there and are those of the run; an evaluation that a killed
+    probe left behind is taken as it is. False where ``enough`` came first: then nothing is proved. Raises
+    ``UnreadableError`` where the data are not what the run was trained on.
     """
     if where.same_data or where.checkpoint is None or where.kind == "none":
-        return
+        return True
     arm = Arm(ARM, 0, {}, where.step, (f"--eval_tokens={TOKENS}", "--sampling=permutation"))
     place = evidence / PROBE
     words = words_of(where, arm, place / ARM)
-    if ARM not in begin(place, checkpoint, {ARM: words}):
+    if ARM not in begin(place, checkpoint, {ARM: words}) and not _known(where, place / ARM):
         say(f"{PROBE}: the checkpoint of step {where.step:,} on these data")
-        run_arm(words, place / ARM)
-        finish(place, ARM)
+        ended = run_arm(
+            words, place / ARM, lambda: enough() or same_fingerprints(where.folder, place / ARM), GRACE
+        )
+        if not ended and not _known(where, place / ARM):
+            return False
+    finish(place, ARM)
     if not same_fingerprints(where.folder, place / ARM):
         _by_loss(where, place / ARM)
+    return True
+
+
+def _known(where: Where, arm: Path) -> bool:
+    """True where ``arm`` tells already what it is run for: the fingerprints, or else the loss."""
+    if same_fingerprints(where.folder, arm):
+        return True
+    return (arm / LOG).is_file() and "val" in losses_of(arm).evaluated.get(where.step, {})
 
 
 def same_fingerprints(run: Path, arm: Path) -> bool:
