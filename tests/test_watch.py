@@ -12,6 +12,7 @@ Time is the tests' own, but where a process writes. Each guard was seen red once
 - watching.py, ``SLEPT`` infinite: test_a_machine_that_slept_is_no_run_that_stopped_writing;
 - pace.py, a mean in place of the median: test_a_gap_of_hours_does_not_count;
 - pages.py, ``is_quiet`` never so: test_a_run_that_stops_writing_is_told_once_and_so_is_its_return;
+- judging.py, the last loss of the series that is judged, whatever its step: test_step_and_loss_are_of_one_point;
 - judging.py, no remedy taken for going on as planned: test_what_asks_for_nothing_but_to_go_on_is_calm.
 """
 
@@ -28,9 +29,11 @@ import unplateau
 from unplateau.diagnosis import diagnose
 from unplateau.errors import UsageError
 from unplateau.reading import read_runs
-from unplateau.watch import judging, spots
+from unplateau.watch import judging, spots, telling
+from unplateau.watch.calling import environment
 from unplateau.watch.follow import Growing, Joined, older_parts
 from unplateau.watch.ledger import Ledger
+from unplateau.watch.seen import Event
 from unplateau.watch.spots import SETTLED, TOGETHER
 from unplateau.watch.watching import Watcher
 
@@ -82,6 +85,21 @@ def judged(monkeypatch):
 
     monkeypatch.setattr(judging, "diagnose", noted)
     return steps
+
+
+@pytest.mark.parametrize(("lines", "step", "loss"), [(9, 1000, 4.4593), (14, 1500, 4.1375)])
+def test_step_and_loss_are_of_one_point(tmp_path, lines, step, loss):
+    desk = Desk(tmp_path)
+    desk.write(*LINES[:lines])
+
+    update, _, events = desk.poll()
+
+    (run,) = update.runs
+    assert (run.evaluated, run.series, run.loss) == (step, "val_loss", loss)
+    assert f"step {step:,}: val_loss {loss:.4g} nats, {run.verdict}" in telling.lines(update)
+    told = environment(Event(0.0, "raised", run.key, "", "flat", step), run, "")
+    assert (told["UNPLATEAU_STEP"], told["UNPLATEAU_LOSS"]) == (str(step), f"{loss:.6g}")
+    assert events[-1].step == step
 
 
 class TestALogThatGrows:

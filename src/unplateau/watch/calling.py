@@ -95,7 +95,8 @@ def environment(event: Event, run: Watched | None, path: str) -> dict[str, str]:
             "HEADLINE": run.headline,
             "SERIES": run.series,
         }
-        told |= {"LOSS": f"{run.loss:.6g}"} if run.loss is not None else {}
+        if event.step in (None, run.evaluated):  # step and loss are of one point
+            told |= {"LOSS": f"{run.loss:.6g}" if run.loss is not None else "nan"}
         sure = next((s.probability for s in run.standing if s.name == event.name), None)
         told |= {"PROBABILITY": f"{sure:.2f}"} if sure is not None else {}
     return {f"{PREFIX}{name}": printable(value, 4000) for name, value in told.items()}

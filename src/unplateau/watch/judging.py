@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from ..derive import derive
 from ..diagnosis import READINGS, Diagnosis, diagnose
@@ -270,8 +271,7 @@ class Judge:
     def _watched(self, found: Diagnosis, look: Look, page: Page) -> Watched:
         run, state = found.run, found.state
         pace = self._paces[look.key] = pace_of(run, page.seen)
-        curve = run.series.get(state.series)
-        known = curve.finite if curve is not None else run.loss
+        series, unit, loss = point_of(run, state.series)
         rank, calm = [f.cause for f in found.findings], calm_of(found)
         names = sorted(page.raised, key=lambda n: rank.index(n) if n in rank else len(rank))
         return Watched(
@@ -281,9 +281,10 @@ class Judge:
             format=run.format,
             verdict=state.verdict,
             headline=headline(found, claims()),
-            series=state.series,
-            unit=curve.unit if curve is not None else "",
-            loss=known.last if known is not None and len(known) else None,
+            series=series,
+            unit=unit,
+            loss=loss,
+            judged=state.series,
             step=run.get("steps_done"),
             evaluated=evaluated_at(run),
             end=run.get("planned_end"),
@@ -318,6 +319,19 @@ def evaluated_at(run: Run, place: int = -1) -> int:
     steps = [run.series[n].step for n in EVALUATED if n in run.series and len(run.series[n]) >= -place]
     steps = steps or [run.series[n].step for n in LOSSES if n in run.series and len(run.series[n]) >= -place]
     return max((int(step[place]) for step in steps), default=-1)
+
+
+def point_of(run: Run, judged: str) -> tuple[str, str, float | None]:
+    """A loss at the step of the last evaluation: its series, unit and value (None where that is no number).
+
+    The series that is ``judged``, where it has a point there: batches may be logged at other steps than evaluations.
+    """
+    step = evaluated_at(run)
+    for name in (judged, *EVALUATED, *LOSSES):
+        if name in run.series and len(curve := run.series[name]) and step in curve.step:
+            value = float(curve.value[curve.step == step][-1])
+            return name, curve.unit, value if np.isfinite(value) else None
+    return judged, "", None
 
 
 def until(run: Run, step: int) -> Run:

@@ -165,6 +165,9 @@ class Ledger:
             self.place.parent.mkdir(parents=True, exist_ok=True)
             write_durably(self.place, msgspec.json.encode(told) + b"\n")
             self.trouble = ""
+        except OSError as error:
+            where = printable(str(self.place), 400)
+            self.trouble = f"what was raised can't be kept in {where}: {error.strerror or error}; name another with --state FILE"
         except Exception as error:  # noqa: BLE001 - a full disk must not end a watch
             self.trouble = f"what was raised can't be kept: {why(error)}"
 

@@ -68,9 +68,9 @@ class Watched:
     format: str = ""
     verdict: str = ""  # falling, slowing, flat, rising, diverged or too-short
     headline: str = ""  # the verdict in a sentence or two
-    series: str = ""  # the loss that is judged
+    series: str = ""  # the loss that is shown: of the last evaluation
     unit: str = ""
-    loss: float | None = None  # its last finite value
+    loss: float | None = None  # its value at step ``evaluated``; None where that is no number
     step: int | None = None  # the last logged step
     evaluated: int | None = None  # the step of the last evaluation that was judged
     end: int | None = None  # the planned one
@@ -81,6 +81,7 @@ class Watched:
     standing: tuple[Standing, ...] = ()  # what was raised and not cleared, the first in rank first
     findings: Mapping[str, tuple[str, float | None]] | None = None  # cause -> verdict, probability; as ranked
     written: float = 0.0  # seconds since 1970; when the log last grew
+    judged: str = ""  # the loss that ``verdict`` is of; empty where it is ``series``
     quiet: bool = False  # it has not grown for much longer than it used to take
 
 

@@ -68,9 +68,9 @@ def _said(event: Event, run: Watched | None, *, several: bool) -> Iterator[str]:
 
 def evaluated(run: Watched) -> str:
     """How a run stands, in a row: where it is, how it moves, what the next hour wins, how long, and where it ends."""
-    said = [
-        f"step {run.evaluated:,}: {run.series} {_loss(run)}{f' {run.unit}' if run.unit else ''}, {run.verdict}"
-    ]
+    verdict = run.verdict if run.judged in ("", run.series) else f"{run.verdict} (by {run.judged})"
+    unit = f" {run.unit}" if run.unit else ""
+    said = [f"step {run.evaluated:,}: {run.series} {_loss(run)}{unit}, {verdict}"]
     if run.rate is not None:
         said.append(f"{rate(run.rate)} from here")
     if run.left is not None and run.left.value > 0:
