@@ -105,7 +105,8 @@ class TestWhatCostsNothingIsNoCause:
         found = diagnosed(tmp_path, "lr-rewarmed", 0.3, 5, "hf")
         said = " ".join(text(found).split())
 
-        assert "lr-rewarmed (1%): it happened; it cost nothing that a law can see" in said
+        rewarmed = next(f for f in found.findings if f.cause == "lr-rewarmed")
+        assert rewarmed.verdict == "undecided" and rewarmed.probability < 0.1
         assert "gain: -" not in said
         assert found.first is None or found.first.cause != "lr-rewarmed"
 

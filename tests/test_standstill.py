@@ -36,6 +36,20 @@ def test_a_healthy_run_is_at_no_step_of_it_called_flat(end):
     assert state.slope.high < 0
 
 
+@pytest.mark.parametrize("end", range(1_000, 5_000, 500))
+def test_few_evaluations_of_a_steep_fall_are_too_short_rather_than_flat(end):
+    assert state_of(cut(read_runs(EXAMPLE)[0], end)).verdict in ("falling", "slowing", "too-short")
+
+
+def test_a_log_that_is_too_short_stands_where_its_last_point_does():
+    losses = [8.3368, 1.2565, 0.4951, 0.427]
+    run = derive(Run("four", series={"batch_loss": Curve([10, 20, 30, 40], losses, "nats")}))
+    state = state_of(run)
+
+    assert state.verdict == "too-short"
+    assert state.level.value == 0.427
+
+
 def halted(at: int, noise: float, seed: int = 0) -> Run:
     """A power law that stands still from step ``at`` on, of 10,000."""
     steps = np.arange(100, 10_001, 100)

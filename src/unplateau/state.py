@@ -103,6 +103,9 @@ def _state(run: Run) -> State:
         start = _oldest(binned)
         slope, level = _slope(binned, error, start)
     verdict = _verdict(slope, level, phases)
+    if verdict == "flat" and _untold(slope, _line(binned, error, start)):
+        verdict, half = "too-short", Z90 * noise  # no trend says more than the last point
+        level = Estimate(points.last, points.last - half, points.last + half, points.unit)
     return State(
         verdict=verdict,
         series=name,
@@ -287,6 +290,23 @@ def _blind(slope: Estimate, phases: tuple[Phase, ...]) -> bool:
     """True where the last piece can't tell a standstill from half the fall before it: it is too short or too noisy."""
     before = [p.per_doubling for p in phases[:-1]]
     return bool(before) and before[-1] < 0 and slope.high >= 0 and slope.low <= SLOWED * before[-1]
+
+
+def _untold(slope: Estimate, line: Estimate) -> bool:
+    """True where the points surely fell, and can't tell a standstill at their end from half of that fall: they are too few."""
+    return line.high < 0 and slope.low <= SLOWED * line.value
+
+
+def _line(curve: Curve, error: Floats, start: int) -> Estimate:
+    """Slope of the straight line from ``start``, nats per doubling, by weighted least squares."""
+    x, y, w = np.log2(curve.step[start:].astype(float)), curve.value[start:], 1 / error[start:] ** 2
+    x = x - float(np.average(x, weights=w))
+    slope = float(w @ (x * y)) / float(w @ x**2)
+    residual = y - float(np.average(y, weights=w)) - slope * x
+    freedom = max(1, len(x) - 2)
+    misfit = max(1.0, float(w @ residual**2) / freedom)
+    half = Z90 * t_ratio(Z90, freedom) * (misfit / float(w @ x**2)) ** 0.5
+    return Estimate(slope, slope - half, slope + half, f"{curve.unit} per doubling".lstrip())
 
 
 def _flat_since(phases: tuple[Phase, ...], level: Estimate, noise: float) -> int:

@@ -25,7 +25,7 @@ from ..curve import Curve
 from ..planned import working_steps
 from ..run import LOSSES, Run
 from . import Evidence, Finding, Hypothesis, Remedy
-from ._say import EVEN, SURE, against, batches_between, finding, pro
+from ._say import EVEN, LEARNT, SURE, against, batches_between, finding, pro
 from ._start import scratch, start_of, tamed, vocabulary
 
 NAME = "broken-targets"
@@ -38,7 +38,6 @@ SAME = 0.03  # relative; a ratio of two losses that is constant to this is a fac
 VARIES = 1.3  # the loss must fall by this factor for a factor to be told from an offset
 FOLLOWS = 0.1  # nats above the unigram entropy
 PRINTED = 0.01  # nats; losses of four decimals keep two digits above
-LEARNT = 1.0  # nats under an even guess
 USELESS = 1.0  # nats, to rank by; a model of other targets is worth nothing
 #: steps at a working rate until a sound model of 2 layers has left the unigram entropy: 60 to 360, docs/LOG.md (the loop)
 TAUGHT = 400

@@ -22,6 +22,7 @@ from ..run import Fact, Run
 from . import Evidence, Finding, Hypothesis, Remedy
 from ._sampled import BELOW, STRAYS, Sampled, sampled
 from ._say import SURE, against, finding, pro
+from ._start import tamed
 
 NAME = "data-order"
 LOSSES = "batch_loss, train_loss"
@@ -35,6 +36,7 @@ OPEN, CONSTANT, FURTHER = (
     0.45,
     0.4,
 )  # strengths: nothing measured; a distance that does not move; one beyond FURTHEST
+NO_BETTER = 0.1  # nats; as in broken-targets
 STAKE = 0.1  # nats
 RANDOM = ("permutation", "nanogpt")  # what our own trainer calls its ways of drawing windows at random
 ASKS = (
@@ -52,7 +54,7 @@ FIX = Remedy(
 def test(run: Run) -> Finding:
     drift, told = drift_of(run), sampled(run)
     if told is not None and unfair(told):
-        return _unfair(told, drift)
+        return _unfair(told, drift, _other_targets(run))
     if drawn := _at_random(run):
         return _random(run, drawn, told, drift)
     if drift is None:
@@ -73,7 +75,16 @@ def unfair(told: Sampled) -> bool:
     return told.errors < -BELOW and told.offset.high < -DRIFT
 
 
-def _unfair(told: Sampled, drift: tuple[float, Evidence] | None) -> Finding:
+def _other_targets(run: Run) -> Evidence | None:
+    """That train, evaluated, is read no better than by how often its tokens come: then batches are learnt for another task."""
+    unigram, train = run.get("unigram_entropy"), tamed(run, "train_loss")
+    if not unigram or train is None or train.last < unigram - NO_BETTER:
+        return None
+    fact = f"train, evaluated, ends at {train.last:.2f} nats, what the frequencies of its tokens alone give ({unigram:.2f}): other targets?"
+    return against(fact, "train_loss")
+
+
+def _unfair(told: Sampled, drift: tuple[float, Evidence] | None, other: Evidence | None) -> Finding:
     """What trains is not a fair sample of what is evaluated; where that moves with the step, the order it is."""
     evidence = [pro(str(told), LOSSES), *([drift[1]] if drift else [])]
     moves = f"that distance moves from one evaluation to the next, {told.times:.1f} times the variance of their noise"
@@ -83,6 +94,9 @@ def _unfair(told: Sampled, drift: tuple[float, Evidence] | None) -> Finding:
         evidence.append(
             against(f"it is more than {FURTHEST:g} nat: memorised batches, or other targets", LOSSES)
         )
+        chance = FURTHER
+    if other is not None:
+        evidence.append(other)
         chance = FURTHER
     return finding(NAME, chance, evidence, missing=ASKS[:1], stake=min(-told.offset.value, STAKE), remedy=FIX)
 

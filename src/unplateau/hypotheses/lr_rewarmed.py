@@ -171,8 +171,11 @@ def _remedy(run: Run, rise: Rise) -> Remedy:
     """Decay again, where the rate still stands high; where it came down since, only another run has a single decay."""
     step, rate, peak = rate_now(run)
     if rate > ANNEALED * peak:
-        found = remedy_of(run, step, steps_left(run, step))
-        return replace(found, advice=f"decay again: {found.advice}; {NEXT}")
+        left = steps_left(run, step)
+        found = remedy_of(run, step, left)
+        # what the end of the schedule wins is no gain of mending the rise: it comes by itself
+        plan = None if left else found.plan
+        return replace(found, advice=f"decay again: {found.advice}; {NEXT}", plan=plan)
     advice = (
         f"the rate has come down again, so little is left to win in this run; {NEXT}, or branch from the checkpoint "
         f"before step {rise.low_step:,}"

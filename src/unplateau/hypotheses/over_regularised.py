@@ -46,17 +46,13 @@ def test(run: Run) -> Finding:
     evidence = [(pro if some else against)(", ".join(settings), source)]
     if not some:
         return finding(NAME, 0.03, evidence)
-    gap, memorises = gap_trend(run), False
+    gap, once, memorises = gap_trend(run), _once(run), False
     if gap is not None:
-        memorises = gap.end > MEMORISES
-        said = f"val - train is {gap.end:+.3f} nats at the end: " + (
-            "memorising to protect from" if memorises else "nothing to protect from"
-        )
-        evidence.append((against if memorises else pro)(said, "val_loss, train_loss"))
+        memorises = gap.end > MEMORISES and once is None
+        evidence.append(_protects(gap.end, memorises))
     handicap = _handicap(run)
     if handicap is not None and dropout > 0:
         evidence.append(handicap)
-    once = _once(run)
     evidence += [once] if once is not None else []
     paid = handicap is not None and handicap.points == "for"
     probability = _probability(
@@ -66,6 +62,16 @@ def test(run: Run) -> Finding:
     return finding(
         NAME, probability, evidence, stake=stake, remedy=_remedy(dropout, decay, smoothing), missing=PROBE
     )
+
+
+def _protects(gap: float, memorises: bool) -> Evidence:
+    """Whether there is memorising that regularisation may protect from; text that never comes twice is not memorised."""
+    said = f"val - train is {gap:+.3f} nats at the end: "
+    if gap <= MEMORISES:
+        return pro(said + "nothing to protect from", "val_loss, train_loss")
+    if memorises:
+        return against(said + "memorising to protect from", "val_loss, train_loss")
+    return pro(said + "val is the harder text, as nothing comes twice", "val_loss, train_loss")
 
 
 def _once(run: Run) -> Evidence | None:

@@ -63,7 +63,9 @@ def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
     if not abs(gain) < float("inf") or not abs(error) < float("inf"):
         raise UnreadableError("inspect.json tells no gain by context: val is shorter than two windows")
     rows = context.get("positions") or []
-    if _knows_nothing(rows, losses_of(folders[ARM]).config.get("vocab_size")):
+    if _knows_nothing(rows, losses_of(folders[ARM]).config.get("vocab_size")) or _not_by_the_nearest(
+        rows, gain
+    ):
         return ()  # how much such a model gains by context says nothing of the text
     ends = ""
     if isinstance(rows, list) and rows:
@@ -80,6 +82,13 @@ def _knows_nothing(rows: Any, vocab: Any) -> bool:
     """True for a model that is no better than an even guess at the end of its window."""
     known = isinstance(rows, list) and rows and isinstance(vocab, int) and vocab > 1
     return bool(known) and number(rows[-1], "loss") >= log(vocab)
+
+
+def _not_by_the_nearest(rows: Any, gain: float) -> bool:
+    """True where the token before brings less than half a window more: no text is like that, a model of other targets is."""
+    if not isinstance(rows, list) or len(rows) < 2 or number(rows[0], "to") != 1:
+        return False
+    return number(rows[0], "loss") - number(rows[1], "loss") < gain
 
 
 PROBE = Probe(

@@ -17,12 +17,15 @@ LEAST = 0.01  # chance of what no probability is known of: it is refuted
 
 
 def chosen(found: Diagnosis) -> list[Finding]:
-    """Remedies of what is supported, last of them what costs no loss to speak of; then what may be worth it."""
-    return _once([finding for group in _groups(found) for finding in group])
+    """Remedies of what is supported, last of them what costs no loss to speak of; then what may be worth it; then what wins no loss.
+
+    What wins no loss is a fault of the number (val is another text); where nothing else is supported, it comes before what may hold.
+    """
+    return _once([finding for group in _in_order(_groups(found)) for finding in group])
 
 
 def by_rate(found: Diagnosis) -> list[Finding]:
-    """The same, in each group what wins most for its cost first; what no law prices comes last.
+    """The same, in each group what wins most for its cost first; there what no law prices comes last.
 
     What only may hold is worth as much as it is likely.
     """
@@ -31,7 +34,13 @@ def by_rate(found: Diagnosis) -> list[Finding]:
         *(sorted(group, key=lambda f: -_rate_to_rank(f, found.run)) for group in (sure, late)),
         sorted(options, key=lambda f: -_rate_to_rank(f, found.run) * (f.probability or LEAST)),
     )
-    return _once([finding for group in groups for finding in group])
+    return _once([finding for group in _in_order(groups) for finding in group])
+
+
+def _in_order(groups: Sequence[list[Finding]]) -> tuple[list[Finding], ...]:
+    sure, late, options = groups
+    little, none = ([f for f in late if (f.recoverable is None) == bare] for bare in (False, True))
+    return (sure, little, options, none) if sure else (little, none, options)
 
 
 def _groups(found: Diagnosis) -> tuple[list[Finding], list[Finding], list[Finding]]:
