@@ -250,7 +250,7 @@ def test_a_page_is_written_and_no_other_file_is_written_over(found, tmp_path):
     assert "cooldown=2000" not in page.read_text("utf-8")
     (tmp_path / "train.log").write_text("step 0: train loss 5.0, val loss 5.0")
     with pytest.raises(
-        up.UsageError, match=r"train\.log is there, and is no page: it is kept; .* write_report"
+        up.UsageError, match=r"train\.log is there, and is no page of unplateau: it is kept; .* write_report"
     ):
         up.write_report(found, tmp_path / "train.log")
 

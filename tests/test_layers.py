@@ -86,6 +86,7 @@ ROWS = {
         "facts",
         "stored",
         "durable",
+        "spare",
         "devices",
         "secrets",
         "runlog",

@@ -133,13 +133,13 @@ def test_what_is_no_page_is_never_written_over(tmp_path, capsys):
     assert main(["report", str(log), "--html", str(log)]) == 2
     assert main(["report", str(tmp_path), "--html", str(log)]) == 2
 
-    assert "is no page: it is kept" in capsys.readouterr().err
+    assert "is no page of unplateau: it is kept" in capsys.readouterr().err
     assert log.read_bytes() == LOG.read_bytes()
 
 
 def test_an_earlier_page_is_written_over(tmp_path):
     place = tmp_path / "page.html"
-    place.write_text("<!DOCTYPE HTML><p>old")
+    place.write_text('<!DOCTYPE HTML><meta name="generator" content="unplateau 0"><p>old')
 
     assert main(["report", str(LOG), "--html", str(place)]) == 0
 

@@ -208,7 +208,7 @@ class TestFaults:
 
     def test_a_folder_that_is_not_there_is_one_line(self, tmp_path):
         tokens, lengths = documents()
-        with pytest.raises(UnplateauError, match=r"can't write train-00000\.bin: No such file"):
+        with pytest.raises(UnplateauError, match=r"can't write .*/no/train-00000\.bin: No such file"):
             written(tmp_path / "no", "own", tokens, lengths)
 
     @pytest.mark.parametrize("fmt", FORMATS)

@@ -358,7 +358,7 @@ def write_report(
     """Write the page of a run, or of several side by side, as one HTML file that needs no other; the file.
 
     ``ahead``: the forecast to show of a single run (default: what is planned). Raises ``UsageError`` where ``file`` is there
-    and is no page, ``UnreadableError`` where a log has no loss, ``UnplateauError`` where the file can't be written.
+    and is no page of ours, ``UnreadableError`` where a log has no loss, ``UnplateauError`` where the file can't be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as place:
@@ -366,20 +366,18 @@ def write_report(
     ...     page.read_text(encoding="utf-8")[:15]
     '<!doctype html>'
     """
-    from .cli.reporting import side_by_side, spare
+    from .cli.reporting import side_by_side
     from .diagnosis import Diagnosis
     from .durable import write_durably
     from .report.page import page
+    from .spare import PAGE, spare
 
     target = given.path(file, "file")
     given.of_class(ahead, "Forecast", "NoneType")
-    try:
-        spare(target)
-    except UsageError as error:
-        raise UsageError(str(error).replace("--html", "write_report")) from None
     ones = list(found) if isinstance(found, list | tuple) else [found]
     if not ones:
         raise UsageError("write_report wants a run, or some; found an empty list")
+    spare("write_report", target, PAGE, [one for one in ones if isinstance(one, str | os.PathLike)])
     known = [one if isinstance(one, Diagnosis) else diagnose(cast("Run", one)) for one in ones]
     views = [_view(one, ahead if len(known) == 1 else None) for one in known]
     write_durably(target, page(views, *side_by_side([view.found for view in views])).encode())

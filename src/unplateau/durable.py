@@ -11,9 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .errors import UnplateauError, UnreadableError
+from .errors import UnplateauError, UnreadableError, printable
 
 BLOCK = 1 << 20  # bytes hashed at once
+#: errors for which the place is to blame, so that the whole path is told
+PLACE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
+LONGEST = 400  # characters of a path that is told
 
 
 class DurableFile:
@@ -139,8 +142,9 @@ def told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        shown = str(path) if error.errno in PLACE else path.name
         raise UnplateauError(
-            f"can't write {path.name}: {error.strerror or error}; what was finished before is kept: {_mended(error)}"
+            f"can't write {printable(shown, LONGEST)}: {error.strerror or error}; what was finished before is kept: {_mended(error)}"
         ) from None
 
 

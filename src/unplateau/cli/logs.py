@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +33,12 @@ def read(path: str, csv_file: str | None, as_json: bool, **given: Any) -> int:
 
     PATH is a file (also gzip or zstd), a folder, or - for standard input.
     """
+    if csv_file:
+        from ..report.csv import spare_rows, write
+
+        spare_rows(csv_file, path, (given.get("config"), given.get("data")))
     runs = runs_of(path, **given)
     if csv_file:
-        from ..report.csv import write
-
         write(runs, csv_file, say)
     if as_json:
         from ..report import json
@@ -87,28 +89,31 @@ def diagnose(
     PATH is a file (also gzip or zstd), a folder, or - for standard input.
     """
     check_names(fail_on)
+    keeps = [sarif_of(path, sarif_file, given, fail_on)] if sarif_file else []
     runs = runs_of(path, **given)
-    keeps = [sarif_of(path, sarif_file, given.get("config"), fail_on)] if sarif_file else []
     keeps += [board_of(board)] if board else []
     return show(runs, as_json=as_json, verbose=verbose, fail_on=fail_on, keeps=keeps)
 
 
 def sarif_of(
-    path: str, file: str, config: str | None, fail_on: Sequence[str]
+    path: str, file: str, given: Mapping[str, Any], fail_on: Sequence[str]
 ) -> Callable[[Sequence[Diagnosis]], None]:
-    """What writes diagnoses to ``file`` as SARIF."""
+    """What writes diagnoses to ``file`` as SARIF; refused before anything is read where that is not ours to write."""
+    from ..spare import SARIF, spare
+
     if file == "-":
         raise UsageError("--sarif wants the name of a file: standard output has the report")
+    config = given.get("config")
+    spare("--sarif", Path(file), SARIF, (path, config, given.get("data")))
 
     def write(found: Sequence[Diagnosis]) -> None:
-        from ..durable import told, write_durably
+        from ..durable import write_durably
         from ..report.json import dumps
         from ..report.sarif import sarif
 
         place = None if config is None else Path(config)
         text = dumps(sarif(found, Path(path), config=place, failing=fail_on)) + "\n"
-        with told(Path(file)):
-            write_durably(Path(file), text.encode())
+        write_durably(Path(file), text.encode())
 
     return write
 

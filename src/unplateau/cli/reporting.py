@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UnplateauError, UnreadableError, UsageError, printable
+from ..spare import PAGE, PNG, SVG, spare, takes_files
 from ._core import DONE, FAILED, USAGE, complain, group, look, reading_options, runs_of, say
 
 if TYPE_CHECKING:
     from ..comparison import Comparison
     from ..diagnosis import Diagnosis
-    from ..report.figures import Theme
+    from ..report.figures import Figure, Theme
     from ..report.page import View
     from ..report.written import Written
     from ..run import Run
 
 STDOUT = "-"
-BEGINS = b"<!doctype html>"  # of every page, in small letters
 OF_ONE = ("config", "evidence")  # options that speak of one run
 
 
@@ -73,12 +72,13 @@ def report(
 
     check_names(fail_on)
     folders = {"svg": svg_folder, "png": png_folder}
-    check(paths, page_file, folders, until, given, as_json=as_json)
+    check(paths, page_file, folders, until, given, as_json=as_json, dark=dark)
     found = diagnosed(runs_at(paths, given))
     views = [seen(one, groups, until, len(found)) for one in found]
     if groups and not any(view.ahead for view in views):
         raise UsageError(views[0].refused)
     together, apart = side_by_side(found)
+    keep(views, together, folders)
     files = [*write(views, together, apart, page_file), *draw(views, together, folders, dark=dark)]
     if as_json:
         from ..report import json
@@ -100,10 +100,16 @@ def check(
     given: dict[str, Any],
     *,
     as_json: bool,
+    dark: bool,
 ) -> None:
     """Refuse what can't be meant, before anything is read."""
     if page_file is None and not any(folders.values()):
         raise UsageError("report wants to be told what to write: --html FILE, --svg DIR or --png DIR")
+    if dark and not any(folders.values()):
+        raise UsageError(
+            "--dark is of the picture files, for --svg and --png; the page has a switch of its own, "
+            "and begins as its reader's system is: leave --dark out"
+        )
     if page_file == STDOUT and as_json:
         raise UsageError("--html - and --json both want standard output; give --html a file")
     if until is not None and not 0 < until < float("inf"):
@@ -117,41 +123,10 @@ def check(
         if STDOUT in paths:
             raise UsageError("standard input is one log; it can't be set beside others: keep it in a file")
     if page_file is not None and page_file != STDOUT:
-        spare(Path(page_file))
+        spare("--html", Path(page_file), PAGE, (*paths, given.get("config"), given.get("data")))
     for kind, folder in folders.items():
         if folder:
             takes_files(f"--{kind}", Path(folder))
-
-
-def takes_files(option: str, folder: Path) -> None:
-    """Refuse a folder that can't be made, or takes no files, before anything is read."""
-    there = next((place for place in (folder, *folder.absolute().parents) if place.exists()), folder)
-    if not there.is_dir():
-        raise UsageError(f"{option} wants a folder; {printable(str(there))} is a file")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"{option}: {printable(str(there))} can't be written to; give another folder")
-
-
-def spare(target: Path) -> None:
-    """Refuse to write over anything but an earlier page: the log, its config and its checkpoint lie close by."""
-    if target.is_dir():
-        raise UsageError(f"--html wants a file; {printable(str(target))} is a folder")
-    if not target.parent.exists():
-        raise UsageError(
-            f"--html {printable(str(target))}: there is no folder {printable(str(target.parent))}; make it, or give another"
-        )
-    takes_files("--html", target.parent)
-    if not target.exists():
-        return
-    try:
-        with target.open("rb") as file:
-            head = file.read(len(BEGINS))
-    except OSError as error:
-        raise UsageError(f"can't write over {printable(str(target))}: {error.strerror or error}") from None
-    if head and head.lower() != BEGINS:
-        raise UsageError(
-            f"{printable(str(target))} is there, and is no page: it is kept; give another file to --html"
-        )
 
 
 def runs_at(paths: Sequence[str], given: dict[str, Any]) -> list[Run]:
@@ -239,19 +214,40 @@ def write(
     return [Written(Path(page_file), "html", len(data))]
 
 
+def sets(views: Sequence[View], together: Comparison | None) -> list[tuple[Sequence[Figure], str]]:
+    """The pictures of each run and of all together, and how a file begins: of several with the number and name of its run."""
+    from ..report.figures import compared
+
+    found: list[tuple[Sequence[Figure], str]] = [
+        (view.figures, f"{i}-{view.found.run.name}" if len(views) > 1 else "")
+        for i, view in enumerate(views, 1)
+    ]
+    return found + ([(compared(together), "")] if together is not None else [])
+
+
+def keep(views: Sequence[View], together: Comparison | None, folders: Mapping[str, str | None]) -> None:
+    """Refuse to write over what is no picture of ours, before anything is written."""
+    if not any(folders.values()):
+        return
+    from ..report.figures.files import named
+
+    for figures, before in sets(views, together):
+        for kind, folder in folders.items():
+            for figure in figures if folder else ():
+                place = Path(folder or "") / named(figure, before, f".{kind}")
+                if place.exists():
+                    spare(f"--{kind}", place, SVG if kind == "svg" else PNG)
+
+
 def draw(
     views: Sequence[View], together: Comparison | None, folders: Mapping[str, str | None], *, dark: bool
 ) -> list[Written]:
-    """The pictures of each run, and of all together; of several runs a file begins with the number and the name of its own."""
-    from ..report.figures import compared
+    """The pictures of each run, and of all together."""
     from ..report.figures.files import write_png, write_svg
     from ..report.written import Written
 
-    sets = [(view.figures, f"{i}-{view.found.run.name}") for i, view in enumerate(views, 1)]
-    sets = [(sets[0][0], "")] if len(views) == 1 else sets
-    sets += [(compared(together), "")] if together is not None else []
     places: list[tuple[str, Path]] = []
-    for figures, before in sets:
+    for figures, before in sets(views, together):
         if folders["svg"]:
             theme: Theme = "dark" if dark else "auto"
             places += [

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ..errors import UnreadableError, printable
+from ..durable import DurableFile, told
+from ..errors import printable
+from ..places import look
 from ..run import Run
+from ..spare import ROWS as TABLE
+from ..spare import spare
 
 ROWS = 10_000  # written at once
 
@@ -19,11 +23,29 @@ def write(runs: Sequence[Run], path: str, say: Callable[[str], None]) -> None:
         for chunk in chunks(runs):
             say(chunk)
         return
-    try:
-        with Path(path).open("w", encoding="utf-8", newline="") as file:
+    target = Path(path)
+    if is_stream(target):
+        with told(target), target.open("w", encoding="utf-8", newline="") as file:
             file.writelines(chunks(runs))
-    except OSError as error:
-        raise UnreadableError(f"can't write {path}: {error.strerror or error}") from None
+        return
+    with DurableFile(target) as rows:
+        for chunk in chunks(runs):
+            rows.write(chunk.encode())
+        rows.commit()
+
+
+def spare_rows(file: str, path: str, others: Iterable[str | None]) -> None:
+    """Refuse to write over what the rows of ``path`` are read from, or what is no table of ours. Raises ``UsageError``."""
+    target = Path(file)
+    if file == "-" or is_stream(target):
+        return
+    alone = [place.logs[0] for place in look(Path(path)) if len(place.logs) == 1]
+    spare("--csv", target, TABLE, (path, *others, *alone))
+
+
+def is_stream(path: Path) -> bool:
+    """A pipe, a terminal or a device: what is written to it replaces nothing."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def chunks(runs: Sequence[Run]) -> Iterator[str]:

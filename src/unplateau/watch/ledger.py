@@ -51,7 +51,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``file``: device and inode of its log; ``stamp`` and ``state``: how it stood, by the files that it was judged from
     (remembered.py); ``untold``: what is kept as raised and was not yet told when process ``by`` (and since when)
-    wrote it: where that was killed, the next watch tells it.
+    wrote it: where that was killed, the next watch tells it. ``begins``: the first points of that loss: a run is known
+    by them under any name; ``left``: it goes on under another, and what comes here is another run.
     """
 
     first: tuple[str, int, float] | None = None
@@ -65,6 +66,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: str = ""
     untold: tuple[Event, ...] = ()
     by: tuple[int, float] = (0, 0.0)
+    begins: tuple[tuple[int, float], ...] = ()
+    left: bool = False
 
     @property
     def raised(self) -> dict[str, Entry]:
