@@ -295,3 +295,16 @@ def test_the_text_in_the_package_is_a_source_by_name_wherever_it_is_installed(tm
     monkeypatch.setattr(embedded, "TEXT", tmp_path / "sotu")
     with pytest.raises(UnreadableError, match="installed package is damaged"):
         survey([embedded.SOURCE])
+
+
+def test_a_name_that_begins_with_an_underscore_is_text_and_what_is_hidden_is_named(tmp_path):
+    """Red where ``_walk`` left out files that begin with ``_``, and where it did not say what it left out."""
+    (tmp_path / "_temporary").mkdir()
+    for name in ("_decimal.txt", "decimal.txt", "cache-notes.txt", ".kept.txt", "_temporary/half.txt"):
+        (tmp_path / name).write_text(name)
+
+    found = survey([str(tmp_path)])
+
+    names = [file.path.rpartition("/")[2] for file in found.files]
+    assert sorted(names) == ["_decimal.txt", "cache-notes.txt", "decimal.txt"]
+    assert any("hidden, left out: _temporary/, .kept.txt" in note for note in found.notes)

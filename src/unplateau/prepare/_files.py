@@ -122,7 +122,12 @@ def _named(name: str, skipped: Skipped, notes: list[str]) -> Iterator[File]:
     path = Path(name)
     try:
         if path.is_dir():
-            found = [(n, size) for n in sorted(_walk(path)) if (size := _size(n, skipped)) is not None]
+            hidden: list[str] = []
+            found = [
+                (n, size) for n in sorted(_walk(path, hidden)) if (size := _size(n, skipped)) is not None
+            ]
+            if hidden:
+                notes.append(f"{_shown(name)}: hidden, left out: {_listed(hidden)}")
             yield from _known(name, found, notes)
         elif (size := _size(name, skipped)) is not None and is_text(name, skipped):
             yield File(name, kind_of(name), size)
@@ -142,11 +147,30 @@ def _size(name: str, skipped: Skipped) -> int | None:
     return None
 
 
-def _walk(folder: Path) -> Iterator[str]:
-    """Files below a folder but for hidden ones; a saved data set's cache files are no documents."""
+def _walk(folder: Path, hidden: list[str]) -> Iterator[str]:
+    """Files below a folder, but not hidden ones, nor those of a folder that begins with ``_``, which ``hidden`` is told of.
+
+    Spark writes what is unfinished into ``_temporary``; a saved data set's cache files are no documents.
+    """
     for where, folders, names in os.walk(folder, onerror=_refuse):
+        hidden += sorted(f"{n}/" for n in folders if n[0] in "._") + sorted(n for n in names if n[0] == ".")
         folders[:] = sorted(f for f in folders if f[0] not in "._")
-        yield from (os.path.join(where, n) for n in names if n[0] not in "._" and not n.startswith("cache-"))  # noqa: PTH118
+        yield from (os.path.join(where, n) for n in names if n[0] != "." and not _is_cache(n))  # noqa: PTH118
+
+
+def _is_cache(name: str) -> bool:
+    """True for what the library datasets keeps beside a saved data set."""
+    return name.startswith("cache-") and name.endswith(".arrow")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Some names, and how many more.
+
+    >>> _listed([".a", ".b"])
+    '.a, .b'
+    """
+    more = [f"{len(names) - LEFT_OUT:,} more"] if len(names) > LEFT_OUT else []
+    return ", ".join([*map(printable, names[:LEFT_OUT]), *more])
 
 
 def _refuse(error: OSError) -> None:
