@@ -7,13 +7,15 @@ Each guard was seen red once:
 - a nanoGPT folder named whether it is there or not: test_a_folder_that_is_there_is_not_taken_for_another_run;
 - the mended JSON written into a file of any ending: test_what_is_written_is_what_its_ending_says_and_can_be_trained,
   test_another_ending_is_refused_with_the_right_one;
+- ``_startable`` left out: test_one_cause_without_its_checkpoint_is_left_out_of_all;
+- ``Place.named`` that is always empty: test_the_config_that_the_log_names_is_found_beside_it_and_nowhere_else;
 - clashes merged key by key (no ``_clash``): test_remedies_that_do_not_go_together_are_left_out_whole.
 """
 
 import hashlib
 import json
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.resources import files
 from math import isclose
 from pathlib import Path
@@ -25,7 +27,11 @@ import unplateau
 from small_runs import SMALL, write_text
 from unplateau.cli import main
 from unplateau.config import read_config
+from unplateau.diagnosis import diagnose
+from unplateau.fix import choose
 from unplateau.fixed import ours, unheaded
+from unplateau.hypotheses import Remedy
+from unplateau.reading import read_runs
 from unplateau.train.configure import resolve
 from unplateau.train.loop import LEFT
 from unplateau.train.settings import TYPES
@@ -256,6 +262,18 @@ class TestMended:
         assert f"python train.py YOUR_CONFIG.py {out}" in err.replace("\\\n   ", "")
         assert "+dropout = 0.0" in text
 
+    def test_the_config_that_the_log_names_is_found_beside_it_and_nowhere_else(self, flat, capsys):
+        log = flat / "train.log"
+        log.write_text(f"Overriding config with config/mine.py:\n{OPEN}\n{log.read_text()}")
+        (flat / "config.py").rename(flat / "mine.py")
+        assert "--- mine.py" in said(capsys, "fix", flat, "--cause", "over-regularised", "--no-store")[1]
+
+        (flat / "config").mkdir()
+        (flat / "mine.py").rename(flat / "config" / "mine.py")
+        _, text, err = said(capsys, "fix", flat, "--cause", "over-regularised", "--no-store")
+        assert "--- /dev/null" in text
+        assert "the name that the log has" in " ".join(err.split())
+
 
 class TestOwnRuns:
     @pytest.fixture
@@ -345,6 +363,20 @@ class TestOwnRuns:
 
         assert code == 2
         assert "keeps no checkpoint of step 1,500 or before" in err
+
+    def test_one_cause_without_its_checkpoint_is_left_out_of_all(self, own):
+        found = diagnose(read_runs(own)[0])
+        told = next(f for f in found.findings if f.cause == "lr-not-annealed")
+        branch = replace(told, verdict="supported")
+        other = replace(branch, cause="over-regularised", remedy=Remedy({"dropout": (0.1, 0.0)}, "", ""))
+        both = replace(found, findings=(branch, other))
+        assert choose(both, (), own).causes == ("lr-not-annealed", "over-regularised")
+
+        (own / "checkpoints" / "1500").rmdir()
+        left = choose(both, (), own)
+        assert left.causes == ("over-regularised",)
+        assert left.notes[0].startswith("lr-not-annealed is left out: ")
+        assert "keeps no checkpoint of step 1,500" in left.notes[0]
 
 
 class TestKept:

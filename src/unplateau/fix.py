@@ -25,7 +25,7 @@ from .estimate import Estimate
 from .fixed import diff_of, marked, unheaded
 from .futures import losses
 from .hypotheses import Finding, Plan, Remedy
-from .launch import OURS, File, Launch, Order, as_words, config_text, launched
+from .launch import OURS, File, Launch, Order, as_words, config_text, launched, startable
 from .premises import unit_of
 from .run import Run
 
@@ -98,11 +98,12 @@ class Mended:
 # --- which causes
 
 
-def choose(found: Diagnosis, causes: Sequence[str] = ()) -> Choice:
+def choose(found: Diagnosis, causes: Sequence[str] = (), path: Path | None = None) -> Choice:
     """The findings named in ``causes``, or all that are supported, and their patches together.
 
-    Of two that set one thing otherwise, the one that is ranked first holds. Raises ``UsageError`` for a cause that
-    can't be mended by a config, in one line that says why.
+    Of two that set one thing otherwise, the one that is ranked first holds. Of those that are supported, one that goes
+    on from a checkpoint which the run at ``path`` does not keep is left out, with a note. Raises ``UsageError`` for a
+    cause that can't be mended by a config, in one line that says why.
     """
     known = {finding.cause: finding for finding in found.findings}
     notes: list[str] = []
@@ -116,11 +117,13 @@ def choose(found: Diagnosis, causes: Sequence[str] = ()) -> Choice:
             if f.verdict != "supported"
         ]
     else:
-        picked, notes = _supported(known.values())
+        picked, notes = _supported(found.run, known.values(), path)
     return _together(found.run, picked, notes)
 
 
-def _supported(findings: Sequence[Finding] | Any) -> tuple[list[Finding], list[str]]:
+def _supported(
+    run: Run, findings: Sequence[Finding] | Any, path: Path | None
+) -> tuple[list[Finding], list[str]]:
     supported = [finding for finding in findings if finding.verdict == "supported"]
     if not supported:
         raise UsageError(
@@ -130,6 +133,8 @@ def _supported(findings: Sequence[Finding] | Any) -> tuple[list[Finding], list[s
     for finding in supported:
         try:
             _mendable(finding)
+            if path is not None and finding.remedy and kind_of(finding.remedy) == "branch":
+                startable(run, path, _start(run, [finding]), finding.cause)
             picked.append(finding)
         except UsageError as error:
             notes.append(str(error))
@@ -155,6 +160,12 @@ def _mendable(finding: Finding) -> None:
         raise UsageError(f"{name} is mended by no setting: {remedy.advice or 'see unplateau causes ' + name}")
 
 
+def _start(run: Run, findings: Sequence[Finding]) -> int:
+    """The step of the checkpoint that a branch goes on from."""
+    starts = [f.remedy.plan.start for f in findings if f.remedy and f.remedy.plan and f.remedy.plan.start]
+    return [*starts, int(run.get("steps_done") or 0)][0]
+
+
 def _together(run: Run, findings: Sequence[Finding], notes: Sequence[str]) -> Choice:
     """The remedies that go together; of two that don't, the one that is ranked first."""
     patch: dict[str, tuple[Any, Any]] = {}
@@ -171,8 +182,7 @@ def _together(run: Run, findings: Sequence[Finding], notes: Sequence[str]) -> Ch
         kept.append(finding)
         patch |= {name: (run.get(name, old), new) for name, (old, new) in remedy.patch.items()}
     patch.pop(INIT, None)
-    starts = [f.remedy.plan.start for f in kept if f.remedy and f.remedy.plan and f.remedy.plan.start]
-    start = [*starts, int(run.get("steps_done") or 0)][0] if kind == "branch" else 0
+    start = _start(run, kept) if kind == "branch" else 0
     return Choice(tuple(kept), {n: c for n, c in patch.items() if c[0] != c[1]}, start, tuple(said))
 
 

@@ -187,7 +187,7 @@ def launched(order: Order) -> Launch:
 
 def _of_ours(order: Order) -> Launch:
     run, file = order.run, order.file
-    folder = order.path if order.path.is_dir() else order.path.parent
+    folder = _folder_of(order.path)
     key = {told: word for word, told in dialect(file.dialect if file else OURS).from_own.items()}
     settings: dict[str, Any] = {key["out_dir"]: str(_free(Path(str(folder) + order.suffix)))}
     notes: list[str] = []
@@ -206,6 +206,21 @@ def _of_ours(order: Order) -> Launch:
     elif not order.start and file is not None:
         line = f"unplateau train {shlex.quote(str(file.path))} {words}"
     return Launch(settings, was, (line,), tuple(notes))
+
+
+def startable(run: Run, path: Path, step: int, cause: str) -> None:
+    """Raise ``UsageError`` where ``cause`` goes on from a checkpoint that the run of ours at ``path`` does not keep."""
+    if run.format != OURS or not step:
+        return
+    try:
+        _checkpoint(_folder_of(path), step)
+    except UsageError as error:
+        raise UsageError(f"{cause} is left out: {error}") from None
+
+
+def _folder_of(path: Path) -> Path:
+    """The folder of a run of ours, from it or from its log."""
+    return path if path.is_dir() else path.parent
 
 
 def _checkpoint(folder: Path, step: int) -> Path:
@@ -267,7 +282,10 @@ def _of_nanogpt(order: Order) -> Launch:
             f"python train.py {yours} {_flags({**(file.ran if file else {}), **order.changes, **settings})}"
         )
     if not file:
-        notes.append(f"the config of the run was not found: {YOURS} stands for it (--config FILE names it)")
+        notes.append(
+            f"the config of the run was not found: {YOURS} stands for it (--config FILE names it; beside the log "
+            "config.py is looked for, and the name that the log has after Overriding config with)"
+        )
     was = {name: run.get(name) for name in ("out_dir", "init_from")}
     return Launch(settings, was, tuple(lines), tuple(notes))
 

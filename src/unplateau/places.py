@@ -25,6 +25,10 @@ OWN = "log.jsonl"  # of a run's folder of ours
 WHOLE = {"trainer_state.json": 0, OWN: 0}  # names that are logs whatever their suffix
 CONFIGS = ("config.py", "config.json", "training_args.json")  # trusted beside a single log
 FOLDER_CONFIGS = (*CONFIGS, "hyperparameters.yaml", "config.yaml", "config.yml", "config.toml")
+#: nanoGPT says in its log which file its settings came from; one of that name may lie beside the log
+NAMED = re.compile(rb"^Overriding config with ([^\r\n:]{1,400}\.py):?[ \t]*\r?$", re.MULTILINE)
+LONGEST = 100  # bytes of such a name
+HEAD = 1 << 16  # bytes of a log in which that stands
 CHECKPOINTS = ("ckpt.pt", "training_args.bin")
 NUMBERED = re.compile(r"checkpoint-(\d{1,12})")
 
@@ -48,7 +52,13 @@ class Place:
 
     @property
     def configs(self) -> tuple[Path, ...]:
-        return _there(self.folders, self.names)
+        return tuple(dict.fromkeys((*self.named, *_there(self.folders, self.names))))
+
+    @property
+    def named(self) -> tuple[Path, ...]:
+        """What the one log says that its settings came from, where a file of that name lies in its folder; never elsewhere."""
+        alone = len(self.logs) == 1 and bool(self.folders)
+        return _there((self.logs[0].parent,), tuple(_told(self.logs[0]))) if alone else ()
 
     @property
     def manifest(self) -> Path | None:
@@ -74,6 +84,17 @@ class Place:
 
 def _there(folders: tuple[Path, ...], names: tuple[str, ...]) -> tuple[Path, ...]:
     return tuple(folder / name for folder in folders for name in names if (folder / name).is_file())
+
+
+def _told(log: Path) -> list[str]:
+    """The name, without its folder, of the config that a log of nanoGPT's names last."""
+    try:
+        with log.open("rb") as file:
+            head = file.read(HEAD) if log.is_file() else b""
+    except OSError:
+        return []
+    named = [found.replace(b"\\", b"/").rpartition(b"/")[2] for found in NAMED.findall(head)]
+    return [name.decode("utf-8", "replace") for name in named[-1:] if len(name) <= LONGEST]
 
 
 def look(path: Path) -> tuple[Place, ...]:

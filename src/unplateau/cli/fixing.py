@@ -80,7 +80,7 @@ def mended_of(found: Diagnosis, path: str, causes: tuple[str, ...], *, config: s
     from ..fix import choose, mend
     from ..launch import config_of
 
-    choice = choose(found, causes)
+    choice = choose(found, causes, Path(path))
     file = config_of(Path(path), found.run, Path(config) if config else None, choice.patch)
     return mend(found, choice, file, Path(path), to=to)
 
