@@ -18,6 +18,7 @@ Time is the tests' own, but where a process writes. Each guard was seen red once
 
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,7 @@ from unplateau.watch.watching import Watcher
 
 EXAMPLE = Path(unplateau.__file__).parent / "examples" / "reference-run"
 LINES = (EXAMPLE / "train.log").read_text().splitlines(keepends=True)
+UNTIMED = [re.sub(r", time [\d.]+ms", "", line) for line in LINES]  # no step times are logged
 EVALUATIONS = [i for i, line in enumerate(LINES) if line.startswith("step ")]
 MINUTE = 60.0
 
@@ -556,7 +558,7 @@ class TestThePace:
         desk = Desk(tmp_path)
         shutil.copy(EXAMPLE / "config.py", tmp_path)
         for i, at in enumerate(EVALUATIONS[:8]):
-            desk.write(*LINES[EVALUATIONS[i - 1] + 1 if i else 0 : at + 1])
+            desk.write(*UNTIMED[EVALUATIONS[i - 1] + 1 if i else 0 : at + 1])
             update, _, _ = desk.poll(after=1800 + (i == 4) * 9 * 3600)
 
         (run,) = update.runs
@@ -568,7 +570,7 @@ class TestThePace:
         shutil.copy(EXAMPLE / "config.py", tmp_path)
         kinds = []
         for i in (*range(10), *range(7, 12)):  # it goes back from step 4500 to 3500
-            desk.write(*LINES[EVALUATIONS[i - 1] + 1 if i else 0 : EVALUATIONS[i] + 1])
+            desk.write(*UNTIMED[EVALUATIONS[i - 1] + 1 if i else 0 : EVALUATIONS[i] + 1])
             update, seen, _ = desk.poll(after=1800)
             kinds += seen
 
@@ -583,13 +585,23 @@ class TestThePaceOfARunThatIsNotBroken:
         desk = Desk(tmp_path)
         shutil.copy(EXAMPLE / "config.py", tmp_path)
         for i, at in enumerate(EVALUATIONS[:12]):
-            desk.write(*LINES[EVALUATIONS[i - 1] + 1 if i else 0 : at + 1])
+            desk.write(*UNTIMED[EVALUATIONS[i - 1] + 1 if i else 0 : at + 1])
             update, _, _ = desk.poll(after=1800)
 
         (run,) = update.runs
         assert run.pace == "the times of the last 12 evaluations"
         assert run.left.value == pytest.approx((20_000 - 5500) / 500 * 0.5)
         assert run.rate.low < run.rate.value < run.rate.high
+
+    def test_is_the_logs_own_where_it_tells_one_though_it_was_written_fast(self, tmp_path):
+        desk = Desk(tmp_path)
+        shutil.copy(EXAMPLE / "config.py", tmp_path)
+        for i, at in enumerate(EVALUATIONS[:6]):
+            desk.write(*LINES[EVALUATIONS[i - 1] + 1 if i else 0 : at + 1])
+            update, _, _ = desk.poll(after=1)
+
+        assert update.runs[0].left.value > 10
+        assert "h left by the log's step times" in telling.evaluated(update.runs[0])
 
     def test_is_the_logs_own_where_nothing_was_seen(self, tmp_path):
         desk = Desk(tmp_path)

@@ -4,6 +4,8 @@ Each guard was seen red once:
 - remembered.py, ``stamp_of`` always empty: test_what_has_not_changed_is_not_judged_again;
 - remembered.py, the file's state left out of the stamp: test_what_has_grown_is_judged_again;
 - remembered.py, ``renamed`` giving nothing: test_a_log_that_was_renamed_is_the_run_that_it_was;
+- spots.py, ``_by_part`` left out: test_a_run_that_was_rotated_away_keeps_its_findings_and_the_live_log_its_name;
+- cli/watching.py, ``news`` giving all: test_a_second_look_says_nothing_of_what_was_told;
 - remembered.py, the last step not looked at: test_another_run_that_begins_alike_in_the_same_file_is_another;
 - judging.py, ``_left_untold`` giving nothing: test_what_was_raised_and_not_told_is_told_by_the_next_watch;
 - judging.py, ``told`` doing nothing: the same one, at its end;
@@ -99,6 +101,38 @@ class TestALogThatIsRenamed:
         assert kinds(second, "raised", "restarted") == []
         found = {event.run: event.text for event in second.events if event.kind == "appeared"}
         assert "it was train.log until it was renamed" in found["train.1.log"]
+
+    def test_a_run_that_was_rotated_away_keeps_its_findings_and_the_live_log_its_name(self, tmp_path):
+        folder, place = tmp_path / "runs", tmp_path / "state.json"
+        folder.mkdir()
+        log = folder / "train.log"
+        log.write_text("".join(LINES))
+        assert kinds(look(folder, place), "raised")
+
+        log.rename(folder / "train.log.1")
+        log.write_text("".join(LINES[:30]).replace("5.", "5.1"))
+        second = look(folder, place)
+        assert {(run.key, run.path.name, run.evaluated) for run in second.runs} == {
+            ("train.log", "train.log", 3000),
+            ("train.log.1", "train.log.1", 14_500),
+        }
+        assert not any(e.kind == "raised" and e.run == "train.log.1" for e in second.events)
+        assert Ledger(folder, place).pages["train.log.1"].ended  # nobody waits for more of it
+
+        shutil.copy(log, folder / "train.log.2")  # copied and emptied: another inode
+        log.write_text("")
+        third = look(folder, place)
+        assert {run.key for run in third.runs} == {"train.log.1", "train.log.2"}
+        assert kinds(third, "raised", "restarted") == []
+
+    def test_a_second_look_says_nothing_of_what_was_told(self, tmp_path, capsys):
+        (tmp_path / "runs").mkdir()
+        (tmp_path / "runs" / "train.log").write_text("".join(LINES[:30]))
+        asked = ["watch", str(tmp_path / "runs"), "--once", "--state", str(tmp_path / "state.json")]
+        assert main(asked) == 0
+        assert "found, at step" in capsys.readouterr().out
+        assert main(asked) == 0
+        assert capsys.readouterr().out == "nothing is new since the last look\n"
 
     def test_so_it_is_where_the_watch_saw_the_new_log_first(self, tmp_path):
         desk = Desk(tmp_path, ledger=Ledger(tmp_path, tmp_path / "state.json"), watched=tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from .logs import CURVES, check_names
 
 if TYPE_CHECKING:
     from ..watch.calling import Caller
+    from ..watch.ledger import Page
     from ..watch.seen import Event, Update
     from ..watch.watching import Watcher
 
@@ -175,11 +176,15 @@ def on_screen() -> bool:
 def look_once(watcher: Watcher, caller: Caller | None, *, as_json: bool, fail_on: Sequence[str]) -> int:
     """Judge all that is there, tell what is new since the last watch, and end."""
     events: list[Event] = []
+    before, told = dict(watcher.judge.ledger.pages), False
 
     def heard(part: Update) -> None:
+        nonlocal told
         events.extend(part.events)
         if not as_json and part.runs:
-            hear(watcher, caller, part, as_json=False, several=watcher.several)
+            new = news(part, before)
+            told |= bool(new.events)
+            hear(watcher, caller, new, as_json=False, several=watcher.several)
 
     try:
         update = watcher.once(heard)
@@ -191,10 +196,20 @@ def look_once(watcher: Watcher, caller: Caller | None, *, as_json: bool, fail_on
         raise UnreadableError(update.waiting)
     if as_json:
         hear(watcher, caller, update, as_json=True)
+    elif not told:
+        say("nothing is new since the last look\n")
     finish(watcher, caller)
     if met(update, fail_on):
         return FAILED
     return UNREADABLE if watcher.trouble else DONE  # it was told; what is not kept would be told again
+
+
+def news(update: Update, before: Mapping[str, Page]) -> Update:
+    """``update`` without what the watch ``before`` told already: that a run is there, and how it stood."""
+    seen = {run.key for run in update.runs if run.key in before and before[run.key].step == run.evaluated}
+    seen -= {event.run for event in update.events if event.kind == "restarted"}
+    old = ("appeared", "evaluated")
+    return replace(update, events=tuple(e for e in update.events if not (e.kind in old and e.run in seen)))
 
 
 def follow(watcher: Watcher, caller: Caller | None, *, as_json: bool, fail_on: Sequence[str]) -> int:

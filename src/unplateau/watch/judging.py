@@ -21,9 +21,10 @@ from ..outlook import differences
 from ..report.causes import claims
 from ..report.headline import headline
 from ..run import LOSSES, Run
+from .follow import older_parts
 from .ledger import Ledger, Page, turn
 from .pace import Pace, left_of, pace_of, rate_of
-from .pages import first_of, is_quiet, page_of, seen_with, standing
+from .pages import begins_of, is_quiet, known_by, page_of, seen_with, standing
 from .remembered import ASIDE, owed, owing, renamed, stood, written
 from .seen import Event, Watched
 from .spots import EVALUATED
@@ -47,11 +48,23 @@ class Look:
     alone: bool = True  # no other run is watched
     file: tuple[int, int] = (0, 0)  # device and inode of the log
     root: Path = Path()  # that keys are paths below
+    log: Path = Path()  # that is written, where ``path`` may be an older part of it
+    present: AbstractSet[str] = frozenset()  # the keys of all runs that were read with it
 
     @property
     def old(self) -> bool:
         """True for one of several runs whose log has long been left alone."""
         return not self.alone and self.now - self.written > OLD
+
+    def free(self, key: str) -> bool:
+        """True where no run goes by ``key`` any more."""
+        place = self.root / key.removesuffix(ASIDE)
+        return key not in self.present and (key.endswith(ASIDE) or place == self.log or not place.exists())
+
+    def writes_to(self, name: str) -> bool:
+        """True where the trainer of the run that was called so writes to another file now: this one is over."""
+        place = self.root / name
+        return place != self.path and place.exists() and place not in older_parts(self.path)
 
 
 @dataclass(slots=True)
@@ -88,7 +101,7 @@ class Judge:
             page, news = self._turned(found, look)
             events += news
         else:
-            page = Page()
+            page = self._passed(found, look)
         watched = self._watched(found, look, page)
         if before is None or watched.evaluated != before.evaluated:
             events.append(Event(look.now, "evaluated", key, watched.headline, "", watched.evaluated))
@@ -191,8 +204,9 @@ class Judge:
         was = self._renamed(run, look)
         page, done = self.ledger.pages.get(look.key), int(run.get("steps_done") or 0)
         resumes = run.get("resumed_after") or []
-        known, self._resumes[look.key] = self._resumes.get(look.key, 0), len(resumes)
-        if page is not None and page.first is not None and page_of(page, run) is not page:
+        resumed, self._resumes[look.key] = self._resumes.get(look.key, 0), len(resumes)
+        known = page is not None and page.first is not None and not (page.left and before is None)
+        if known and page_of(page, run) is not page:
             yield Event(
                 look.now,
                 "restarted",
@@ -204,7 +218,7 @@ class Judge:
         elif before is None:
             name = f"; it was {printable(was, 200)} until it was renamed" if was else ""
             yield Event(look.now, "appeared", look.key, f"found, at step {done:,}{name}", "", done)
-        elif len(resumes) > known:
+        elif len(resumes) > resumed:
             yield Event(
                 look.now, "resumed", look.key, f"it went back, from step {int(resumes[-1]):,}", "", done
             )
@@ -213,16 +227,32 @@ class Judge:
 
     def _renamed(self, run: Run, look: Look) -> str:
         """The name that the log had until it was renamed, with whose page it goes on; empty where there was none."""
-        if look.key in self.ledger.pages:
+        if not self.ledger.pages.get(look.key, Page(left=True)).left:
             return ""
         with self.ledger.turned() as pages:
-            found = renamed(pages, look.key, look.file, partial(first_of, run), evaluated_at(run))
+            others = {other: page for other, page in pages.items() if other != look.key and not page.left}
+            found = renamed(others, look.file, partial(begins_of, run), evaluated_at(run), look.free)
             if found is None:
                 return ""
-            name, page = found
-            over = page.ended or (look.root / name).exists()  # its trainer writes there now
+            key, page = found
+            name = key.removesuffix(ASIDE)
+            over = look.writes_to(name) or page.step >= int(run.get("planned_end") or page.step + 1)
             pages[look.key] = msgspec.structs.replace(page, ended=over, stamp="", state="", untold=())
+            pages[key] = Page(first=page.first, left=True)
         return name
+
+    def _passed(self, found: Diagnosis, look: Look) -> Page:
+        """The page of a run that its log does not go on with: it is neither called for nor missed."""
+        with self.ledger.turned() as pages:
+            page = page_of(pages.get(look.key), found.run)
+            pages[look.key] = page = msgspec.structs.replace(
+                known_by(page, found.run),
+                file=look.file,
+                step=evaluated_at(found.run),
+                ended=True,
+                quiet=False,
+            )
+        return page
 
     def _turned(self, found: Diagnosis, look: Look) -> tuple[Page, list[Event]]:
         """The page of the run after this evaluation, and what was raised or cleared by it."""
@@ -236,9 +266,10 @@ class Judge:
             else self._before(known or Page(), found, held.keys(), step)
         )
         with self.ledger.turned() as pages:
-            if (there := pages.get(key, Page())).file not in (None, look.file):
+            if (there := pages.get(key, Page())).file not in (None, look.file) and not there.left:
                 pages[key + ASIDE] = msgspec.structs.replace(there, untold=(), stamp="", state="")
-            page = msgspec.structs.replace(page_of(pages.get(key), found.run), file=look.file)
+            page = known_by(page_of(pages.get(key), found.run), found.run)
+            page = msgspec.structs.replace(page, file=look.file)
             new = step != page.step
             page, raised, cleared = turn(page, step, look.written, held, before)
             if new:

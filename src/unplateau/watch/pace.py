@@ -33,17 +33,14 @@ class Pace:
 
 
 def pace_of(run: Run, seen: Sequence[tuple[int, float]] = ()) -> Pace | None:
-    """The pace of ``run``: as seen where it was watched for long enough, else by the log's step times.
+    """The pace of ``run``: by the log's step times, else as seen where it was watched for long enough.
 
-    ``seen``: the step and the time (seconds) at which each of the last evaluations was written. Between two of them
-    lie evaluations and checkpoints too, which logged step times leave out. None where neither is known.
+    ``seen``: the step and the time (seconds) at which each of the last evaluations was written. Logged times leave
+    out evaluations and checkpoints, but are the run's own: when a file was written is the time of a copy, too. None
+    where neither is known.
     """
-    if (watched := _watched(seen)) is not None:
-        return watched
-    if run.has("step_unit"):
-        return None
-    logged = hours(run, run, 1)
-    return None if logged is None or logged.value <= 0 else Pace(logged, LOGGED)
+    logged = None if run.has("step_unit") else hours(run, run, 1)
+    return Pace(logged, LOGGED) if logged is not None and logged.value > 0 else _watched(seen)
 
 
 def _watched(seen: Sequence[tuple[int, float]]) -> Pace | None:

@@ -11,6 +11,7 @@ from ..run import LOSSES, Run
 from .ledger import SEEN, Page
 from .seen import Standing
 
+BEGINS = 16  # points that a run is known by
 #: stretches between evaluations that tell how long one takes; times the longest of them, and seconds above, that a
 #: run must be silent to be called so: a checkpoint or a slow disk takes less
 FEW, LONGER, MINUTE = 3, 3.0, 60.0
@@ -24,6 +25,14 @@ def first_of(run: Run, series: str = "") -> tuple[str, int, float] | None:
     return None
 
 
+def begins_of(run: Run, series: str) -> tuple[tuple[int, float], ...]:
+    """The first ``BEGINS`` finite points of ``series``: step and value."""
+    if series not in run.series:
+        return ()
+    curve = run.series[series].finite
+    return tuple(zip(curve.step[:BEGINS].tolist(), curve.value[:BEGINS].tolist(), strict=True))
+
+
 def page_of(page: Page | None, run: Run) -> Page:
     """The page, or a new one where another run has taken the log's place.
 
@@ -31,9 +40,18 @@ def page_of(page: Page | None, run: Run) -> Page:
     """
     if page is None or page.first is None:
         return msgspec.structs.replace(page or Page(), first=first_of(run))
+    if page.left:
+        return Page(first=first_of(run))
     first = first_of(run, page.first[0])
     begins_anew = first is not None and first != page.first and first[1] <= page.first[1]
     return Page(first=first) if begins_anew else page
+
+
+def known_by(page: Page, run: Run) -> Page:
+    """The page with the points that its run is known by."""
+    if page.first is None or (begins := begins_of(run, page.first[0]))[:1] != (page.first[1:],):
+        return page
+    return msgspec.structs.replace(page, begins=begins)
 
 
 def seen_with(

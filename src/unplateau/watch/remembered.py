@@ -2,7 +2,7 @@
 
 A run whose log, configuration and data are the files that they were is not judged again: a folder of 300 runs, looked
 at by cron each ten minutes, is mostly runs that have ended. A log that was renamed is the run that it was: its file
-is the same (device and inode), it begins with the same loss, and it holds what was judged of it.
+is the same (device and inode) or its first losses are, and it holds what was judged of it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ LATE = (
     60.0  # seconds after which what another process raised and did not say it told is told all the same: its
 )
 #: number may be another's by now
+ALIKE = 3  # points that two texts share at least where they are of one run: runs of one seed share the first
+Points = tuple[tuple[int, float], ...]  # step and value
+Begins = Callable[[str], Points]
 TOLD_ONCE = frozenset({"raised", "cleared", "quiet", "alive", "ended"})
 
 
@@ -63,17 +66,31 @@ def stood(pages: Mapping[str, Page], stamp: str) -> list[Watched]:
 
 
 def renamed(
-    pages: Mapping[str, Page], key: str, file: tuple[int, int], first: Any, step: int
+    pages: Mapping[str, Page], file: tuple[int, int], begins: Begins, step: int, free: Callable[[str], bool]
 ) -> tuple[str, Page] | None:
-    """The page of the run whose log is now at ``key``, and its name until then; None where there was none.
+    """The page of the run whose log has another name now, and its key until then; None where there was none.
 
-    ``first``: gives the first point of a loss of the run, by its name; ``step``: its last evaluation.
+    A run is known by the first points of a loss; by the first alone where its file is the same too. ``begins``: gives
+    those points by the loss's name; ``step``: its last evaluation; ``free``: whether no run goes by that key any more.
     """
+    copied = None
     for other, page in pages.items():
-        same = page.file == file and page.first is not None and step >= page.step
-        if same and other != key and page.first is not None and first(page.first[0]) == page.first:
-            return other.removesuffix(ASIDE), page
-    return None
+        if page.first is None or step < page.step:
+            continue
+        ours = begins(page.first[0])
+        if ours[:1] != (page.first[1:],):
+            continue
+        if page.file == file:
+            return other, page
+        if _same(ours, page.begins) and free(other):
+            copied = other, page
+    return copied
+
+
+def _same(a: Points, b: Points) -> bool:
+    """True where both begin alike, for as far as both go."""
+    common = min(len(a), len(b))
+    return common >= ALIKE and a[:common] == b[:common]
 
 
 def owed(page: Page) -> bool:

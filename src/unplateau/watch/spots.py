@@ -26,6 +26,7 @@ from ..run import LOSSES, Fact, Run
 from ..source import Source
 from ..state import JUDGED, judged
 from .follow import Change, Growing, Joined, older_parts
+from .parts import called, ended_in
 
 TOGETHER = 12  # logs below one path that are read together, as ``diagnose`` reads them: some may be copies
 HEAD = 4096  # bytes at the start that are read before new lines: a table's names stand there
@@ -120,6 +121,10 @@ class Spot:
     cost: float = 0.0
     moved: dict[Path, Change] = field(default_factory=dict)
     _logs: tuple[Path, ...] = ()
+    _ended: dict[str, Path] = field(default_factory=dict)  # the part of the log that each run ended in
+    _older: dict[int, tuple[object, list[Run]]] = field(
+        default_factory=dict
+    )  # runs of the older parts, by their number
     _looked: float = -BESIDE
     _lines: Lines | None = None
     _heard: int = 0  # bytes of the single log that were looked at
@@ -232,7 +237,8 @@ class Spot:
         path = folder / name
         path = path if path in self.files else first
         key = folder.relative_to(self.root) / name if folder.is_relative_to(self.root) else Path(name)
-        file = self.files.get(path)
+        file = self.files.get(self._ended.get(run.name, path))
+        path = file.path if file is not None else path
         if file is None:
             return Found(key.as_posix(), path, self.written, run)
         return Found(key.as_posix(), path, file.written, run, file.id)
@@ -249,14 +255,34 @@ class Spot:
     def _single(self) -> list[Run]:
         size = self._file(self.path).size
         end = self._end(size) if self._lines is not None and not self._whole else None
-        runs = read_source(Joined(self.path, older_parts(self.path), end), self.reading.options)
+        parts = older_parts(self.path)
+        runs = read_source(Joined(self.path, parts, end), self.reading.options)
         if self._lines is None:
             self._lines = self._tried(runs, size)
         if self._lines is not None:
             self._lines.runs |= {run.name for run in runs}
             end = self._end(size)
         self._heard = size if end is None else end
-        return runs
+        return self._by_part(runs, parts) if parts and len(runs) > 1 else runs
+
+    def _by_part(self, runs: list[Run], parts: tuple[Path, ...]) -> list[Run]:
+        """Each run under the name of the part that it ended in; the one that is written keeps the log's own."""
+        for part in parts:
+            self._file(part).look()
+        ends = ended_in((*parts, self.path), runs, self._joined)
+        named = called(runs, ends)
+        self._ended = {run.name: end for run, end in zip(named, ends, strict=True)}
+        return named
+
+    def _joined(self, parts: tuple[Path, ...]) -> list[Run]:
+        """The runs of older parts; read once, for they are written no more."""
+        state = tuple(self._file(part).state for part in parts)
+        if (known := self._older.get(len(parts))) is None or known[0] != state:
+            known = self._older[len(parts)] = (
+                state,
+                read_source(Joined(parts[-1], parts[:-1]), self.reading.options),
+            )
+        return known[1]
 
     def _end(self, size: int) -> int | None:
         """Where the last whole line ends; None where there is none to be seen."""

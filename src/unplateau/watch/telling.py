@@ -74,7 +74,7 @@ def evaluated(run: Watched) -> str:
     if run.rate is not None:
         said.append(f"{rate(run.rate)} from here")
     if run.left is not None and run.left.value > 0:
-        said.append(f"{hours(run.left)} left")
+        said.append(f"{hours(run.left)} left{f' by {run.pace}' if run.pace else ''}")
     if run.planned is not None and run.step is not None and run.planned[0] > run.step:
         step, loss = run.planned
         said.append(f"{short(loss)} at step {step:,}")

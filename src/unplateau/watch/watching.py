@@ -221,10 +221,12 @@ class Watcher:
         before = {run.key: run for run in self.last.runs} if self.last is not None else {}
         before |= self._runs.get(spot.key, {})
         several = len(self._spots) > 1 or len(found) > 1
+        present = frozenset(one.key for one in found)
         for i, one in enumerate(found):
-            live = i == len(found) - 1 or not spot.alone
+            live = not spot.alone or (i == len(found) - 1 and one.path == spot.path)
+            log = spot.path if spot.alone else one.path
             look = Look(
-                one.key, one.path, one.written or now, now, not several, file=one.file, root=spot.root
+                one.key, one.path, one.written or now, now, not several, one.file, spot.root, log, present
             )
             after[one.key], events = self.judge.turn(
                 one.run, before.get(one.key), look, live=live, forced=forced
