@@ -3,6 +3,7 @@
 Each guard was seen red once:
 - ``spare`` left out of ``diagnose``, ``read`` and ``report --svg``: test_no_verb_writes_over_what_is_not_ours for each;
 - ``is_one_of`` that says False: test_a_table_of_ours_that_is_read_is_kept;
+- ``html = False`` in ``read_source``: test_a_page_given_as_a_log_is_told_as_what_it_is;
 - ``signed`` left out of ``png``: test_an_earlier_file_of_ours_is_written_anew for --png.
 """
 
@@ -108,3 +109,14 @@ def test_dark_without_picture_files_is_refused(run, capsys):
     assert main(["report", str(run), "--html", str(run / "page.html"), "--dark"]) == 2
 
     assert "--dark is of the picture files, for --svg and --png" in one_line(capsys)
+
+
+@pytest.mark.parametrize("verb", ["read", "diagnose"])
+def test_a_page_given_as_a_log_is_told_as_what_it_is(verb, run, capsys):
+    page = run / "page.html"
+    assert main(["report", str(run), "--html", str(page)]) == 0
+    capsys.readouterr()
+
+    assert main([verb, str(page)]) == 3
+
+    assert "page.html is an HTML page, not a log" in one_line(capsys)

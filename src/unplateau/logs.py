@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -20,6 +21,9 @@ TABLE = 0.5  # share of the lines looked at that are rows, of a log whose column
 #: characters that nobody prints, but NUL, of which a crash can leave many
 CONTROL = bytes(set(range(1, 32)) - set(b"\a\b\t\n\v\f\r\x1b"))
 BINARY = 0.03  # share of them; programs, pictures and archives have .05 to .24, logs none
+HTML = re.compile(
+    rb"[\s\xef\xbb\xbf]{0,64}<(?:!doctype\s{1,8}html|html)\b", re.IGNORECASE
+)  # of a page's begin
 KNOWN = "A CSV with columns step,train_loss,val_loss, a row an evaluation, always works."
 
 
@@ -37,7 +41,8 @@ def read_source(source: Source, options: Options) -> list[Run]:
     tried: list[str] = []
     refusal: UnplateauError | None = None
     readers: Iterator[Reader] = mapping(source) if options.columns else claims(source)
-    if binary := is_binary(source.sample):  # in which a last resort finds words that nobody wrote
+    html = HTML.match(source.sample) is not None
+    if (binary := is_binary(source.sample)) or html:  # in which a last resort finds words that nobody wrote
         readers = (reader for reader in readers if not reader.last_resort)
     for reader in islice(readers, TRIED):
         try:
@@ -50,6 +55,8 @@ def read_source(source: Source, options: Options) -> list[Run]:
             notes = tuple(note for note in source.notes if note not in runs[0].warnings)
             return [replace(run, warnings=(*run.warnings, *notes)) for run in runs] if notes else runs
         tried.append(reader.name)
+    if html:
+        raise UnreadableError(f"{source.name} is an HTML page, not a log. {KNOWN}")
     if refusal is not None:
         raise refusal
     if binary and not tried:
