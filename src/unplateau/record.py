@@ -50,6 +50,7 @@ class Tally:
     hits: int
     misses: tuple[Entry, ...]
     doubtful: int
+    unpredicted: int = 0  # mended, but nothing was predicted before
 
     @property
     def of(self) -> int:
@@ -131,4 +132,5 @@ def tally(entries: Sequence[Entry], cause: str) -> Tally:
     mine = [e for e in entries if e.cause == cause and e.hit is not None and e.foretold]
     clear = [e for e in mine if not e.warnings]
     misses = tuple(e for e in clear if not e.hit)
-    return Tally(len(clear) - len(misses), misses, len(mine) - len(clear))
+    without = sum(e.cause == cause and e.predicted is None for e in entries)
+    return Tally(len(clear) - len(misses), misses, len(mine) - len(clear), without)

@@ -27,7 +27,7 @@ def claims() -> dict[str, str]:
 def tallies(known: Sequence[tuple[Hypothesis, str]], entries: Sequence[Entry]) -> dict[str, Tally]:
     """The record of each cause that has one, by its name."""
     told = {h.name: tally(entries, h.name) for h, _ in known}
-    return {name: one for name, one in told.items() if one.of or one.doubtful}
+    return {name: one for name, one in told.items() if one.of or one.doubtful or one.unpredicted}
 
 
 def listing(
@@ -70,6 +70,8 @@ def _record(told: Tally) -> Iterator[Line]:
         )
     if told.doubtful:
         yield Line(f"not counted: {told.doubtful} whose runs differ in more than was predicted", "dim")
+    if told.unpredicted:
+        yield Line(f"not counted: {told.unpredicted} without prediction", "dim")
 
 
 def as_dict(told: Tally | None) -> dict[str, Any] | None:
