@@ -2,7 +2,7 @@
 
 Each guard was seen red once:
 - ``spare`` left out of ``diagnose``, ``read`` and ``report --svg``: test_no_verb_writes_over_what_is_not_ours for each;
-- ``is_one_of`` that says False: test_a_table_of_ours_that_is_read_is_kept;
+- ``is_one_of`` that says False: test_a_table_of_ours_that_is_read_is_kept, and that of a config;
 - ``html = False`` in ``read_source``: test_a_page_given_as_a_log_is_told_as_what_it_is;
 - ``signed`` left out of ``png``: test_an_earlier_file_of_ours_is_written_anew for --png.
 """
@@ -14,6 +14,7 @@ import pytest
 
 import unplateau
 from unplateau.cli import main
+from unplateau.fixed import marked
 
 RUN = Path(unplateau.__file__).parent / "examples" / "reference-run"
 WRITERS = {"--sarif": "diagnose", "--csv": "read", "--html": "report", "--svg": "report", "--png": "report"}
@@ -120,3 +121,17 @@ def test_a_page_given_as_a_log_is_told_as_what_it_is(verb, run, capsys):
     assert main([verb, str(page)]) == 3
 
     assert "page.html is an HTML page, not a log" in one_line(capsys)
+
+
+def test_a_config_of_ours_that_the_run_is_read_from_is_kept_until_told(run, capsys):
+    config = run / "config.py"
+    config.write_text(marked(config.read_text(), "config.py", ["why"]))
+    before = config.read_bytes()
+    command = ["fix", str(run), "--cause", "over-regularised", "--no-store", "--out", str(config)]
+
+    assert main(command) == 2
+    assert f"{config} is what is read: it is kept; name another file, or give --force" in one_line(capsys)
+    assert config.read_bytes() == before
+
+    assert main([*command, "--force"]) == 0
+    assert config.read_bytes() != before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ def fix(
     found = diagnosis_of(runs_of(path, **given))
     mended = mended_of(found, path, causes, config=given.get("config"), to=out or "")
     if out is not None:
-        write(Path(out), mended.text, force=force)
+        write(Path(out), mended.text, force=force, read=inputs(path, given))
     said = () if no_store else store(path, found, mended)
     show(mended, out, said, as_json=as_json)
     return DONE
@@ -85,16 +86,29 @@ def mended_of(found: Diagnosis, path: str, causes: tuple[str, ...], *, config: s
     return mend(found, choice, file, Path(path), to=to)
 
 
-def write(place: Path, text: str, *, force: bool) -> None:
-    """Write ``text`` durably; refused where something lies there that is not ours."""
+def inputs(path: str, given: Mapping[str, Any]) -> list[Path]:
+    """What the run at ``path`` is read from: its logs and its configs."""
+    from ..places import look
+
+    told = [Path(given[name]) for name in ("config", "data") if given.get(name)]
+    return [*told, *(file for place in look(Path(path)) for file in (*place.logs, *place.configs))]
+
+
+def write(place: Path, text: str, *, force: bool, read: Sequence[Path] = ()) -> None:
+    """Write ``text`` durably; refused where a file of ``read`` lies there, or something that is not ours."""
     from ..durable import write_durably
     from ..fixed import ours
+    from ..spare import is_one_of
 
     if not place.parent.is_dir():
         raise UsageError(f"--out: there is no folder {printable(str(place.parent))}")
     if place.is_dir():
         raise UsageError(f"--out wants a file; {printable(str(place))} is a folder")
-    there = read(place) if place.exists() and not force else None
+    there = text_at(place) if place.exists() and not force else None
+    if there is not None and there != text and is_one_of(place, read):
+        raise UsageError(
+            f"{printable(str(place))} is what is read: it is kept; name another file, or give --force"
+        )
     if there is not None and there != text and not ours(there):
         raise UsageError(
             f"{printable(str(place))} is there already, and not as fix wrote it; name another file, or give --force"
@@ -102,7 +116,7 @@ def write(place: Path, text: str, *, force: bool) -> None:
     write_durably(place, text.encode())
 
 
-def read(place: Path) -> str:
+def text_at(place: Path) -> str:
     """What lies at a place, as far as it may be a config."""
     from ..config import LIMIT
 
