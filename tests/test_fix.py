@@ -1,6 +1,6 @@
 """`unplateau fix`: the mended config, its diff, its prediction; what it refuses, and what it leaves alone.
 
-Each guard was seen red once:
+Each guard and its mutation; those of the first day were seen red, later ones not all:
 - the prediction stored in the run's own folder whatever it is: test_a_foreign_folder_is_left_as_it_was;
 - ``redacted`` left out of ``report.fix.diff``: test_a_secret_is_in_the_file_and_nowhere_else;
 - the new ``out_dir`` left out of ``launch``: test_the_mended_run_lies_elsewhere;

@@ -106,7 +106,8 @@ class TestWhatCostsNothingIsNoCause:
         said = " ".join(text(found).split())
 
         rewarmed = next(f for f in found.findings if f.cause == "lr-rewarmed")
-        assert rewarmed.verdict == "undecided" and rewarmed.probability < 0.1
+        assert rewarmed.verdict == "undecided"
+        assert rewarmed.probability < 0.1
         assert "gain: -" not in said
         assert found.first is None or found.first.cause != "lr-rewarmed"
 

@@ -1,7 +1,7 @@
 """Callbacks that put findings where the trainer logs to: Transformers' Trainer with the real trackers, offline, in a process of its
 own; Lightning's are in test_integrations_lightning.py.
 
-Each guard was seen red once, its mutation in brackets:
+Each guard, the mutation that it is meant for in brackets (not all were run):
 - test_the_trainers_trackers_show_what_is_found [no ``self.close()`` at the last row: trackio has no row of the end];
 - test_a_tracker_that_fails_is_told_once_and_the_others_are_served [``raise`` in place of ``failed.append``].
 """

@@ -298,7 +298,7 @@ def test_the_text_in_the_package_is_a_source_by_name_wherever_it_is_installed(tm
 
 
 def test_a_name_that_begins_with_an_underscore_is_text_and_what_is_hidden_is_named(tmp_path):
-    """Red where ``_walk`` left out files that begin with ``_``, and where it did not say what it left out."""
+    """Meant to go red where ``_walk`` left out files that begin with ``_``, and where it did not say what it left out."""
     (tmp_path / "_temporary").mkdir()
     for name in ("_decimal.txt", "decimal.txt", "cache-notes.txt", ".kept.txt", "_temporary/half.txt"):
         (tmp_path / name).write_text(name)

@@ -2,7 +2,7 @@
 
 A stand-in takes the trainer's place (``probed_runs``), so that nothing is trained; one test at the end trains.
 
-Seen red:
+Seen red, but for the one of ``_known`` and ``prove``, which were not run:
 - ``finish`` that keeps nothing: test_what_was_finished_is_kept_and_a_half_arm_goes_on (the first arm ran twice);
 - ``alone`` without its lock: test_two_probes_of_one_run_are_one_too_many;
 - ``goes_on`` that is never true: test_a_plan_that_was_begun_holds_whatever_one_would_plan_now;

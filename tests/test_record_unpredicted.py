@@ -1,4 +1,4 @@
-"""What is kept without a prediction is told of. Red where ``tally`` counted nothing of it."""
+"""What is kept without a prediction is told of. Meant to go red where ``tally`` counted nothing of it."""
 
 from unplateau.estimate import Estimate
 from unplateau.plugins import discover

@@ -1,6 +1,6 @@
 """What is never written over: what a verb reads, and what is not ours.
 
-Each guard was seen red once:
+Each guard and the mutation that it is meant for (written down, not run):
 - ``spare`` left out of ``diagnose``, ``read`` and ``report --svg``: test_no_verb_writes_over_what_is_not_ours for each;
 - ``is_one_of`` that says False: test_a_table_of_ours_that_is_read_is_kept, and that of a config;
 - ``html = False`` in ``read_source``: test_a_page_given_as_a_log_is_told_as_what_it_is;

@@ -1,6 +1,6 @@
 """A watch follows what a trainer writes, judges it at each evaluation, and tells each thing once.
 
-Time is the tests' own, but where a process writes. Each guard was seen red once:
+Time is the tests' own, but where a process writes. Each guard and its mutation; those of the first day were seen red, later ones not all:
 - spots.py, ``_tells`` always True: test_lines_without_an_evaluation_are_not_judged;
 - spots.py, never read again when it has settled: test_what_came_after_the_last_evaluation_is_judged_when_nothing_follows;
 - spots.py, the names of runs not looked at: test_a_run_that_begins_in_a_table_of_runs_is_seen;

@@ -1,6 +1,6 @@
 """What one watch leaves to the next: nothing told twice, nothing lost, nothing judged again that is as it was.
 
-Each guard was seen red once:
+Each guard and its mutation; those of the first day were seen red, later ones not all:
 - remembered.py, ``stamp_of`` always empty: test_what_has_not_changed_is_not_judged_again;
 - remembered.py, the file's state left out of the stamp: test_what_has_grown_is_judged_again;
 - remembered.py, ``renamed`` giving nothing: test_a_log_that_was_renamed_is_the_run_that_it_was;
