@@ -6,8 +6,8 @@ that is one more probe or a larger one in the place of a smaller. No torch, noth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ..diagnosis import Diagnosis
 from ..errors import UnplateauError, UsageError
@@ -156,7 +156,7 @@ def plan(
         name: p for name, p in probes.items() if name not in heard and not chances.keys().isdisjoint(p.tells)
     }
     offers = [c for p in useful.values() for c in _offers(p, where, budget.tokens, chances)]
-    chosen = filled(greedy(offers, chances, budget), offers, budget)
+    chosen = best_of(offers, chances, budget)
     if not chosen and useful:
         _refuse(useful.values(), where, budget, chances)
     return Plan(in_order(chosen, chances), chances, budget)
@@ -199,12 +199,27 @@ def greedy(offers: Iterable[Chosen], chances: Mapping[str, float], budget: Budge
     return tuple(sorted(taken.values(), key=lambda c: -c.information / max(c.trial.tokens, 1)))
 
 
+def best_of(offers: Sequence[Chosen], chances: Mapping[str, float], budget: Budget) -> tuple[Chosen, ...]:
+    """The plan that tells more: of all the budget, or of what is left of it once each cheap look has its share."""
+    looks = {c.trial.probe: c.trial.tokens for c in offers if _cheap(c, budget)}
+    less = replace(budget, tokens=budget.tokens - sum(looks.values()))
+    plans = [filled(greedy(offers, chances, part), offers, budget) for part in (budget, less)]
+    return max(plans, key=lambda taken: _told(taken, chances))
+
+
+def _cheap(one: Chosen, budget: Budget) -> bool:
+    return one.trial.tokens <= CHEAP * budget.tokens and one.information >= LEAST_TOLD
+
+
 def filled(chosen: tuple[Chosen, ...], offers: Iterable[Chosen], budget: Budget) -> tuple[Chosen, ...]:
     """``chosen``, and what else costs next to nothing, tells anything at all and still fits, the cheapest first."""
     taken = {one.trial.probe: one for one in chosen}
     for offer in sorted(offers, key=lambda c: c.trial.tokens):
-        cheap = offer.trial.tokens <= CHEAP * budget.tokens and offer.information >= LEAST_TOLD
-        if cheap and offer.trial.probe not in taken and _fits([*taken.values(), offer], budget):
+        if (
+            _cheap(offer, budget)
+            and offer.trial.probe not in taken
+            and _fits([*taken.values(), offer], budget)
+        ):
             taken[offer.trial.probe] = offer
     return tuple(taken.values())
 
