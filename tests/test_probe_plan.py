@@ -25,7 +25,18 @@ from unplateau.errors import UnreadableError, UsageError
 from unplateau.estimate import Estimate
 from unplateau.probe.information import entropy, expected, log_odds, together
 from unplateau.probe.pace import Pace, too_long
-from unplateau.probe.plan import Budget, Chosen, budget_of, filled, greedy, in_order, open_causes, plan
+from unplateau.probe.plan import (
+    RULED_OUT,
+    SURE,
+    Budget,
+    Chosen,
+    budget_of,
+    filled,
+    greedy,
+    in_order,
+    open_causes,
+    plan,
+)
 from unplateau.probe.site import suppose, where
 from unplateau.probe.words import resumed, words_of
 from unplateau.probes import Arm, Normal, Prediction, Trial
@@ -190,7 +201,7 @@ class TestPlan:
 
         assert refuted
         assert refuted.isdisjoint(open_causes(found))
-        assert all(0.02 <= chance <= 0.97 for chance in open_causes(found).values())
+        assert all(RULED_OUT <= chance <= SURE for chance in open_causes(found).values())
 
     def test_a_plan_needs_no_torch(self, tmp_path):
         code = (
