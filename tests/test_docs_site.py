@@ -134,9 +134,10 @@ def test_nothing_leaves_the_machine_and_nothing_is_wider_than_the_window(served,
 def test_from_disk_it_opens_and_its_search_finds_a_cause(site, chromium):
     opened = chromium.open(site / "index.html", offline=True)
     opened.page.fill("input[name=query]", "annealed")
-    found = opened.page.wait_for_selector(".md-search-result__link")
+    opened.page.wait_for_selector(".md-search-result__link")
+    found = [one.get_attribute("href") for one in opened.page.query_selector_all(".md-search-result__link")]
 
-    assert "causes" in found.get_attribute("href") or "budget" in found.get_attribute("href")
+    assert any("causes" in href for href in found)
     assert (opened.left, opened.errors) == ([], [])
 
 

@@ -98,7 +98,7 @@ def surely(times: float, freedom: int) -> float:
     """The normal quantile of a chi-square over its degrees of freedom (Wilson and Hilferty 1931, PNAS 17, 684).
 
     >>> round(surely(2.13, 14), 1), round(surely(1.0, 14), 1)
-    (2.3, 0.1)
+    (2.4, 0.1)
     """
     spread = 2 / (9 * freedom)
     return float((times ** (1 / 3) - (1 - spread)) / sqrt(spread))
