@@ -327,7 +327,7 @@ def _slope(curve: Curve, error: Floats, start: int) -> tuple[Estimate, Estimate]
     """
     x, y = np.log2(curve.step[start:].astype(float)), curve.value[start:]
     x, w = x - x[-1], 1 / error[start:] ** 2
-    line = abs(float(np.polyfit(x, y, 1, w=np.sqrt(w))[0]))
+    line = abs(_line(curve, error, start).value)
     design = np.stack([np.ones_like(x), x, x**2], axis=1)
     precision = design.T @ (w[:, None] * design)
     precision[2, 2] += 1 / max(BENDS * line, PRINTED) ** 2

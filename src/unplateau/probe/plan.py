@@ -203,8 +203,11 @@ def greedy(offers: Iterable[Chosen], chances: Mapping[str, float], budget: Budge
 def best_of(offers: Sequence[Chosen], chances: Mapping[str, float], budget: Budget) -> tuple[Chosen, ...]:
     """The plan that tells more: of all the budget, or of what is left of it once each cheap look has its share."""
     looks = {c.trial.probe: c.trial.tokens for c in offers if _cheap(c, budget)}
-    less = replace(budget, tokens=budget.tokens - sum(looks.values()))
-    plans = [filled(greedy(offers, chances, part), offers, budget) for part in (budget, less)]
+    parts = {budget.tokens, budget.tokens - sum(looks.values())}  # one where there are no looks
+    plans = [
+        filled(greedy(offers, chances, replace(budget, tokens=tokens)), offers, budget)
+        for tokens in sorted(parts, reverse=True)
+    ]
     return max(plans, key=lambda taken: _told(taken, chances))
 
 
