@@ -89,8 +89,10 @@ def _there(folders: tuple[Path, ...], names: tuple[str, ...]) -> tuple[Path, ...
 def _told(log: Path) -> list[str]:
     """The name, without its folder, of the config that a log of nanoGPT's names last."""
     try:
+        if not log.is_file():  # to open a named pipe waits for its writer
+            return []
         with log.open("rb") as file:
-            head = file.read(HEAD) if log.is_file() else b""
+            head = file.read(HEAD)
     except OSError:
         return []
     named = [found.replace(b"\\", b"/").rpartition(b"/")[2] for found in NAMED.findall(head)]
