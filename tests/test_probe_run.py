@@ -16,6 +16,7 @@ Seen red, but for the one of ``_known`` and ``prove``, which were not run:
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -163,7 +164,9 @@ class TestTheBaseline:
 
         said = " ".join(capsys.readouterr().out.split())
         assert time.monotonic() - begun < 15
-        assert "the time of the budget is over; the baseline took 2 s of it: give a larger --budget" in said
+        assert re.search(
+            r"the time of the budget is over; the baseline took [12] s of it: give a larger --budget", said
+        )
         assert not arms(run)[0].exists()  # nothing is trained on data that nobody has proved
         monkeypatch.delenv("FAKE_SECONDS")
         assert probed(run) == 0
