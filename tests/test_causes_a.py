@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from planted import simulated
 from synthetic import healthy_run, with_values
 from unplateau.hypotheses import Finding
+from unplateau.hypotheses._rates import rates_of
 from unplateau.plugins import discover
 from unplateau.run import Fact, Run
 
@@ -185,3 +188,14 @@ def test_mild_dropout_is_too_much_where_nothing_comes_twice_and_its_price_is_see
         found(run.with_facts(passes=Fact(passes, "epochs", "manifest.json")), "over-regularised").verdict
         == verdict
     )
+
+
+@pytest.mark.parametrize(("times", "verdict"), [(1.2, "refuted"), (0.7, "undecided"), (0.4, "undecided")])
+def test_a_rate_somewhat_below_the_rules_is_open_and_asks(times, verdict):
+    """The rules stray by as much; ``times`` the lower of them."""
+    run = healthy_run(2)
+    rules = rates_of(run)
+    finding = found(replace(run.with_facts(peak_lr=Fact(rules.low * times)), schedule=None), "lr-too-low")
+
+    assert finding.verdict == verdict
+    assert bool(finding.missing) == (verdict == "undecided")

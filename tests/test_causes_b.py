@@ -137,6 +137,19 @@ def test_a_val_loss_worse_than_a_guess_alone_tells_nothing_of_targets():
 
 
 @pytest.mark.parametrize(
+    ("level", "passes", "pairs", "verdict"),
+    [(0.2, 0.9, 3.5, "supported"), (0.2, 5.0, 3.5, "undecided"), (0.2, 0.9, 1.0, "undecided"), (0.6, 0.9, 3.5, "refuted")],
+)  # fmt: skip
+def test_a_loss_far_under_a_table_of_token_pairs_sees_the_future(level, passes, pairs, verdict):
+    """Unless passes were many, or the text is as easy: templates have pairs of next to no entropy."""
+    run = everywhere(healthy_run(4), lambda step, value: learnt(step, value, at=level))
+    known = {"bigram_entropy": pairs, "passes": passes}
+    run = run.with_facts(**{name: Fact(value, "", "manifest.json") for name, value in known.items()})
+
+    assert finding_on(run, "broken-targets").verdict == verdict
+
+
+@pytest.mark.parametrize(
     ("unigram", "rate", "likely"), [(4.0, 6e-4, True), (9.0, 6e-4, False), (4.0, 0.05, False)]
 )
 def test_a_long_run_that_never_knew_how_often_tokens_come_may_be_frozen_in_part(unigram, rate, likely):

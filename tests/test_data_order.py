@@ -1,7 +1,8 @@
 """Batches that are no fair sample of train: their loss beside that of the same weights on all of train.
 
 Mutations caught: ``offset.high < -DRIFT`` dropped (a long log calls .005 nats); ``BELOW`` at .5 (noisy batches called);
-``errors`` with its sign turned (dropout accused, order not); ``FURTHEST`` dropped (batches learnt by heart accused).
+``errors`` with its sign turned (dropout accused, order not); ``FURTHEST`` dropped (batches learnt by heart accused);
+``ORDER`` at 0 (order called other targets); the entropy of pairs dropped from ``other_task`` (batches learnt by heart called).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from synthetic import healthy_run, with_values, without_series
 from unplateau.diagnosis import examine
 from unplateau.hypotheses import Finding
 from unplateau.hypotheses._sampled import sampled
+from unplateau.hypotheses.broken_targets import HYPOTHESIS as TARGETS
 from unplateau.hypotheses.data_order import HYPOTHESIS
 from unplateau.run import Fact, Run
 
@@ -77,6 +79,30 @@ class TestBatchesOfOnePartAtATime:
 
         assert finding.verdict == "undecided"
         assert any("memorised" in e.fact for e in finding.evidence if e.points == "against")
+
+
+class TestBatchesOfAnotherTask:
+    """Text whose pieces hardly differ, and batches far below it."""
+
+    @staticmethod
+    def run(pieces: float, pairs: float, apart: float = 0.4) -> Run:
+        facts = {"order_divergence": pieces, "order_divergence_chance": 0.002, "bigram_entropy": pairs}
+        known = {name: Fact(value, "nats", "manifest.json") for name, value in facts.items()}
+        return lowered(nanogpt(5), lambda share: apart + 0.1 * np.sin(6 * np.pi * share)).with_facts(**known)
+
+    def test_has_other_targets_and_no_order(self):
+        run = self.run(pieces=0.004, pairs=2.0)
+        targets = examine(TARGETS, run)
+
+        assert targets.verdict == "supported"
+        assert any("other targets" in e.fact and e.points == "for" for e in targets.evidence)
+        assert told(run).verdict == "undecided"
+
+    @pytest.mark.parametrize(
+        ("pieces", "pairs", "apart"), [(0.04, 2.0, 0.4), (0.004, 9.0, 0.4), (0.004, 2.0, 0.0)]
+    )
+    def test_text_that_drifts_or_is_learnt_or_batches_near_it_speak_of_none(self, pieces, pairs, apart):
+        assert examine(TARGETS, self.run(pieces, pairs, apart)).verdict == "refuted"
 
 
 class TestNothingMeasured:

@@ -180,6 +180,15 @@ def test_an_open_cause_names_the_probes_that_would_tell_until_they_have() -> Non
     assert "a probe: context (unplateau probe RUN)" in asked(RUN, "short-context")
 
 
+def test_a_cause_that_its_probe_left_open_asks_for_more_of_it() -> None:
+    after = finding(RUN, "eval-noise", told("eval-noise", 4.0, "more-windows"))
+
+    assert after.verdict == "undecided"
+    assert after.probes == ()
+    assert "more-windows" in after.missing[0]
+    assert "--again" in after.missing[0]
+
+
 def asked(run: Run, cause: str) -> list[str]:
     from unplateau.report.json import diagnosis
 

@@ -1,7 +1,8 @@
 """Spikes of batches beside the evaluated train loss: what an odd batch can't do, the weights did.
 
 Mutations caught: ``above <= CLIMB`` turned (spikes that cost nothing called); the median of ``ENDS`` evaluations as the last one
-alone (a burst of the weights at the end called a lost run); ``eval_modes_equal`` dropped (a trainer of other modes).
+alone (a burst of the weights at the end called a lost run); ``eval_modes_equal`` dropped (a trainer of other modes); ``ADAMS``
+dropped (SGD's momentum called); the square of beta1 dropped (betas of .9 and .8 called).
 """
 
 from __future__ import annotations
@@ -64,3 +65,36 @@ def test_evaluations_in_another_mode_tell_nothing():
     run = raised(spiky(2), 1.5, 8).with_facts(eval_modes_equal=Fact(False, "", "config.py:1"))
 
     assert told(run).verdict != "supported"
+
+
+def betas(seed: int, first: float, second: float, **facts: str) -> Run:
+    more = {"beta1": first, "beta2": second} | facts
+    return healthy_run(seed).with_facts(
+        **{name: Fact(value, "", "config.py:9") for name, value in more.items()}
+    )
+
+
+@pytest.mark.parametrize(("first", "second"), [(0.98, 0.9), (0.999, 0.9), (0.99, 0.8)])
+def test_momenta_for_which_adam_is_not_proved_to_converge_are_found_and_mended(first, second):
+    """Also where they were swapped by mistake: .999 and .9."""
+    finding = told(betas(3, first, second))
+
+    assert finding.verdict == "supported"
+    assert "config.py:9" in finding.evidence[0].source
+    assert finding.remedy is not None
+    assert finding.remedy.patch["beta1"] == (first, 0.9)
+    assert finding.remedy.patch["beta2"] == (second, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(0.9, 0.95), (0.9, 0.99), (0.9, 0.999), (0.95, 0.95), (0.9, 0.8)]
+)
+def test_momenta_in_use_are_not_called(first, second):
+    finding = told(betas(3, first, second))
+
+    assert finding.verdict == "refuted"
+    assert not any("beta" in e.fact for e in finding.evidence)
+
+
+def test_only_adam_is_spoken_of():
+    assert told(betas(3, 0.99, 0.8, optimizer="sgd")).verdict == "refuted"

@@ -31,7 +31,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unplateau.diagnosis import diagnose
 from unplateau.estimate import Estimate
+from unplateau.reading import read_runs
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks" / "planted"), str(ROOT / "benchmarks")]
@@ -306,6 +308,14 @@ class TestWhatIsPacked:
         for one in kept:
             assert one.truth["cause"] == CASES[one.name].case.cause
             assert (one.gain is None) == (one.role == "healthy" and ".without-" not in one.name), one.name
+
+    def test_whatever_is_undecided_says_what_would_settle_it(self, kept):
+        for one in kept[::12]:
+            probed = [one.evidence] if one.evidence and any(one.evidence.iterdir()) else []
+            (run, *_) = read_runs(one.log, config=one.config, data=one.manifest, evidence=probed)
+            found = [f for f in diagnose(run).findings if f.verdict == "undecided"]
+
+            assert [f.cause for f in found if not f.missing and not f.probes] == [], one.name
 
     def test_a_tenth_of_the_runs_is_judged_anew(self, tmp_path, kept):
         found = loop.measured(tmp_path, every=10, workers=0)

@@ -29,6 +29,7 @@ ORDER = ("refuted", "undecided", "supported")
 #: the cause that a probe speaks of, and the more specific one by which it holds where the log shows that: the same
 #: experiment wins by both, and the specific one says how it came about
 GENERAL, SPECIFIC = "lr-not-annealed", "lr-rewarmed"
+AGAIN = "more of what the probe measured ({}): unplateau probe --again, with a larger --budget"
 NO_PRICE = "the probe tells whether it matters, not how much"
 
 
@@ -79,7 +80,10 @@ def asking(finding: Finding, run: Run) -> Finding:
     names = named_by(finding.cause, run)
     told = {one.probe for one in run.probed if one.cause in names}
     able = (probe for probe in discover("probes").values() if set(names) & set(probe.tells))
-    return replace(finding, probes=tuple(probe.name for probe in able if probe.name not in told))
+    open_ = tuple(probe.name for probe in able if probe.name not in told)
+    again = bool(told) and not open_ and not finding.missing and finding.verdict == "undecided"
+    asks = (AGAIN.format(" and ".join(sorted(told))),) if again else finding.missing
+    return replace(finding, probes=open_, missing=asks)
 
 
 def _as_evidence(told: Told) -> Evidence:

@@ -23,6 +23,10 @@ FEWEST = 6  # evaluations with batches around them
 #: standard errors, 1 in 30,000 by chance; the sound runs of both planted corpora lie between -2.1 and 2.4, those with order
 #: planted at -7.2 to -15 (benchmarks/planted/constants.py)
 BELOW = 4.0
+#: times the divergence of train's pieces by which their order lowers the loss of batches: 7 to 13 where order was planted, 47 and
+#: 97 where batches had other targets (benchmarks/planted, the loop)
+ORDER = 25.0
+APART = 0.1  # nats; less says nothing of targets
 STRAYS = 3.1  # normal sd of a scatter that chance exceeds once in a thousand runs; of sound ones 2.0 at most, where order is planted 4.5 and more
 
 
@@ -62,6 +66,24 @@ def sampled(run: Run) -> Sampled | None:
         return None
     near = batch.between(float(late.step[0]), float(late.step[-1]) + 1)
     return _of(near, late) if len(near) >= FEWEST else None
+
+
+def other_task(run: Run, told: Sampled) -> str | None:
+    """Why batches so far below train are of another task than its next token; None where order or noise may do it.
+
+    Their text hardly differs from one piece to the next, and evaluated it is read worse than by a table of token pairs.
+    """
+    pieces, pairs, train = run.get("order_divergence"), run.get("bigram_entropy"), tamed(run, "train_loss")
+    below = -told.offset.value
+    if pieces is None or not pairs or train is None or told.errors > -BELOW or below < APART:
+        return None
+    end = float(np.median(train.value[-3:]))
+    if below < ORDER * pieces or end < pairs:
+        return None
+    return (
+        f"pieces of train stray {pieces:.4f} nats from all of it, {below / max(pieces, 1e-4):.0f} times less (order alone: 13 at most), and "
+        f"train, evaluated, ends at {end:.2f}, above the entropy of token pairs, {pairs:.2f}: batches are learnt for other targets"
+    )
 
 
 def _comparable(run: Run) -> bool:

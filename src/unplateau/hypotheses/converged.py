@@ -21,7 +21,10 @@ from ._schedule import ANNEALED, LATE, OPTIMAL, PAST, SPENT, spent_at
 
 NAME = "converged"
 END = 0.95  # of the planned steps
-ASKS = ("the size of the model and tokens per step, from the config",)
+ASKS = (
+    "the size of the model and tokens per step, from the config",
+    "evaluations over more steps, or larger ones: they show whether the loss still falls",
+)
 GAP = 0.1  # nats of val over train; more is memorising or another text
 STAKE = 0.014  # nats; behind still-learning, before nothing
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from ..run import Fact, Run
 from . import Evidence, Finding, Hypothesis, Remedy
-from ._sampled import BELOW, STRAYS, Sampled, sampled
+from ._sampled import BELOW, STRAYS, Sampled, other_task, sampled
 from ._say import SURE, against, finding, pro
 from ._start import tamed
 
@@ -54,7 +54,7 @@ FIX = Remedy(
 def test(run: Run) -> Finding:
     drift, told = drift_of(run), sampled(run)
     if told is not None and unfair(told):
-        return _unfair(told, drift, _other_targets(run))
+        return _unfair(told, drift, _other_targets(run, told))
     if drawn := _at_random(run):
         return _random(run, drawn, told, drift)
     if drift is None:
@@ -75,8 +75,10 @@ def unfair(told: Sampled) -> bool:
     return told.errors < -BELOW and told.offset.high < -DRIFT
 
 
-def _other_targets(run: Run) -> Evidence | None:
+def _other_targets(run: Run, told: Sampled) -> Evidence | None:
     """That train, evaluated, is read no better than by how often its tokens come: then batches are learnt for another task."""
+    if other := other_task(run, told):
+        return against(other, LOSSES)
     unigram, train = run.get("unigram_entropy"), tamed(run, "train_loss")
     if not unigram or train is None or train.last < unigram - NO_BETTER:
         return None

@@ -25,6 +25,7 @@ from .lr_too_high import without as at_the_rules
 
 NAME = "lr-too-low"
 FAR, BELOW = 6.0, 3.0  # times below the lower rule
+NEAR = 0.2  # chance between the lower rule and BELOW: the rules stray that much themselves
 STAKE = 0.5  # nats; median gain of mending in benchmarks/planted
 SLOW = 0.08  # share of the run before half of the way down from ln(vocabulary) is done; healthy runs need .01 to .05
 PROBE = tuple(p.replace("a third of", "three times") for p in _PROBE)
@@ -52,9 +53,11 @@ def test(run: Run) -> Finding:
 
 
 def _probability(rates: Rates, slow: Evidence | None, *, steady: bool) -> float:
-    if not steady or rates.below < BELOW:
+    if not steady or rates.below <= 1:
         return 0.05
     seen = slow is not None and slow.points == "for"
+    if rates.below < BELOW:
+        return NEAR
     if rates.below >= FAR:
         return 0.95 if seen else 0.75
     return 0.6 if seen else 0.3

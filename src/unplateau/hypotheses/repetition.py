@@ -42,13 +42,14 @@ BITS = 3.6  # per parameter that a GPT can store (Morris et al. 2025)
 ASKS = (
     "the number of unique training tokens: --unique-tokens N, or a manifest (unplateau prepare --manifest-only DATA)",
 )
+SEEN = ("the loss of windows that were trained on beside windows that were not, both evaluated alike",)
 
 
 def test(run: Run) -> Finding:
     gap, passes = gap_trend(run, batches=True), run.get("passes")
     if gap is None and passes is None:
         return Finding(NAME, "untestable", missing=("four evaluations of both train and val loss", *ASKS))
-    asks = ASKS if passes is None else ()
+    asks = ASKS if passes is None else SEEN
     evidence = [*_passes(run, passes)]
     if gap is None:
         chance = 0.03 if passes < FEW else 0.2 if passes < MANY else 0.5

@@ -37,6 +37,8 @@ FIX = Remedy(
 )
 ASKS = ("a manifest of both splits: unplateau prepare --manifest-only DATA (docs/manifest.md)",)
 
+ALONE = ("val loss on the documents that train does not hold, evaluated alone",)
+
 
 def test(run: Run) -> Finding:
     overlap = run.get("val_overlap")
@@ -68,9 +70,11 @@ def _counted(run: Run, overlap: float) -> Finding:
         return finding(NAME, 0.02, [against(fact, source)])
     harmless = _harmless(run, overlap)
     if harmless:
-        return finding(NAME, SOME, [pro(fact, source), harmless], remedy=FIX)
+        return finding(NAME, SOME, [pro(fact, source), harmless], remedy=FIX, missing=ALONE)
     chance = 0.85 if overlap >= MUCH else SOME
-    return finding(NAME, chance, [pro(fact, source)], stake=max(LEAST, KNOWN * overlap), remedy=FIX)
+    return finding(
+        NAME, chance, [pro(fact, source)], stake=max(LEAST, KNOWN * overlap), remedy=FIX, missing=ALONE
+    )
 
 
 def _harmless(run: Run, overlap: float) -> Evidence | None:
