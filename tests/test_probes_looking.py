@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from small_runs import SMALL, write_text
+from synthetic import healthy_run, with_values
 from unplateau.errors import UnreadableError
+from unplateau.probe.information import log_odds
 from unplateau.probes import Site, context, fresh_seen, gradients, more_windows, one_batch, targets
-from unplateau.probes._looked import ARM
+from unplateau.probes._looked import ARM, about
 from unplateau.reading import read_runs
 from unplateau.run import Run
 from unplateau.train import session, step
@@ -106,6 +108,18 @@ def unfair(tmp_path_factory):
 def test_a_val_that_is_harder_text_is_a_mismatch_and_no_memorising(unfair):
     assert probed(more_windows, *unfair)["val-mismatch"] > 2
     assert probed(fresh_seen, *unfair)["repetition"] < 1
+
+
+def test_a_look_that_is_no_finer_than_the_gap_of_the_log_does_not_refute_it():
+    """A gap of .08 nats, and a measurement of .015 +- .1: it would refute a gap of .35, and says nothing of this one."""
+    run = with_values(healthy_run(3), val_loss=lambda _, value: value + 0.08)
+    alike = with_values(healthy_run(3), val_loss=lambda _, value: value)
+    coarse, fine = about(0.015, 0.1), about(0.015, 0.01)
+
+    assert abs(log_odds(more_windows._unfair(run), coarse)) < 0.3
+    assert log_odds(more_windows._unfair(run), fine) < -0.3
+    assert log_odds(more_windows._unfair(run), about(0.08, 0.01)) > 2
+    assert log_odds(more_windows._unfair(alike), coarse) < -1.5
 
 
 def test_evaluations_of_few_windows_are_noise_and_of_many_are_not(unfair):

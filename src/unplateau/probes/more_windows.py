@@ -13,7 +13,8 @@ from math import exp, hypot, log, sqrt
 from pathlib import Path
 from typing import Any
 
-from ..hypotheses.val_mismatch import renumbered
+from ..hypotheses._say import gap_trend
+from ..hypotheses.val_mismatch import SMALL, renumbered
 from ..run import Run
 from . import Normal, Prediction, Probe, Reading, Site, Trial
 from ._fair import gap_of, losses_of
@@ -38,7 +39,7 @@ def design(run: Run, site: Site) -> Trial | None:
     tokens = max(tokens, tokens_for(run, site, PASSES, max(TOKENS, LEAST * block_of(run))))
     if not tokens:
         return None
-    fair = (FAIR,) if _is_yardstick(run) else ()
+    fair = (_unfair(run),) if _is_yardstick(run) else ()
     if not (printed or fair):
         return None
     predictions = (*((_noisy(printed),) if printed else ()), *fair)
@@ -86,6 +87,19 @@ FAIR = Prediction(
     Normal(0.0, 0.02),
     "with it val is harder or easier text than what is trained on; without it as hard",
 )
+
+
+def _unfair(run: Run) -> Prediction:
+    """What val is harder by if it is no fair sample: the gap that the log shows, where it shows one; else as in ``FAIR``.
+
+    A probe whose error is as large as that gap then tells nothing, instead of refuting a gap of another size.
+    """
+    gap = gap_trend(run)
+    size = abs(gap.mean) if gap is not None else 0.0
+    if not SMALL < size < FAIR.if_so.mean:
+        return FAIR
+    so = Normal(size, max(size / 2, FAIR.if_not.sd))
+    return replace(FAIR, if_so=so, words=f"{FAIR.words}; the log shows a gap of {size:.2f} nats")
 
 
 def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
