@@ -2,7 +2,8 @@
 
 Seen red once: ``text`` without ``escape``, and without ``clean`` (TestWhatOthersWrote); a second ``h1`` for the verdict
 and a table head without scope (TestMarkup); a hash of a script that was changed after it (TestPolicy); ``--dim`` of
-#8a929b on paper (TestColours); remedies sorted by gain instead of gain for cost (TestWords).
+#8a929b on paper (TestColours); remedies sorted by gain instead of gain for cost (TestWords); 26
+untested causes in one open table; "not annealed: rate at 25%" under what no law prices.
 """
 
 import re
@@ -158,6 +159,27 @@ class TestWords:
         for finding in untested:
             assert finding.cause in section["text"]
             assert finding.missing[0].partition("|")[0] in words(section["text"])
+
+    def test_where_hardly_anything_could_be_tested_what_could_is_not_buried(self, tmp_path):
+        (tmp_path / "nan.csv").write_text(
+            "step,train_loss,val_loss\n" + "".join(f"{step},nan,nan\n" for step in range(0, 5000, 50))
+        )
+        (run,) = read_runs(tmp_path / "nan.csv")
+
+        made = Tree(page([view(diagnose(run))]))
+
+        (untested,) = made.of("untested")
+        assert "details" in untested["above"]
+        answered = [one for one in made.of("claims") if "details" not in one["above"]]
+        assert len(answered) == 1
+        assert "untestable" not in answered[0]["text"]
+
+    def test_where_the_rate_stands_is_not_taken_for_what_no_law_prices(self, reference, tree):
+        (section,) = [one for one in tree.all("section") if one.get("id") == "unknown"]
+        noted = [row for row in reference[0].budget.rows if row.rate]
+
+        assert noted
+        assert all(row.rate not in section["text"] for row in noted)
 
     def test_what_probes_told_is_shown_with_its_file(self, reference):
         found = reference[0]

@@ -8,20 +8,23 @@ from ...diagnosis import SUSPECTED
 from ...hypotheses import Finding
 from ..headline import how
 from .html import Child, Html, join, tag
-from .parts import Section, listed, mark, sourced, table
+from .parts import Section, folded, listed, mark, sourced, table
 from .view import View
 
 
 def section(view: View) -> Iterator[Section]:
     """Every claim with its answer, what is suspected most often first; then the contradictions."""
-    findings = sorted(view.found.findings, key=_place)
-    rows = [_answered(view, finding) for finding in findings if view.claims.get(finding.cause)]
+    findings = [f for f in sorted(view.found.findings, key=_place) if view.claims.get(f.cause)]
+    untested = [_answered(view, finding) for finding in findings if finding.verdict == "untestable"]
+    rows = [_answered(view, finding) for finding in findings if finding.verdict != "untestable"]
+    heads = ("what people say", "answer", "because")
     parts: list[Child] = []
     if rows:
-        heads = ("what people say", "answer", "because")
-        parts.append(
-            table("Claims about a plateau, those that are made most often first", heads, rows, kind="claims")
-        )
+        said = "Claims about a plateau, those that are made most often first"
+        parts.append(table(said, heads, rows, kind="claims"))
+    if untested:
+        found = table("Claims that could not be tested", heads, untested, kind="claims")
+        parts.append(folded(f"{len(untested)} claims that this log can’t answer", found))
     if found := _contradictions(view):
         parts += [tag(f"h{view.level + 2}", "Where the sources contradict each other"), found]
     if parts:

@@ -12,7 +12,7 @@ from ..facts import measured, ordered, short_facts
 from ..probe import odds_of
 from ..redact import shown_value
 from .html import Child, Html, join, tag
-from .parts import Section, linked, listed, number, table
+from .parts import Section, folded, linked, listed, number, table
 from .view import View
 
 
@@ -24,10 +24,8 @@ def facts(view: View) -> Iterator[Section]:
     short = [line.text for line in short_facts(run)][1:]
     rows = [_row(name, fact) for name, fact in run.facts.items()]
     heads = ("fact", "value", "from", "meaning")
-    every = tag(
-        "details",
-        tag("summary", f"All {len(rows)} facts, with where each came from"),
-        table("Facts", heads, rows, kind="known"),
+    every = folded(
+        f"All facts ({len(rows)}), with where each came from", table("Facts", heads, rows, kind="known")
     )
     yield Section(view.id("facts"), "The facts", join((tag("p", line) for line in short), every))
 
@@ -53,9 +51,8 @@ def phases(view: View) -> Html | None:
     ]
     bumps = [f"bump at step {b.step:,}: +{b.size:.3f}, {b.errors:.1f} standard errors" for b in state.bumps]
     heads = ("steps", "loss", "per doubling", "per 1,000 steps")
-    return tag(
-        "details",
-        tag("summary", f"Its phases in numbers ({len(rows)})"),
+    return folded(
+        f"Its phases in numbers ({len(rows)})",
         table(
             f"Stretches over which {state.series} is a straight line in the logarithm of the step",
             heads,

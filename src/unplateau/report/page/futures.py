@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ...futures import Forecast, Future
 from ..forecast import COLUMNS, cells, label, named, notes_of, reached, title_of
 from .html import Child, Html, join, tag
-from .parts import Section, listed, table
+from .parts import Section, folded, listed, table
 from .view import View
 
 
@@ -25,7 +25,7 @@ def section(view: View) -> Iterator[Section]:
     parts.append(_reaches(ahead))
     assumed = listed(ahead.assumes)
     if assumed:
-        parts.append(tag("details", tag("summary", f"What this rests on ({len(ahead.assumes)})"), assumed))
+        parts.append(folded(f"What this rests on ({len(ahead.assumes)})", assumed))
     yield Section(view.id("futures"), "What lies ahead", join(*parts))
 
 

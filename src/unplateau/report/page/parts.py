@@ -15,6 +15,9 @@ from .html import Child, Html, join, tag, text
 #: a verdict is told by its sign and its word, never by colour alone
 SIGNS = {"supported": "●", "undecided": "◐", "refuted": "○", "untestable": "–"}
 
+#: kinds of tables that become a block a row in a narrow window: their cells bear the words of the head (page.css)
+STACKED = ("futures", "losses")
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -48,7 +51,8 @@ def table(
 ) -> Html:
     """A table whose first column names the row. ``kind``: its class. Wider than the window, it scrolls by itself."""
     head = tag("tr", *(tag("th", word, scope="col") for word in heads))
-    body = join(_row(row) for row in rows)
+    words = heads if kind in STACKED else ()
+    body = join(_row(row, words) for row in rows)
     found = tag(
         "table",
         tag("caption", caption),
@@ -60,9 +64,12 @@ def table(
     return tag("div", found, class_="scrolls", role="region", aria_label=caption, tabindex="0")
 
 
-def _row(cells: Sequence[Child]) -> Html:
+def _row(cells: Sequence[Child], heads: Sequence[str] = ()) -> Html:
+    """A row; with ``heads`` each cell bears its own."""
     first, *others = cells
-    return tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in others))
+    words = heads[1:] or [None] * len(others)
+    made = (tag("td", cell, data_head=word) for cell, word in zip(others, words, strict=True))
+    return tag("tr", tag("th", first, scope="row"), *made)
 
 
 def listed(items: Iterable[Child], name: str = "ul", kind: str | None = None) -> Html | None:
@@ -75,6 +82,11 @@ def pairs(items: Iterable[tuple[Child, Child]], kind: str | None = None) -> Html
     """Words and what they stand for; nothing where there are none."""
     made = [tag("div", tag("dt", word), tag("dd", said)) for word, said in items if said]
     return tag("dl", *made, class_=kind) if made else None
+
+
+def folded(title: str, *children: Child) -> Html:
+    """What one opens to see; on paper it is open."""
+    return tag("details", tag("summary", title), *children)
 
 
 def mark(finding: Finding) -> Html:
