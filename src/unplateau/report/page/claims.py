@@ -23,8 +23,8 @@ def section(view: View) -> Iterator[Section]:
         said = "Claims about a plateau, those that are made most often first"
         parts.append(table(said, heads, rows, kind="claims"))
     if untested:
-        found = table("Claims that could not be tested", heads, untested, kind="claims")
-        parts.append(folded(f"{len(untested)} claims that this log can’t answer", found))
+        rest = table("Claims that could not be tested", heads, untested, kind="claims")
+        parts.append(folded(f"{len(untested)} claims that this log can’t answer", rest))
     if found := _contradictions(view):
         parts += [tag(f"h{view.level + 2}", "Where the sources contradict each other"), found]
     if parts:

@@ -67,8 +67,8 @@ def table(
 def _row(cells: Sequence[Child], heads: Sequence[str] = ()) -> Html:
     """A row; with ``heads`` each cell bears its own."""
     first, *others = cells
-    words = heads[1:] or [None] * len(others)
-    made = (tag("td", cell, data_head=word) for cell, word in zip(others, words, strict=True))
+    words = heads[1:] or [""] * len(others)
+    made = (tag("td", cell, data_head=word or None) for cell, word in zip(others, words, strict=True))
     return tag("tr", tag("th", first, scope="row"), *made)
 
 
