@@ -4,6 +4,7 @@ Each guard and its mutation; those of the first day were seen red, later ones no
 - the prediction stored in the run's own folder whatever it is: test_a_foreign_folder_is_left_as_it_was;
 - ``redacted`` left out of ``report.fix.diff``: test_a_secret_is_in_the_file_and_nowhere_else;
 - the new ``out_dir`` left out of ``launch``: test_the_mended_run_lies_elsewhere;
+- what nanoGPT prints not kept: test_what_is_typed_keeps_the_log_that_verify_looks_for;
 - a nanoGPT folder named whether it is there or not: test_a_folder_that_is_there_is_not_taken_for_another_run;
 - the mended JSON written into a file of any ending: test_what_is_written_is_what_its_ending_says_and_can_be_trained,
   test_another_ending_is_refused_with_the_right_one;
@@ -221,6 +222,15 @@ class TestMended:
 
         assert told["patch"]["out_dir"] == ["out", "out-over-regularised"]
         assert "init_from" not in told["patch"]
+
+    def test_what_is_typed_keeps_the_log_that_verify_looks_for(self, flat, capsys):
+        words = ["fix", flat, "--cause", "over-regularised"]
+        told = json.loads(said(capsys, *words, "--json", "--no-store")[1])
+        new = f"{flat}-over-regularised"
+
+        assert told["command"].startswith(f"mkdir -p {new} && python train.py ")
+        assert told["command"].endswith(" > out-over-regularised/train.log")
+        assert f"unplateau verify {flat} {new}" in " ".join(said(capsys, *words, "--no-store")[2].split())
 
     def test_a_folder_that_is_there_is_not_taken_for_another_run(self, flat, capsys):
         (flat.parent / "out-lr-not-annealed").mkdir()

@@ -2,7 +2,8 @@
 
 Mutations that went red here: the gain's sign turned; the error of the measurement left out of a hit; noise of a rerun left
 out; windows of other plans paired; a stored forecast of other settings taken; AFTER compared before the stored step; a
-forecast stored after AFTER counted as foretold; the torn last line of a record joined to the next; misses not counted.
+forecast stored after AFTER counted as foretold; what a checkpoint shows taken for a setting; AFTER held against the first
+evaluation of all; what differs beside a named cause not said; the torn last line of a record joined to the next; misses not counted.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from unplateau.measured import PAIRED
 from unplateau.predicted import chosen
 from unplateau.reading import read_runs
 from unplateau.report.verify import headline
+from unplateau.run import Fact
 from unplateau.stored import store
 from unplateau.verify import Verification, agree, verify
 
@@ -34,6 +36,7 @@ SCHEMA = jsonschema.Draft202012Validator(
 CONFIG = {"n_layer": 4, "n_embd": 64, "n_head": 4, "vocab_size": 512, "block_size": 64, "batch_size": 8}
 CONFIG |= {"gradient_accumulation_steps": 1, "max_iters": 1000, "learning_rate": 1e-3, "min_lr": 1e-4}
 CONFIG |= {"decay_lr": True, "lr_decay_iters": 1000, "warmup_iters": 50, "eval_iters": 20, "dropout": 0.0}
+CONFIG |= {"beta2": 0.99}
 
 
 def foreign(
@@ -255,6 +258,14 @@ class TestPrediction:
 
 
 class TestWhatCannotBeCompared:
+    def test_runs_that_are_nowhere_evaluated_at_the_same_tokens(self, tmp_path: Path) -> None:
+        short = foreign(
+            tmp_path / "b", batch_size=1, steps=300
+        )  # ends at 37 steps of BEFORE, evaluated every 50
+
+        with pytest.raises(UnreadableError, match="nowhere evaluated at the same tokens"):
+            held(foreign(tmp_path / "a"), short)
+
     def test_other_tokens(self, tmp_path: Path) -> None:
         with pytest.raises(UnreadableError, match="vocab_size is 512 in BEFORE and 1024 in AFTER"):
             held(foreign(tmp_path / "a"), foreign(tmp_path / "b", vocab_size=1024))
@@ -283,6 +294,22 @@ class TestWhatCannotBeCompared:
         found = held(before, after, [forecast("without capacity", 0.1, 0.02, **WIDER)])
 
         assert found.warnings == ("AFTER differs from BEFORE in more than was predicted: dropout 0.0 to 0.1",)
+
+    def test_more_than_mends_the_named_cause_is_a_warning(self, tmp_path: Path) -> None:
+        before, after = foreign(tmp_path / "a", dropout=0.2), foreign(tmp_path / "b", 0.1, beta2=0.9)
+        found = held(before, after, (), "over-regularised")
+
+        assert any("more than what mends over-regularised: beta2" in one for one in found.warnings)
+
+    def test_a_checkpoint_that_went_further_is_no_change_of_settings(self, tmp_path: Path) -> None:
+        before, after = foreign(tmp_path / "a"), foreign(tmp_path / "b", 0.1, n_embd=128)
+        (one,), (other,) = read_runs(before), read_runs(after)
+        one = one.with_facts(weights_step=Fact(950), optimizer_steps=Fact(950))
+        other = other.with_facts(weights_step=Fact(1000), optimizer_steps=Fact(1000), weights_moved=Fact(9))
+        foretold = [forecast("without capacity", 0.1, 0.02, **WIDER)]
+
+        assert verify(one, other, (before, after), foretold).warnings == ()
+        assert verify(one, other, (before, after)).predicted is not None
 
 
 class TestTheVerb:

@@ -24,6 +24,7 @@ from .run import Run
 OURS = "unplateau"  # the name of our trainer, its dialect and the format of its log
 NANOGPT = "nanogpt"
 CKPT = "ckpt.pt"
+LOG = "train.log"  # nanoGPT keeps no log: what it prints is
 YOURS = "YOUR_CONFIG.py"  # stands for a config that was not found
 CHECKPOINTS = "checkpoints"  # in a run's folder of ours
 #: trainers whose flags have dashes where the settings have underscores
@@ -60,13 +61,15 @@ class File:
 class Launch:
     """``settings``: own keys that say where the run lies and what it starts from, ``was`` what they were.
 
-    ``lines``: what to type, the last one the command; ``notes``: what else is to be known.
+    ``lines``: what to type, the last one the command; ``notes``: what else is to be known; ``verify``: what to type
+    once it has run, empty where its folder is not known.
     """
 
     settings: Mapping[str, Any]
     was: Mapping[str, Any]
     lines: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    verify: str = ""
 
     @property
     def command(self) -> str:
@@ -205,7 +208,13 @@ def _of_ours(order: Order) -> Launch:
         line = f"unplateau train {shlex.quote(order.to)}"
     elif not order.start and file is not None:
         line = f"unplateau train {shlex.quote(str(file.path))} {words}"
-    return Launch(settings, was, (line,), tuple(notes))
+    return Launch(settings, was, (line,), tuple(notes), _verify(order, settings[key["out_dir"]]))
+
+
+def _verify(order: Order, after: str) -> str:
+    """The command that holds the mended run to what was said; none for a log that has no place."""
+    words = ["unplateau", "verify", str(order.path), after]
+    return "" if str(order.path) == "-" else shlex.join(words)
 
 
 def startable(run: Run, path: Path, step: int, cause: str) -> None:
@@ -255,39 +264,41 @@ def _of_nanogpt(order: Order) -> Launch:
     run, file = order.run, order.file
     old = str(run.get("out_dir") or "out").rstrip("/")
     settings, notes = {"out_dir": _unused(f"{old}{order.suffix}", order.path)}, []
-    lines: list[str] = []
+    beside = order.path.is_dir() and order.path.name == Path(old).name  # where it is seen from here
+    seen = str(order.path.with_name(Path(settings["out_dir"]).name)) if beside else settings["out_dir"]
+    out, lines = shlex.quote(seen), [f"mkdir -p {shlex.quote(seen)}"]
+    if beside and order.path.parent != Path():
+        notes.append(f"python train.py is run in nanoGPT's own folder, which holds {old}")
     if order.start:
         settings["init_from"] = "resume"
         here = (
             order.path / CKPT if order.path.is_dir() and (order.path / CKPT).is_file() else Path(old) / CKPT
         )
-        beside = order.path.is_dir() and order.path.name == Path(old).name  # where it is seen from here
-        out = shlex.quote(
-            str(order.path.with_name(Path(settings["out_dir"]).name)) if beside else settings["out_dir"]
-        )
-        lines.append(f"mkdir -p {out} && cp {shlex.quote(str(here))} {out}/")
-        if beside and order.path.parent != Path():
-            notes.append(f"python train.py is run in nanoGPT's own folder, which holds {old}")
+        lines = [f"{lines[0]} && cp {shlex.quote(str(here))} {out}/"]
         if kept := [key for key in RESTORED if key in order.own]:
             notes.append(
                 f"nanoGPT resumes with the {' and '.join(kept)} of the checkpoint: a fresh run can change that"
             )
     elif run.get("init_from") == "resume":
         settings["init_from"] = "scratch"
-    yours = shlex.quote(str(file.path)) if file else YOURS
-    if order.to:
-        lines.append(f"python train.py {'' if file else f'{YOURS} '}{shlex.quote(order.to)}")
-    else:
-        lines.append(
-            f"python train.py {yours} {_flags({**(file.ran if file else {}), **order.changes, **settings})}"
-        )
     if not file:
         notes.append(
             f"the config of the run was not found: {YOURS} stands for it (--config FILE names it; beside the log "
             "config.py is looked for, and the name that the log has after Overriding config with)"
         )
+    log = f"{settings['out_dir']}/{LOG}"
+    lines.append(f"{_nanogpt_line(order, settings)} > {shlex.quote(log)}")
     was = {name: run.get(name) for name in ("out_dir", "init_from")}
-    return Launch(settings, was, tuple(lines), tuple(notes))
+    return Launch(settings, was, tuple(lines), tuple(notes), _verify(order, seen))
+
+
+def _nanogpt_line(order: Order, settings: Mapping[str, Any]) -> str:
+    """What starts nanoGPT, with its config or with flags."""
+    file = order.file
+    if order.to:
+        return f"python train.py {'' if file else f'{YOURS} '}{shlex.quote(order.to)}"
+    yours = shlex.quote(str(file.path)) if file else YOURS
+    return f"python train.py {yours} {_flags({**(file.ran if file else {}), **order.changes, **settings})}"
 
 
 def _of_others(order: Order) -> Launch:

@@ -35,6 +35,9 @@ MET = frozenset(
         *("val_gap", "val_gap_error", "val_overlap", "source_tokens", "final_quantised_loss", "loss_scale"),
         *("resumed_after", "resumed_at", "schedule_before", "skipped_steps", "step_unit", "init_from"),
         *("eval_modes_equal", "char_level"),
+        # what the newest checkpoint shows: a run that went further has another
+        *("weights_step", "weights_still", "weights_moved", "weights_unclear", "weights_counted"),
+        *("optimizer_steps", "optimizer_saved"),
     }
 )
 MADE = (*sorted(SETTINGS - MET - set(TEXT)), "eval_iters", "seed")

@@ -166,7 +166,7 @@ def _touched(before: Run, cause: str, changes: Sequence[Setting]) -> list[str]:
     differs = {one.canonical for one in changes}
     meant = differences(before, other) if other is not None else set()
     if not differs or meant & differs:
-        return []
+        return _also(cause, meant, changes)
     one_schedule = {*meant, *differs} <= {*SCHEDULED, "max_steps"}  # may be written in other settings
     if not meant or one_schedule or not meant <= set(MADE):
         return [f"nothing tells that what differs, {', '.join(sorted(differs))}, mends {cause}: you say so"]
@@ -174,6 +174,15 @@ def _touched(before: Run, cause: str, changes: Sequence[Setting]) -> list[str]:
         f"what differs, {', '.join(sorted(differs))}, does not mend {cause}: that would be {', '.join(sorted(meant))}; "
         "leave --cause out, or name the cause that was mended"
     )
+
+
+def _also(cause: str, meant: set[str], changes: Sequence[Setting]) -> list[str]:
+    """A warning where more differs than what mends ``cause``: the gain is that of all of it."""
+    schedule = {*SCHEDULED, "max_steps"}
+    mending = meant | schedule if meant & schedule else meant
+    others = [one for one in changes if one.canonical in MADE and one.canonical not in mending]
+    said = ", ".join(map(changed, others))
+    return [f"AFTER differs from BEFORE in more than what mends {cause}: {said}"] if others else []
 
 
 def _patched(after: Run, prediction: Prediction, changes: Sequence[Setting]) -> list[str]:
@@ -239,13 +248,36 @@ def _equal(before: Run, after: Run, series: str, warnings: list[str]) -> tuple[i
     what = "tokens" if mine and theirs else "steps"
     if starts > REACHED * ends[0]:
         return *last, "the end of each: AFTER goes on where BEFORE ended"
-    if ends[1] < REACHED * ends[0]:
-        warnings.append(
-            f"AFTER is shorter: compared at its end, {ends[1]:,.0f} {what}, of BEFORE's {ends[0]:,.0f}"
+    steps = _both_evaluated(
+        curve_of(before, series).step.tolist(), curve_of(after, series).step.tolist(), per_step
+    )
+    if steps is None:
+        raise UnreadableError(
+            f"BEFORE and AFTER are nowhere evaluated at the same {what}: BEFORE is up to {count(ends[0])}, AFTER from "
+            f"{count(starts)} to {count(ends[1])}; expected evaluations at equal {what}, near AFTER's end"
         )
-    common = min(ends)
-    steps = [round(common / one) for one in per_step]
-    return steps[0], steps[1], f"equal {what} ({count(common)}): steps {steps[0]:,} and {steps[1]:,}"
+    common = steps[0] * per_step[0]
+    if ends[1] < REACHED * ends[0]:
+        warnings.append(f"AFTER is shorter: compared at {count(common)} {what}, of BEFORE's {count(ends[0])}")
+    return *steps, f"equal {what} ({count(common)}): steps {steps[0]:,} and {steps[1]:,}"
+
+
+def _both_evaluated(
+    before: Sequence[int], after: Sequence[int], per_step: tuple[float, float]
+) -> tuple[int, int] | None:
+    """The last steps of both, not the first of all, that are as far as each other; None where there are none.
+
+    ``per_step``: tokens of a step of each.
+
+    >>> _both_evaluated([0, 50, 100], [0, 50, 100], (1.0, 0.5)), _both_evaluated([0, 50], [0, 20], (1.0, 1.0))
+    ((50, 100), None)
+    """
+    places = np.asarray(after, dtype=float) * per_step[1]
+    for step in reversed([int(one) for one in before if one > 0]):
+        near = int(np.argmin(np.abs(places - step * per_step[0])))
+        if places[near] > 0 and REACHED <= places[near] / (step * per_step[0]) <= 1 / REACHED:
+            return step, int(after[near])
+    return None
 
 
 def _afterwards(before: Run, after: Run, series: str, since: int, step: int) -> Prediction:

@@ -37,7 +37,9 @@ def _inked(row: str) -> str:
 def text(mended: Mended, *, width: int = WIDTH, colour: bool = False) -> str:
     """What is expected of it, what is to be known, and how to run it."""
     said = render(_lines(mended), width, colour=colour)
-    rows = (row for line in mended.launch.lines for row in _typed(redacted(line), width))
+    rows = [row for line in mended.launch.lines for row in _typed(redacted(line), width)]
+    if mended.launch.verify:
+        rows += ["then:", *_typed(redacted(mended.launch.verify), width)]
     return said + "".join(f"{row}\n" for row in rows)  # a command is never cut
 
 
@@ -55,7 +57,7 @@ def _lines(mended: Mended) -> Iterator[Line]:
 def _typed(line: str, width: int) -> Iterator[str]:
     """A command on rows no longer than ``width`` where its words allow it, each but the last going on in the next."""
     row = " "
-    for word in re.split(r" (?=--|&& |cp )", line):
+    for word in re.split(r" (?=--|&& |cp |> )", line):
         if len(row) + len(word) + 3 > width and row.strip():
             yield f"{row} \\"
             row = "   "

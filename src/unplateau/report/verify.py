@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..estimate import Estimate
-from ..measured import PAIRED
+from ..measured import PAIRED, Point
 from ..record import Entry
 from ..verify import Verification, changed
 from .json import plain
@@ -26,8 +26,7 @@ def _lines(found: Verification, paths: tuple[str, str]) -> Iterator[Line]:
     yield Line(f"{paths[0]} against {paths[1]}", "dim", most=1)
     yield Line(headline(found), "title")
     yield Line(
-        f"{found.before.series}: {_loss(found.before.loss.value)} at step {found.before.step:,}, "
-        f"{_loss(found.after.loss.value)} at step {found.after.step:,} of AFTER",
+        f"{found.before.series}: {_at(found.before)}, {_at(found.after)} of AFTER",
         indent=2,
         hang=4,
     )
@@ -63,6 +62,13 @@ def _verdict(predicted: Estimate, found: Verification) -> str:
         return "a miss: outside the interval"
     within = predicted.low <= found.achieved.value <= predicted.high
     return "a hit: within the interval" if within else "a hit: no further apart than the errors of both"
+
+
+def _at(point: Point) -> str:
+    """The loss of a run where it is compared; the trend is named where that is not what was evaluated."""
+    told, seen = _loss(point.loss.value), _loss(point.value)
+    evaluated = "" if told == seen else f" by the trend ({seen} as evaluated)"
+    return f"{told}{evaluated} at step {point.step:,}"
 
 
 def _loss(value: float) -> str:
