@@ -77,7 +77,8 @@ def test_runs_of_one_name_go_by_their_paths(tmp_path, capsys):
 
     assert main(["report", *paths, "--html", str(tmp_path / "page.html"), "--json"]) == 0
 
-    assert [one["run"] for one in json.loads(capsys.readouterr().out)["runs"]] == paths
+    names = [one["run"] for one in json.loads(capsys.readouterr().out)["runs"]]
+    assert names == ["a/train.log", "b/train.log"]  # without the folders that both lie in
 
 
 def test_a_future_that_was_asked_for_is_on_the_page(tmp_path):

@@ -141,7 +141,26 @@ def runs_at(paths: Sequence[str], given: dict[str, Any]) -> list[Run]:
             raise UsageError(f"a page holds up to {MOST} runs; {printable(path)} makes them {len(found)}")
     names = [run.name for _, run in found]
     # two runs may both be called train.log: then each goes by its path
-    return [run if names.count(run.name) == 1 else replace(run, name=path) for path, run in found]
+    alike = [names.count(run.name) > 1 for _, run in found]
+    told = iter(shortened([path for (path, _), same in zip(found, alike, strict=True) if same]))
+    return [
+        replace(run, name=next(told)) if same else run for (_, run), same in zip(found, alike, strict=True)
+    ]
+
+
+def shortened(paths: Sequence[str]) -> list[str]:
+    """Paths without the folders that all of them lie in: the rest of each tells it from the others.
+
+    >>> shortened(["/data/runs/a/run", "/data/runs/b/run"]), shortened(["a/x.csv: one", "a/x.csv: two"])
+    (['a/run', 'b/run'], ['x.csv: one', 'x.csv: two'])
+    >>> shortened(["a", "a/b"]), shortened(["../a", "/b"])
+    (['a', 'a/b'], ['../a', '/b'])
+    """
+    parts = [path.rstrip("/").split("/") for path in paths]
+    shared = 0
+    while parts and all(len(one) > shared + 1 and one[shared] == parts[0][shared] for one in parts):
+        shared += 1
+    return ["/".join(one[shared:]) for one in parts]
 
 
 def diagnosed(runs: Sequence[Run]) -> list[Diagnosis]:

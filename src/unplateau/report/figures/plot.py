@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from . import clock
 from .draw import Floats
 from .thin import GRAIN
 
@@ -124,8 +125,8 @@ class Plot:
 
     @property
     def least(self) -> float:
-        """Between two round numbers of the x axis: but for hours, whole things are counted."""
-        return 0.0 if self.unit == "hours" else 1.0
+        """Between two round numbers of the x axis: but for time, whole things are counted."""
+        return 0.0 if self.unit in clock.WORDS else 1.0
 
     def as_dict(self) -> dict[str, Any]:
         """The plot for the script of a page."""

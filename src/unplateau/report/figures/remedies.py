@@ -14,6 +14,7 @@ from ..patch import in_a_line
 from ..redact import redacted
 from ..remedies import by_rate, doubt, price
 from . import draw
+from .clock import unit_of
 from .paint import Drawn, Layout
 from .scale import Axis, padded
 
@@ -69,12 +70,16 @@ def base_of(gains: Sequence[Gain]) -> Base | None:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Where gains and costs are drawn; ``costs`` is None where they are not known in one unit."""
+    """Where gains and costs are drawn; ``costs`` is None where they are not known in one unit.
+
+    ``unit``: of the axis of costs, and how many of it one of ``base`` has.
+    """
 
     nats: Axis
     costs: Axis | None
     base: Base | None
     layout: Layout
+    unit: tuple[str, float] = ("", 1.0)
 
     @classmethod
     def of(cls, gains: Sequence[Gain], layout: Layout) -> Field:
@@ -82,8 +87,21 @@ class Field:
         split = layout.width * SHARE if base else layout.width - 8
         ends = [edge for g in gains for edge in (g.gain.low, g.gain.high, 0.0)]
         nats = Axis(*padded(min(ends), max(ends)), 4, split - 16)
-        costs = _costs(gains, base, split + 8, layout.width - 12) if base else None
-        return cls(nats, costs, base, layout)
+        if base is None:
+            return cls(nats, None, None, layout)
+        known = [one for g in gains if (one := g.amount(base)) is not None]
+        unit = unit_of(max(one.value for one in known)) if base == "hours" else (base, 1.0)
+        costs = _costs([_times(one, unit[1]) for one in known], split + 8, layout.width - 12)
+        return cls(nats, costs, base, layout, unit)
+
+    def cost(self, gain: Gain) -> Estimate | None:
+        """What a remedy costs, as the axis counts it."""
+        amount = gain.amount(self.base) if self.base else None
+        return None if amount is None else _times(amount, self.unit[1])
+
+
+def _times(found: Estimate, times: float) -> Estimate:
+    return Estimate(found.value * times, found.low * times, found.high * times, found.unit)
 
 
 def dotted(gains: Sequence[Gain], layout: Layout) -> Drawn:
@@ -106,8 +124,7 @@ def _named(names: Sequence[str], gain: Gain, top: float, size: float) -> Iterato
         yield draw.text(4, top + (i + 1) * LINE - 4, line, size=size, bold=gain.sure)
 
 
-def _costs(gains: Sequence[Gain], base: Base, start: float, end: float) -> Axis:
-    known = [one for g in gains if (one := g.amount(base)) is not None]
+def _costs(known: Sequence[Estimate], start: float, end: float) -> Axis:
     low, high = min(one.low for one in known), max(one.high for one in known)
     low = low if low > 0 else min(one.value for one in known)
     return Axis(low / 1.5, high * 1.5, start, end, log=True)
@@ -124,7 +141,7 @@ def _row(gain: Gain, field: Field, y: float) -> Iterator[str]:
     ]
     parts += [] if gain.sure else [draw.path(dot, ink="paper", width=5)]
     yield draw.titled(f"{gain.name}: gain {gain.gain}", *parts)
-    amount = gain.amount(field.base) if field.base else None
+    amount = field.cost(gain)
     if field.costs is not None and amount is not None:
         yield _cost(gain, amount, field.costs, y)
 
@@ -156,7 +173,7 @@ def _axes(field: Field, y: float) -> Iterator[str]:
     size = field.layout.size - 1
     titles = (
         (field.nats, 5, "gain, nats (90 % interval)"),
-        (field.costs, 3, f"cost, {field.base} (log)"),
+        (field.costs, 3, f"cost, {field.unit[0]} (log)"),
     )
     for axis, most, title in titles:
         for place, label in axis.labelled(size, most) if axis else ():

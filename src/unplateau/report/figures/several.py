@@ -9,20 +9,22 @@ import numpy as np
 from ...comparison import Comparison, Equal, Told
 from ...estimate import Z90
 from ..redact import redacted
+from .clock import unit_of
 from .plot import Flag, Panel, Plot, Track
 from .scale import padded
 from .thin import grain, shared, thinned
 
 SHOWN = 1 / 16  # share of the shortest run that the first view begins at, as in the picture of one run
 INKS = ("val", "train", "fresh", "plan", "seen", "other3", "ink", "batch")
-UNITS = {"tokens": "tokens", "time": "hours", "FLOPs": "FLOPs", "steps": "steps"}
-SECONDS = 3600.0  # in the unit of the time axis
+HOUR = 3600.0  # seconds, in which a comparison counts time
 
 
 def plot_of(found: Comparison, equal: Equal) -> Plot | None:
     """The runs against ``equal.base``; None where fewer than two of them know it."""
     columns = shared(len(found.told))
-    tracks = [t for i, one in enumerate(found.told) if (t := _track(i, one, equal.base, columns)) is not None]
+    unit, size = _unit(found, equal.base)
+    made = (_track(i, one, equal.base, size, columns) for i, one in enumerate(found.told))
+    tracks = [track for track in made if track is not None]
     above = [t.x[t.x > 0] for t in tracks]
     ends = [(float(x[0]), float(x[-1])) for x in above if len(x)]
     if len(ends) < 2:
@@ -32,20 +34,29 @@ def plot_of(found: Comparison, equal: Equal) -> Plot | None:
         return None
     view = (max(first, SHOWN * min(b for _, b in ends)), last)
     panel = Panel("loss", f"{found.told[0].series}, {found.unit}", tuple(tracks), _view(tracks, view))
-    amount = equal.amount / (SECONDS if equal.base == "time" else 1.0)
     flag = Flag(
-        "end", amount, f"as far as the shortest goes: here the losses are compared at equal {equal.base}"
+        "end",
+        equal.amount / size,
+        f"as far as the shortest goes: here the losses are compared at equal {equal.base}",
     )
-    unit = UNITS[equal.base]
     return Plot(unit, unit, view, (first, last), (panel,), (flag,), grain=grain(len(found.told)))
 
 
-def _track(i: int, one: Told, base: str, columns: int) -> Track | None:
+def _unit(found: Comparison, base: str) -> tuple[str, float]:
+    """The unit of the axis, and how much of the comparison's own (of time a second) it holds."""
+    if base != "time":
+        return base, 1.0
+    ends = (one.end * one.per_step[base] / HOUR for one in found.told if base in one.per_step)
+    word, per_hour = unit_of(max(ends, default=1.0))
+    return word, HOUR / per_hour
+
+
+def _track(i: int, one: Told, base: str, size: float, columns: int) -> Track | None:
     """One run: its evaluations with their noise, joined by a line; None where it does not know what it cost."""
     cost = 1.0 if base == "steps" else one.per_step.get(base)
     if cost is None or not len(one.curve):
         return None
-    x = one.curve.step.astype(np.float64) * (cost / (SECONDS if base == "time" else 1.0))
+    x = one.curve.step.astype(np.float64) * (cost / size)
     kept = thinned(x, one.curve.value, columns)
     y, half = one.curve.value[kept], np.full(len(kept), Z90 * one.noise, dtype=np.float64)
     label = f"{i + 1}  {redacted(one.name)}"
