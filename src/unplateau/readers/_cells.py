@@ -134,16 +134,29 @@ def decimal_of(rows: Sequence[Sequence[str]], delimiter: str) -> str:
 
 def rows_of(source: Source, how: Layout) -> Iterator[list[str]]:
     """Rows after the header, whatever their number of cells; a header repeated comes as it is."""
-    return rows_in(below(source, how), how.delimiter)
+    return rows_in(lines_in(below(source, how)), how.delimiter)
 
 
-def below(source: Source, how: Layout) -> Iterator[str]:
-    """The lines below the header."""
-    lines = (text for _, text in source.lines())
-    for text in lines:
-        if tuple(split(text.lstrip("#"), how.delimiter)) == how.header:
-            break
-    return lines
+def below(source: Source, how: Layout) -> Iterator[bytes]:
+    """What stands below the header, in pieces of whole lines."""
+    pieces = (piece.data for piece in source.pieces())
+    for data in pieces:
+        end = 0
+        while end < len(data):
+            start, end = end, data.find(b"\n", end) + 1 or len(data)
+            if tuple(split(_text(data[start:end]).lstrip("#"), how.delimiter)) == how.header:
+                yield data[end:]
+                yield from pieces
+                return
+
+
+def lines_in(pieces: Iterable[bytes]) -> Iterator[str]:
+    """The lines of pieces, without their ends."""
+    return (_text(line) for data in pieces for line in data.split(b"\n"))
+
+
+def _text(line: bytes) -> str:
+    return line.rstrip(b"\r\n").decode("utf-8", "replace")
 
 
 def rows_in(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:

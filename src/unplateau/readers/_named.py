@@ -83,6 +83,8 @@ def may_name(line: bytes) -> bool:
     (False, True, True)
     """
     low = line.lower()
+    if not low.islower():  # no letter: a row of numbers
+        return False
     for part in PARTS:  # any() takes three times as long, and this is asked of every line of prose
         if part in low:
             return True

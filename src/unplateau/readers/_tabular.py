@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import chain
 from math import isfinite
-from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,13 @@ from ..run import Run
 from ..source import Source
 from . import Options
 from ._assign import WEAK_RUNS, Columns, assign
-from ._cells import LONGEST, Layout, below, fits, number, rows_in, rows_of
-from ._collect import Collector, Numbers
+from ._blocks import columns_of, fitting
+from ._cells import Layout, below, fits, lines_in, number, rows_in, rows_of
+from ._collect import Collector
 from ._names import plain
 from ._records import STEP_LIMIT, without_steps
 
 RUNS = 2000  # runs of one file; more are a table of something else
-BLOCK = 1 << 14  # lines that are taken at once
 FIRST = "0"  # part of a file before any header is repeated
 
 Row = Mapping[str, Any]
@@ -66,34 +65,26 @@ class Reading:
             run = self.runs[key] = Collector(self._named(key))
         run.add(run.rows if self.instead == "records" else step, self._numbers(row))
 
-    def add_block(self, lines: list[str], how: Layout, torn: list[int]) -> bool:
+    def add_block(self, data: bytes, how: Layout, torn: list[int]) -> bool:
         """Many rows at once; False, and nothing done, where they want to be looked at one by one.
 
         So it is with quotes, steps that are no whole numbers, several runs. ``torn`` counts lines of other widths.
         """
-        header, name = how.header, self.columns.step or self.columns.epoch
-        wide, text = len(header), how.delimiter.join(lines)
-        if self.keys or self.decimal != "." or name not in header or len(set(header)) < wide or '"' in text:
+        name, unlike = self.columns.step or self.columns.epoch, len(set(how.header)) == len(how.header)
+        if self.keys or self.decimal != "." or name not in how.header or not unlike or b'"' in data:
             return False
-        counts = list(map(methodcaller("count", how.delimiter), lines))
-        if set(counts) != {wide - 1}:
-            if any(n == wide and line.endswith(how.delimiter) for n, line in zip(counts, lines, strict=True)):
-                return False
-            lines = [line for n, line in zip(counts, lines, strict=True) if n == wide - 1]
-            text = how.delimiter.join(lines)
-        if not lines:
+        rows = fitting(data, how)
+        if rows is None:
             return False
-        cells = text.split(how.delimiter)
-        rows, steps = numbers_of(cells[header.index(name) :: wide])
-        with np.errstate(invalid="ignore"):
-            if (
-                rows is not None
-                or not ((steps > -1) & (steps < STEP_LIMIT) & (steps == np.floor(steps))).all()
-            ):
-                return False
-        torn[0] += len(counts) - len(lines)
-        run = self.runs.setdefault((FIRST,), Collector(self._named((FIRST,))))
-        run.extend(steps.astype(np.int64), {key: numbers_of(cells[i::wide]) for i, key in enumerate(header)})
+        if rows[0]:
+            columns = columns_of(rows[0], how)
+            places, steps = columns[name]
+            with np.errstate(invalid="ignore"):
+                if places is not None or not _are_steps(steps):
+                    return False
+            run = self.runs.setdefault((FIRST,), Collector(self._named((FIRST,))))
+            run.extend(steps.astype(np.int64), columns)
+        torn[0] += rows[1]
         return True
 
     def _out_of_range(self, row: Row) -> None:
@@ -193,13 +184,12 @@ def read_epochs(source: Source, how: Layout | None, options: Options, name: str)
 
 
 def collect_text(source: Source, how: Layout, reading: Reading, torn: list[int]) -> None:
-    """Collect every row of a table of text, as ``collect`` does, ``BLOCK`` lines at a time where these are plain."""
-    lines, plain_to_here = below(source, how), True
-    while plain_to_here and (block := list(islice(lines, BLOCK))):
-        block = [text for text in block if how.delimiter in text]
-        plain_to_here = not block or reading.add_block(block, how, torn)
-    if not plain_to_here:
-        collect(named_rows(rows_in(chain(block, lines), how.delimiter), how.header, torn), reading)
+    """Collect every row of a table of text, as ``collect`` does, a piece of the file at a time where these are plain."""
+    pieces = below(source, how)
+    for data in pieces:
+        if not reading.add_block(data, how, torn):
+            lines = lines_in(chain([data], pieces))
+            collect(named_rows(rows_in(lines, how.delimiter), how.header, torn), reading)
 
 
 def collect(rows: Iterable[tuple[Row, bool]], reading: Reading) -> None:
@@ -211,19 +201,8 @@ def collect(rows: Iterable[tuple[Row, bool]], reading: Reading) -> None:
         reading.add(row, part)
 
 
-def numbers_of(cells: list[str]) -> Numbers:
-    """The numbers among cells, as ``number`` reads them with a decimal point.
-
-    >>> numbers_of(["3.5", "2"]), numbers_of(["", "2", "best"])
-    ((None, array([3.5, 2. ])), (array([1]), array([2.])))
-    """
-    if max(map(len, cells)) <= LONGEST:
-        try:
-            return None, np.fromiter(map(float, cells), np.float64, len(cells))
-        except ValueError:
-            pass
-    found = [(i, value) for i, cell in enumerate(cells) if cell and (value := number(cell)) is not None]
-    return np.array([i for i, _ in found], np.int64), np.array([value for _, value in found], np.float64)
+def _are_steps(numbers: np.ndarray) -> bool:
+    return bool(((numbers > -1) & (numbers < STEP_LIMIT) & (numbers == np.floor(numbers))).all())
 
 
 def _starts_over(reading: Reading, row: Row) -> bool:
