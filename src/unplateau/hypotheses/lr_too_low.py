@@ -49,7 +49,9 @@ def test(run: Run) -> Finding:
         "some: may be unstable without warm-up",
     )
     probability = _probability(rates, slow, steady=state_of(run).verdict not in ("rising", "diverged"))
-    return finding(NAME, probability, evidence, stake=STAKE, remedy=remedy, missing=PROBE)
+    # a rate that is hardly below the rules loses little, one at ``FAR`` or further what planted runs lost
+    stake = STAKE * min(1.0, max(0.0, log(rates.below) / log(FAR)))
+    return finding(NAME, probability, evidence, stake=stake, remedy=remedy, missing=PROBE)
 
 
 def _probability(rates: Rates, slow: Evidence | None, *, steady: bool) -> float:
