@@ -138,6 +138,13 @@ def test_characters_above_any_natural_text_are_at_most_undecided_without_a_manif
     assert finding.probability > 0.5
     assert any("manifest" in asked for asked in finding.missing)
 
+    def jumping(step, value):
+        return above(step, value) + 0.8 * (np.arange(len(step)) == len(step) // 2)
+
+    moved = found(with_values(noisy, val_loss=jumping), "noisy-data")
+    assert moved.probability < 0.3
+    assert any("jumps by" in e.fact for e in moved.evidence)
+
 
 def test_entropies_of_a_manifest_settle_noise():
     run = healthy_run(1, **CHARACTERS)

@@ -238,7 +238,9 @@ def _remedy(run: Run) -> Remedy:
     clip, peak = run.get("grad_clip"), run.get("peak_lr")
     patch = {"grad_clip": (clip, 1.0)} if clip is not None and (clip == 0 or clip > 1) else {}
     if _momenta(run):
-        patch |= {name: (run.get(name), usual) for name, usual in ADAM.items()}
+        usual = {name: (run.get(name), value) for name, value in ADAM.items()}
+        advice = "train again with " + " and ".join(f"{name} {value:g}" for name, value in ADAM.items())
+        return Remedy(usual | patch, "a fresh run", "none", advice)
     if not patch and peak:
         patch = {"peak_lr": (peak, peak / 2)}
     steps = [len(c) for _, c in losses(run)]

@@ -37,6 +37,7 @@ LEARNT = 2e5  # tokens; by then a small model has passed the bigram level at any
 ODD = 0.5  # chance of noise in data that are harder than text, and not noise alone
 MIXED = 0.08  # share of random tokens; 16 texts, tables and codes as letters, bytes and BPE give .018 at most, words of a small text .055
 SANE = 4.0  # times the published rules
+JUMP = 0.3  # nats that an evaluation jumps by and comes back from, as in instability: noise of the data is always there
 ASKS = (
     "a manifest with the entropies of the data: unplateau prepare --manifest-only DATA (docs/manifest.md)",
     "ten random training windows",
@@ -156,10 +157,14 @@ def _others(run: Run) -> list[Evidence]:
         found.append(against(f"only {seen:,.0f} tokens seen", run.source("tokens_seen")))
     if rates is not None and max(rates.above, rates.below) > SANE:
         found.append(against(str(rates), "peak_lr, params"))
-    if state_of(run).verdict in ("diverged", "rising"):
+    state = state_of(run)
+    if high := [bump for bump in state.bumps if bump.size > JUMP]:
+        said = f"{state.series} jumps by {high[0].size:.2f} nats at step {high[0].step:,} and comes back: so do weights, no data"
+        found.append(against(said, state.series))
+    if state.verdict in ("diverged", "rising"):
         found.append(
             against(
-                f"the loss is {state_of(run).verdict} (share of peak lr {lr if lr is not None else 0:.0%})",
+                f"the loss is {state.verdict} (share of peak lr {lr if lr is not None else 0:.0%})",
                 "val_loss",
             )
         )
