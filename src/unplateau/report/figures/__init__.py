@@ -76,7 +76,7 @@ class Figure:
         label = f'role="img" aria-label="{draw.escaped(self.alt, 2000)}"'
         layouts = {"wide": self.wide, "narrow": self.narrow} | ({"broad": self.broad} if self.broad else {})
         parts = [
-            painted(_svg(drawn.body, drawn.width, drawn.height, label, f"up up-{name}"))
+            _svg(drawn.body, drawn.width, drawn.height, label, f"up up-{name}")
             for name, drawn in layouts.items()
         ]
         kind = "up-static up-wider" if self.broad else "up-static"

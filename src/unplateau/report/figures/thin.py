@@ -15,29 +15,38 @@ COLUMNS = (
 
 
 FEWEST = (
-    80  # columns of a run among several; in a chart of 720 pixels nine pixels each, and two points in each
+    60  # columns of a run among several; in a chart of 720 pixels twelve pixels each, and two points in each
 )
 
 
 GRAIN, COARSE = 2.0, 16.0  # units of a column of a still picture of one run; of many at most
+SOME, COARSER = (
+    3,
+    1.5,
+)  # runs, from which on the three pictures of all of them weigh more than one run's; times
 
 
 def shared(runs: int) -> int:
     """Columns for each of several runs of one page, so that it stays as small as that of one.
 
     >>> shared(1), shared(3), shared(20)
-    (480, 160, 80)
+    (480, 106, 60)
     """
-    return max(FEWEST, COLUMNS // max(1, runs))
+    return max(FEWEST, int(COLUMNS / _share(runs)))
 
 
 def grain(runs: int) -> float:
     """Units of a column of a still picture on a page of so many runs.
 
-    >>> grain(1), grain(5), grain(20)
-    (2.0, 10.0, 16.0)
+    >>> grain(1), grain(3), grain(20)
+    (2.0, 9.0, 16.0)
     """
-    return min(COARSE, GRAIN * max(1, runs))
+    return min(COARSE, GRAIN * _share(runs))
+
+
+def _share(runs: int) -> float:
+    """How many times fewer points a run of so many gets."""
+    return max(1, runs) * (COARSER if runs >= SOME else 1.0)
 
 
 def thinned(x: Floats, y: Floats, columns: int = COLUMNS) -> Index:

@@ -14,9 +14,11 @@ from .parts import Section, listed, table
 
 
 def verdict(found: Comparison) -> Html | None:
-    """Which run is lowest at equal amounts of each."""
-    told = [f"{words[0].upper()}{words[1:]}." for words in said(found)]
-    return tag("p", " ".join(told), class_="verdict") if told else None
+    """Which run is lowest at equal amounts of each; by its number, and once by its name."""
+    told = " ".join(f"{words[0].upper()}{words[1:]}." for words in said(found))
+    for i in dict.fromkeys(equal.lowest for equal in found.equal if equal.lowest is not None):
+        told = told.replace(f"run {i + 1} is", f"run {i + 1}, {found.told[i].name}, is", 1)
+    return tag("p", told, class_="verdict") if told else None
 
 
 def section(found: Comparison, figures: Sequence[Figure], runs: Sequence[str]) -> Iterator[Section]:

@@ -19,6 +19,7 @@ from .parts import linked, number
 from .view import View
 
 MATTER = 3  # numbers beside the verdict
+LEAST = 5e-4  # nats; a gain below it is none to any three decimals
 NEAREST = 2  # decimals of a forecast at the least, as in the text report
 
 
@@ -80,7 +81,7 @@ def _end(view: View) -> Iterator[Number]:
 def _won(view: View) -> Iterator[Number]:
     for finding in by_rate(view.found):
         remedy = finding.remedy
-        if remedy is None or remedy.gain is None or remedy.gain.value <= 0:
+        if remedy is None or remedy.gain is None or remedy.gain.value < LEAST:
             continue
         cost = price(remedy, view.found.run)
         hours = f", in {_short(cost.hours)}" if cost is not None and cost.hours is not None else ""
