@@ -1,5 +1,6 @@
 """What can't be read is refused in one line that says what was found and what to do."""
 
+import os
 import random
 import struct
 import zlib
@@ -138,3 +139,15 @@ def test_a_folder_that_may_not_be_listed_is_not_one_without_logs(tmp_path, capsy
     monkeypatch.setattr(Path, "iterdir", denied)
 
     assert "Permission denied" in refusal(capsys, tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="no /dev/fd here: pipes have no names")
+def test_what_a_shell_gives_for_a_command_is_called_a_pipe(capsys):
+    out, into = os.pipe()
+
+    said = refusal(capsys, f"/dev/fd/{out}")
+
+    os.close(out)
+    os.close(into)
+    assert f"{out} is a pipe, which can't be read twice: " in said
+    assert "zcat train.log.gz | unplateau diagnose -" in said

@@ -401,7 +401,7 @@ class TestALogThatIsMoved:
         update, kinds, _ = desk.poll()
 
         assert kinds == []
-        assert "not a regular file" in update.waiting
+        assert "train.log is a pipe" in update.waiting
 
     def test_a_part_that_is_damaged_gives_what_it_can_and_a_note(self, tmp_path):
         whole = gzip.compress(os.urandom(5000).hex().encode())

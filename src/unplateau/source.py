@@ -25,6 +25,7 @@ HEAD = 1 << 19  # bytes at the start that a format is told from
 PROBE, PROBES = 1 << 16, 8  # bytes and number of further samples, spread over the file
 UNPACKED = 16 << 30  # bytes; more than this from a compressed file is refused as a bomb
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+PIPED = "give it on standard input, as in zcat train.log.gz | unplateau diagnose - (a gzip or zstd file is read as it is)"
 
 # CSI (colours, cursor), OSC (titles, links) and two-byte escapes; each part bounded, so linear
 ANSI = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|[@-Z\\^_])")
@@ -100,6 +101,8 @@ class Source:
             self._spooled.seek(0)
             return cast(BinaryIO, self._spooled)
         try:
+            if self.path.is_fifo():
+                raise UnreadableError(f"{self.name} is a pipe, which can't be read twice: {PIPED}")
             if not self.path.is_file():
                 raise UnreadableError(f"{self.name} is not a regular file")
             return self.path.open("rb")
