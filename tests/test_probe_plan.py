@@ -6,10 +6,12 @@ Seen red:
 - ``_fits`` of site.py returning at once: test_a_checkpoint_of_another_model_is_one_line;
 - ``filled`` without its least of information: test_what_costs_next_to_nothing_is_taken_where_money_is_left (idle is taken);
 - a frozen part refuted by a fall of the loss, as it was: test_a_partly_frozen_model_that_learns_is_asked_after;
+- "no cause is open" said where no checkpoint lies: test_where_no_checkpoint_lies_that_is_the_reason_that_nothing_runs;
 - ``import torch`` at the top of probe/words.py: test_a_plan_needs_no_torch.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -278,6 +280,13 @@ class TestWhere:
         assert found.step == STEP
         with pytest.raises(UsageError, match="holds no checkpoint"):
             words_of(where(run, log_alone, data=tmp_path / "data"), Arm("a", 5, start=STEP), tmp_path / "arm")
+
+    def test_where_no_checkpoint_lies_that_is_the_reason_that_nothing_runs(self, tmp_path, capsys):
+        path = own_run(tmp_path)
+        shutil.rmtree(path / "checkpoints")
+
+        assert main(["probe", str(path)]) == 2
+        assert "holds no checkpoint to branch from" in capsys.readouterr().err
 
     def test_standard_input_has_no_checkpoint(self):
         from pathlib import Path

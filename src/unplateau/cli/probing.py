@@ -180,5 +180,5 @@ def show_outcomes(job: Job, outcomes: Sequence[Outcome], after: Diagnosis, *, as
     if as_json:
         say(json.dumps(document(job.plan, job.where, before, outcomes, ranked(after))) + "\n")
     else:
-        say(outcome_text(outcomes, before, after, job.folder, **look()))
+        say(outcome_text(outcomes, before, after, job.folder, holds=job.chances, **look()))
     return DONE

@@ -13,7 +13,7 @@ from ..errors import UsageError, printable
 from ..probes import Arm, Trial
 from .kept import Kept, alone, begin, evidence_of, finish, read_plan, write_plan
 from .pace import Pace, too_long
-from .plan import Budget, Plan, again_chosen, decided, open_causes, plan, ranked
+from .plan import Budget, Plan, again_chosen, decided, nothing_left, open_causes, plan, ranked
 from .process import FailedError, run_arm
 from .proof import prove, same_fingerprints
 from .site import Where
@@ -71,7 +71,7 @@ def job_of(where: Where, found: Diagnosis, budget: Budget, *, again: bool = Fals
         return begun(where, found, budget, earlier)
     planned = plan(where, found, budget, again=again)
     if not planned.chosen:
-        raise UsageError("there is nothing to run: no cause that is still open is one that a probe tells of")
+        raise UsageError(f"there is nothing to run: {nothing_left(where, planned)}")
     probes = {c.trial.probe: c.budget for c in planned.chosen}
     return Job(where, planned, Kept(sha256, budget.said, probes, tuple(ranked(found))), dict(planned.chances))
 
@@ -201,7 +201,7 @@ def _of_one(job: Job, trial: Trial, say: Say) -> Outcome:
             say(str(error))
             return Outcome(trial, {}, missing=str(error), failed=error)
         if not ended:
-            say(f"{said}: stopped early")
+            say(f"{said}: {'ended, what it tells is decided' if job.left() else 'stopped early, ' + OVER}")
             return _kept(job, outcome_of(trial, place), over=False)
         finish(place, arm.name)
         job.pace.took(_expected(job, trial) / len(trial.arms), time.monotonic() - began)

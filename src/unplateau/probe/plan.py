@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..diagnosis import Diagnosis
-from ..errors import UnplateauError, UsageError
+from ..errors import UnplateauError, UsageError, printable
 from ..estimate import Estimate
 from ..heard import prior
 from ..plugins import discover
@@ -120,6 +120,13 @@ def seconds_per_token(run: Run) -> float | None:
 
 
 def _spoken(seconds: float) -> str:
+    """A time as one would say it.
+
+    >>> _spoken(6), _spoken(600), _spoken(5400)
+    ('6 s', '10 min', '1.5 h')
+    """
+    if seconds < 60:
+        return f"{seconds:g} s"
     return f"{seconds / 3600:g} h" if seconds >= 3600 else f"{seconds / 60:g} min"
 
 
@@ -161,6 +168,24 @@ def plan(
     if not chosen and useful:
         _refuse(useful.values(), where, budget, chances)
     return Plan(in_order(chosen, chances), chances, budget)
+
+
+def nothing_left(where: Where, planned: Plan) -> str:
+    """Why a plan has no probe in it."""
+    told = {t.probe for t in where.run.probed if t.step in (None, where.step)}
+    able = [p.name for p in discover("probes").values() if planned.chances.keys() & set(p.tells)]
+    if where.checkpoint is None and set(able) - told:
+        return _unheld(where)
+    if heard := sorted(told & set(able)):
+        return f"{', '.join(heard)} told already of this checkpoint; --again asks anew, best with a larger budget"
+    return "no cause that is still open is one that a probe tells of"
+
+
+def _unheld(where: Where) -> str:
+    return (
+        f"{printable(where.folder.name)} holds no checkpoint to branch from: expected checkpoints/ of a run, "
+        "or nanoGPT's ckpt.pt"
+    )
 
 
 def _offers(
@@ -266,7 +291,8 @@ def _refuse(probes: Iterable[Probe], where: Where, budget: Budget, chances: Mapp
         offers = [c for p in probes for c in _offers(p, where, int(tokens), chances, (1.0,))]
         told = [offer for offer in offers if offer.information >= WORTH]
         if told and (least := min(told, key=lambda c: c.trial.tokens)) and least.trial.tokens > 0:
-            raise UsageError(_too_small(least, budget))
+            lacking = f"; {_unheld(where)}" if where.checkpoint is None else ""
+            raise UsageError(_too_small(least, budget) + lacking)
         tokens *= LEAST_GROWS
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from math import sqrt
 from pathlib import Path
 
+from ..estimate import Estimate
 from ..run import Run
 from . import Arm, Normal, Prediction, Probe, Reading, Site, Trial
 from ._arms import cooled, cost, measured, noise, per_step, rounded, steps_for, working_rate
@@ -71,9 +72,21 @@ def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
     found = [Reading(LARGE, won, fact)]
     share = noise_share({times: squared_norms(folders[arm]) for arm, times in TIMES.items()})
     if share is not None:
-        also = f"{share.value:.0%} of the squared gradient norm is noise of the batch ({share.low:.0%} to {share.high:.0%})"
+        also = _noisy(share)
         found.append(Reading(SMALL, share, also))
     return tuple(found)
+
+
+def _noisy(share: Estimate) -> str:
+    """The share in words; by its error it may come out beyond none and all.
+
+    >>> _noisy(Estimate(0.97, 0.92, 1.03, "")), _noisy(Estimate(0.11, -1.07, 1.29, ""))
+    ('97% of the squared gradient norm is noise of the batch (92% to 100%)', 'how much of the gradient is noise of the batch these steps do not tell')
+    """
+    low, value, high = (min(max(one, 0.0), 1.0) for one in (share.low, share.value, share.high))
+    if (low, high) == (0.0, 1.0):
+        return "how much of the gradient is noise of the batch these steps do not tell"
+    return f"{value:.0%} of the squared gradient norm is noise of the batch ({low:.0%} to {high:.0%})"
 
 
 PROBE = Probe(NAME, (SMALL, LARGE), "is the batch too small or too large?", design, read)

@@ -77,11 +77,21 @@ def read(trial: Trial, folders: Mapping[str, Path]) -> tuple[Reading, ...]:
     if isinstance(rows, list) and rows:
         first, last = rows[0], rows[-1]
         ends = (
-            f"; by position the loss goes from {number(first, 'loss'):.3f} at the first token to "
+            f"; by position the loss goes from {number(first, 'loss'):.3f}{_off(first)} at the first token to "
             f"{number(last, 'loss'):.3f} from token {number(last, 'from'):,.0f} on"
         )
-    fact = f"half a window of context more brings the last tokens of a window {gain:+.3f} +- {error:.3f} nats{ends}"
+    lower = "lowers" if gain >= 0 else "raises"
+    fact = (
+        f"half a window of context more {lower} the loss of the last tokens of a window by {abs(gain):.3f} +- "
+        f"{error:.3f} nats{ends}"
+    )
     return (Reading(CAUSE, about(gain, error, least=0.0), fact),)
+
+
+def _off(row: Any) -> str:
+    """By how much a loss by position may be off; nothing where an older inspection does not tell."""
+    error = row.get("error") if isinstance(row, dict) else None
+    return f" +- {error:.3f}" if isinstance(error, float) and error < float("inf") else ""
 
 
 def _knows_nothing(rows: Any, vocab: Any) -> bool:

@@ -119,7 +119,7 @@ def _strays(windows: Mapping[str, Any]) -> Reading:
     by_split = {s: _scatter(losses_of(windows, s)) for s in ("val", "train", "fresh") if s in windows}
     split = min(by_split, key=lambda name: by_split[name][0])
     sd, error = by_split[split]
-    fact = f"the loss of one window strays by {sd:.3f} nats: that of 20 by {sd / sqrt(20):.3f}, of 1,000 by {sd / sqrt(1000):.3f}"
+    fact = f"the loss of one window strays by {sd:.3f} nats, the mean of 20 by {sd / sqrt(20):.3f}, of 1,000 by {sd / sqrt(1000):.3f}"
     if "val" in by_split and by_split["val"][0] > UNLIKE * sd:
         fact += f"; in val by {by_split['val'][0]:.3f}: its windows are not of one kind"
     return Reading(NOISE_CAUSE, about(log(sd), error, UNIT), fact)
@@ -135,7 +135,10 @@ def _fair(windows: Mapping[str, Any]) -> Reading:
     if "fresh" in windows and "val" in windows:
         val, fresh = (mean_of(losses_of(windows, split)) for split in ("val", "fresh"))
         harder, error = val.value - fresh.value, hypot(val.sd, fresh.sd)
-        fact = f"val costs {harder:+.3f} +- {error:.3f} nats more than fresh text, which nobody trained on either"
+        fact = (
+            f"val costs {abs(harder):.3f} +- {error:.3f} nats {'more' if harder > 0 else 'less'} than fresh text, which "
+            "was not trained on either"
+        )
         return Reading(FAIR_CAUSE, about(abs(harder), error), fact)
     gap = gap_of(windows, "val", "train")
     fact = (
