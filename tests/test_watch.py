@@ -10,7 +10,8 @@ Time is the tests' own, but where a process writes. Each guard and its mutation;
 - judging.py, ``first`` not compared: test_another_run_in_the_same_log_begins_a_new_page;
 - judging.py, ``_before`` giving nothing: test_what_held_at_two_evaluations_is_raised_at_the_first_look;
 - watching.py, ``SLEPT`` infinite: test_a_machine_that_slept_is_no_run_that_stopped_writing;
-- pace.py, a mean in place of the median: test_a_gap_of_hours_does_not_count;
+- pace.py, a mean in place of the median: test_a_gap_of_hours_does_not_count; the log's times though they leave out
+  the evaluations: test_counts_what_the_log_leaves_out_...;
 - pages.py, ``is_quiet`` never so: test_a_run_that_stops_writing_is_told_once_and_so_is_its_return;
 - judging.py, the last loss of the series that is judged, whatever its step: test_step_and_loss_are_of_one_point;
 - judging.py, no remedy taken for going on as planned: test_what_asks_for_nothing_but_to_go_on_is_calm.
@@ -602,6 +603,18 @@ class TestThePaceOfARunThatIsNotBroken:
 
         assert update.runs[0].left.value > 10
         assert "h left by the log's step times" in telling.evaluated(update.runs[0])
+
+    def test_counts_what_the_log_leaves_out_where_evaluations_take_as_long_as_the_steps_between_them(
+        self, tmp_path
+    ):
+        desk = Desk(tmp_path)
+        shutil.copy(EXAMPLE / "config.py", tmp_path)
+        for i, at in enumerate(EVALUATIONS[:6]):
+            desk.write(*LINES[EVALUATIONS[i - 1] + 1 if i else 0 : at + 1])
+            update, _, _ = desk.poll(after=2 * 500 * 3.91)  # seconds; the log's steps take 3.91
+
+        assert update.runs[0].pace == "the times of the last 6 evaluations"
+        assert update.runs[0].left.value == pytest.approx(2 * (20_000 - 2500) * 3.91 / 3600)
 
     def test_is_the_logs_own_where_nothing_was_seen(self, tmp_path):
         desk = Desk(tmp_path)

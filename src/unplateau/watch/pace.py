@@ -33,14 +33,16 @@ class Pace:
 
 
 def pace_of(run: Run, seen: Sequence[tuple[int, float]] = ()) -> Pace | None:
-    """The pace of ``run``: by the log's step times, else as seen where it was watched for long enough.
+    """The pace of ``run``: by the log's step times, or as seen where it was watched for long enough and was slower.
 
     ``seen``: the step and the time (seconds) at which each of the last evaluations was written. Logged times leave
-    out evaluations and checkpoints, but are the run's own: when a file was written is the time of a copy, too. None
-    where neither is known.
+    out evaluations and checkpoints, which are half of the time where a run is evaluated often; a file that is written
+    faster than its steps take is a copy. None where neither is known.
     """
-    logged = None if run.has("step_unit") else hours(run, run, 1)
-    return Pace(logged, LOGGED) if logged is not None and logged.value > 0 else _watched(seen)
+    logged, watched = None if run.has("step_unit") else hours(run, run, 1), _watched(seen)
+    if logged is None or logged.value <= 0:
+        return watched
+    return watched if watched is not None and watched.step.low > logged.value else Pace(logged, LOGGED)
 
 
 def _watched(seen: Sequence[tuple[int, float]]) -> Pace | None:
