@@ -12,7 +12,8 @@ from ..diagnosis import Diagnosis
 from ..estimate import Estimate
 from ..evidence import ArmRun
 from ..heard import prior
-from ..probe.plan import Chosen, Plan, hours_of
+from ..hypotheses import SMALL, Finding
+from ..probe.plan import Chosen, Plan, hours_of, nothing_left
 from ..probe.site import Where
 from ..probe.told import Outcome, arms_of
 from ..probes import Arm, Trial
@@ -22,6 +23,7 @@ from .lines import WIDTH, Line, render
 SCHEMA = "unplateau.probe/1"
 NAMED = 4  # causes in the question
 RANKED = ("supported", "undecided")
+SEEN = 0.015  # of a probability; less is no difference in whole per cents
 FACTOR = 100  # a ratio of likelihoods beyond this is said as "more than"
 
 
@@ -49,7 +51,7 @@ def plan_text(plan: Plan, where: Where, *, width: int = WIDTH, colour: bool = Fa
 def _plan_lines(plan: Plan, where: Where) -> Iterator[Line]:
     yield Line(f"{where.run.name}: {question(plan)}?", "title")
     if not plan.chosen:
-        yield Line("No probe tells of a cause that is still open: nothing to run.")
+        yield Line(f"Nothing to run: {nothing_left(where, plan)}.")
         return
     tokens = sum(c.trial.tokens for c in plan.chosen)
     yield Line(
@@ -109,10 +111,14 @@ def outcome_text(
     after: Diagnosis,
     evidence: Path,
     *,
+    holds: Mapping[str, float] | None = None,
     width: int = WIDTH,
     colour: bool = False,
 ) -> str:
-    """What each probe came to, and how the causes rank before and after."""
+    """What each probe came to, and how the causes rank before and after.
+
+    ``holds``: how likely each cause is by what the probes told, whatever it costs.
+    """
     lines = [Line("OUTCOMES", "title")]
     for found in outcomes:
         lines.append(Line(f"{found.trial.probe}: {found.said}", hang=2))
@@ -120,6 +126,9 @@ def outcome_text(
     lines += [Line(), Line("CAUSES, ranked", "title")]
     lines.append(Line(f"before: {', '.join(before) or 'none'}", hang=8))
     lines.append(Line(f"after:  {', '.join(map(_with_chance, _open(after))) or 'none'}", hang=8))
+    lines += [
+        Line(said, hang=2) for f in _open(after) if (said := capped(f, (holds or {}).get(f.cause, 0.0)))
+    ]
     lines.append(Line())
     if any(found.readings for found in outcomes):
         lines.append(Line(f"Evidence: {evidence}; diagnose takes it into account.", hang=2))
@@ -130,6 +139,20 @@ def _open(found: Diagnosis) -> list[Any]:
     return [f for f in found.findings if f.verdict in RANKED]
 
 
+def capped(finding: Finding, holds: float) -> str:
+    """Why a cause that ``holds`` with that probability stands lower: its cost may be next to nothing; empty where it does not.
+
+    >>> cost = Estimate(0.07, 0.0, 0.16, "nats")
+    >>> told = Finding("capacity", "supported", probability=0.93, effect=cost)
+    >>> capped(told, 0.999), capped(told, 0.93)
+    ('capacity stays at 93%: it holds, but may cost less than 0.012 nats: 0.07 nats (0.00 to 0.16)', '')
+    """
+    cost, chance = finding.effect, prior(finding)
+    if cost is None or cost.low >= SMALL or holds - chance < SEEN:
+        return ""
+    return f"{finding.cause} stays at {chance:.0%}: it holds, but may cost less than {SMALL} nats: {cost}"
+
+
 def _with_chance(finding: Any) -> str:
     return f"{finding.cause} ({finding.verdict}, {prior(finding):.0%})"
 
@@ -137,11 +160,15 @@ def _with_chance(finding: Any) -> str:
 def odds_of(cause: str, log_odds: float) -> str:
     """How much likelier, in words.
 
-    >>> odds_of("capacity", 0.69), odds_of("capacity", -9.0)
-    ('2.0 times likelier with capacity than without', 'more than 100 times likelier without capacity than with it')
+    >>> odds_of("capacity", 0.69), odds_of("capacity", 0.0)
+    ('2.0 times likelier with capacity than without', 'as likely with capacity as without')
+    >>> odds_of("capacity", -9.0)
+    'more than 100 times likelier without capacity than with it'
     """
     times = exp(min(abs(log_odds), 700.0))
     said = f"{times:.1f}" if times <= FACTOR else f"more than {FACTOR}"
+    if said == "1.0":
+        return f"as likely with {cause} as without"
     if log_odds >= 0:
         return f"{said} times likelier with {cause} than without"
     return f"{said} times likelier without {cause} than with it"
