@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log
+from math import log, sqrt
 
 from ..planned import is_share
 from ..run import Run
@@ -32,6 +32,11 @@ class Rates:
     def below(self) -> float:
         """How many times the peak is below the lower rule."""
         return self.low / self.peak
+
+    @property
+    def middle(self) -> float:
+        """A peak as far above the lower rule as below the upper."""
+        return sqrt(self.low * self.high)
 
     def __str__(self) -> str:
         return (

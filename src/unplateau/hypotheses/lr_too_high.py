@@ -110,7 +110,7 @@ def without(run: Run) -> Run | None:
     rates = rates_of(run)
     if rates is None:
         return None
-    peak = (rates.low * rates.high) ** 0.5
+    peak = rates.middle
     return run.with_facts(peak_lr=Fact(peak)) if run.schedule is None else with_peak(run, peak)
 
 

@@ -44,7 +44,7 @@ def test(run: Run) -> Finding:
     if slow is not None:
         evidence.append(slow)
     remedy = Remedy(
-        {"peak_lr": (rates.peak, float(f"{rates.low:.1g}"))},
+        {"peak_lr": (rates.peak, float(f"{rates.middle:.1g}"))},
         anew(run),
         "some: may be unstable without warm-up",
     )
