@@ -6,6 +6,7 @@ Seen red:
 - ``_fits`` of site.py returning at once: test_a_checkpoint_of_another_model_is_one_line;
 - ``filled`` without its least of information: test_what_costs_next_to_nothing_is_taken_where_money_is_left (idle is taken);
 - a frozen part refuted by a fall of the loss, as it was: test_a_partly_frozen_model_that_learns_is_asked_after;
+- settings that a checkpoint was saved with not looked at: test_a_checkpoint_that_was_saved_with_other_settings_is_one_line;
 - "no cause is open" said where no checkpoint lies: test_where_no_checkpoint_lies_that_is_the_reason_that_nothing_runs;
 - ``import torch`` at the top of probe/words.py: test_a_plan_needs_no_torch.
 """
@@ -280,6 +281,16 @@ class TestWhere:
         assert found.step == STEP
         with pytest.raises(UsageError, match="holds no checkpoint"):
             words_of(where(run, log_alone, data=tmp_path / "data"), Arm("a", 5, start=STEP), tmp_path / "arm")
+
+    def test_a_checkpoint_that_was_saved_with_other_settings_is_one_line(self, tmp_path, monkeypatch):
+        (tmp_path / "ckpt.pt").touch()
+        saved = {"checkpoint_step": Fact(600), "n_layer": Fact(2), "peak_lr": Fact(0.003)}
+        monkeypatch.setattr("unplateau.probe.site.read_checkpoint", lambda _: saved)
+        run = Run("r", facts={"peak_lr": Fact(0.01, "", "log line 1")})
+
+        with pytest.raises(UnreadableError, match=r"with peak_lr 0\.003, but log line 1 says 0\.01"):
+            where(run, tmp_path)
+        assert where(run.with_facts(resumed_at=Fact([300])), tmp_path).step == 600
 
     def test_where_no_checkpoint_lies_that_is_the_reason_that_nothing_runs(self, tmp_path, capsys):
         path = own_run(tmp_path)

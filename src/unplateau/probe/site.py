@@ -27,6 +27,8 @@ STEP = re.compile(r"\d{1,15}")
 LIMIT = 64 << 20  # bytes of a state.json, a config.json or a manifest
 #: settings that the weights of a checkpoint hold the config to
 SHAPE = ("n_layer", "n_head", "n_embd", "vocab_size", "block_size", "bias", "tied")
+#: settings that nanoGPT saves with a checkpoint, and that its log echoes
+SAVED_WITH = ("peak_lr", "floor_lr", "warmup_steps", "dropout", "weight_decay", "beta1", "beta2")
 BINS = ("train.bin", MANIFEST)  # what a folder of tokens has: nanoGPT's, or ours
 
 Kind = Literal["own", "nanogpt", "none"]
@@ -129,6 +131,7 @@ def _nanogpts(run: Run, folder: Path) -> tuple[Kind, Path | None, int]:
     if not isinstance(step, int | float) or "n_layer" not in told:
         raise UnreadableError(f"{CKPT} does not tell its step and its model; expected what nanoGPT saves")
     _fits(run, told, CKPT)
+    _same_run(run, told)
     return "nanogpt", path.absolute(), int(step)
 
 
@@ -142,6 +145,22 @@ def _fits(run: Run, told: Mapping[str, Any], name: str) -> None:
             raise UnreadableError(
                 f"{printable(name)} has {key} {told[key]}, but {fact.source} says {fact.value}: it is of another run; "
                 "give the config that it was trained with (--config FILE)"
+            )
+
+
+def _same_run(run: Run, told: Mapping[str, Any]) -> None:
+    """Raise ``UnreadableError`` where nanoGPT saved the checkpoint in a run with other settings than this log echoes.
+
+    One that was resumed may have changed them on the way: of that nothing is said.
+    """
+    if run.get("init_from") == "resume" or run.get("resumed_at") or run.get("resumed_after"):
+        return
+    for key in SAVED_WITH:
+        fact = run.facts.get(key)
+        if fact is not None and fact.source.startswith("log") and key in told and told[key] != fact.value:
+            raise UnreadableError(
+                f"{CKPT} was saved by a run with {key} {told[key]}, but {fact.source} says {fact.value}: it is of another "
+                f"run; expected the {CKPT} of this one"
             )
 
 
