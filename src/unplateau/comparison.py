@@ -133,7 +133,8 @@ def _told(name: str, run: Run, series: str, warnings: list[str]) -> Told:
         warnings.append(f"{shown} is lost: {lost[0]} is nan or infinite from step {lost[1]:,} to its end")
     points = after_start(curve)
     if len(points) < LEAST:
-        warnings.append(f"{shown} has {len(curve)} evaluations: how far one is off is not known")
+        many = f"{len(curve)} evaluation{'s' * (len(curve) != 1)}"
+        warnings.append(f"{shown} has {many}: too few to know well how far one is off")
     return Told(name, run, series, curve, _noise(run, series, curve, points), _per_step(run))
 
 
