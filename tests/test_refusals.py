@@ -129,6 +129,29 @@ def test_a_short_table_shows_its_columns_too(tmp_path, capsys):
     assert "Schritt, Verlust" in refusal(capsys, tmp_path / "short.csv")
 
 
+def test_words_where_the_loss_should_be_are_shown(tmp_path, capsys):
+    (tmp_path / "run.csv").write_text("step,train_loss,lr\n0,3.5 nats,1\n100,3.4 nats,1\n200,3.3 nats,1\n")
+    (tmp_path / "empty.csv").write_text("step,loss,lr\n0,,1\n100,,1\n200,,1\n")
+
+    said = refusal(capsys, tmp_path / "run.csv")
+
+    assert (
+        "run.csv: column 'train_loss' holds no number in the first 3 rows, but '3.5 nats'; expected numbers"
+        in said
+    )
+    assert "'loss' holds no number in the first 3 rows, they are empty;" in refusal(
+        capsys, tmp_path / "empty.csv"
+    )
+
+
+def test_words_where_the_step_should_be_are_shown(tmp_path, capsys):
+    (tmp_path / "run.csv").write_text("epoch,loss,val_loss\n1/3,3.5,3.6\n2/3,3.4,3.5\n3/3,3.3,3.4\n")
+
+    said = refusal(capsys, tmp_path / "run.csv")
+
+    assert "no row of run.csv has a step: its column 'epoch' holds '1/3'; expected whole numbers" in said
+
+
 def test_a_folder_that_may_not_be_listed_is_not_one_without_logs(tmp_path, capsys, monkeypatch):
     """Seen red without the look into the folder: "holds no log". Root may list anything, so the system is played."""
     (tmp_path / "train.log").write_text(LOG)

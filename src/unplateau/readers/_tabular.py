@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UnreadableError
+from ..errors import UnreadableError, printable
 from ..run import Run
 from ..source import Source
 from . import Options
@@ -40,6 +40,7 @@ class Reading:
     no_step: int = 0
     impossible: int = 0  # rows whose step no optimiser counts to
     first_impossible: float = 0.0
+    first_without: str = ""  # what the first row without a step has in its place
     index: int = 0
 
     def step_of(self, row: Row) -> int | None:
@@ -89,8 +90,10 @@ class Reading:
 
     def _out_of_range(self, row: Row) -> None:
         name = self.columns.step or self.columns.epoch
-        told = None if name is None else number(row.get(name), self.decimal, whole=True)
+        cell = None if name is None else row.get(name)
+        told = number(cell, self.decimal, whole=True)
         if told is None or 0 <= told < STEP_LIMIT or not isfinite(told):
+            self.first_without = self.first_without or str(cell or "")
             self.no_step += 1
             return
         self.first_impossible = self.first_impossible if self.impossible else told
@@ -132,6 +135,12 @@ class Reading:
             if not self.runs:
                 raise UnreadableError(f"{said}: name the column of the steps with --map step=COLUMN")
             self.warnings.append(f"{said}: left out")
+        if self.first_without and not self.runs:
+            column = printable(str(self.columns.step or self.columns.epoch), 60)
+            raise UnreadableError(
+                f"no row of {self.name} has a step: its column {column!r} holds {printable(self.first_without, 60)!r}; "
+                "expected whole numbers as 100, or another column by --map step=COLUMN"
+            )
         if self.no_step:
             self.warnings.append(f"{self.no_step:,} rows without a step (summaries, notes) left out")
         for collector in self.runs.values():

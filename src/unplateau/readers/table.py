@@ -15,7 +15,7 @@ from itertools import islice
 from math import isfinite
 
 from ..errors import UnreadableError, printable
-from ..run import Run
+from ..run import LOSSES, Run
 from ..source import Source
 from . import Options, Reader
 from ._assign import KINDS, RUNS, STEPS, assign, first_of
@@ -63,9 +63,7 @@ def read(source: Source, options: Options) -> list[Run]:
     first = [row for row, _ in islice(table.rows(), LOOKED_AT)]
     reading = _reading(table, first, source.name, options)
     if not reading.columns.has_loss:
-        listed = printable(", ".join(_names(first)[:30]), 400)
-        step = "" if reading.columns.step else " and the step with --map step=COLUMN"
-        raise UnreadableError(f"no loss among the columns {listed}: name it with --map val_loss=COLUMN{step}")
+        raise _no_loss(first, reading, source.name)
     if _is_a_list_of_runs(table, first, reading):
         return []
     table.torn[0] = 0
@@ -74,6 +72,23 @@ def read(source: Source, options: Options) -> list[Run]:
     else:
         collect_text(source, table.text, reading, table.torn)
     return _finished(reading, table, source, options)
+
+
+def _no_loss(first: Sequence[Row], reading: Reading, name: str) -> UnreadableError:
+    """What is said of a table without a loss: that words stand for its numbers, or what its columns are called."""
+    losses = [c.column for series, c in assign(_names(first), Options()).series.items() if series in LOSSES]
+    if losses:
+        cells = (row.get(losses[0]) for row in first)
+        held = next(
+            (f"but {printable(str(c), 60)!r}" for c in cells if c not in (None, "")), "they are empty"
+        )
+        return UnreadableError(
+            f"{name}: column {printable(losses[0], 60)!r} holds no number in the first {len(first)} rows, {held}; expected "
+            "numbers as 3.25 (if they come later, or stand in another column: --map val_loss=COLUMN)"
+        )
+    listed = printable(", ".join(_names(first)[:30]), 400)
+    step = "" if reading.columns.step else " and the step with --map step=COLUMN"
+    return UnreadableError(f"no loss among the columns {listed}: name it with --map val_loss=COLUMN{step}")
 
 
 @dataclass(slots=True)
