@@ -54,11 +54,12 @@ def test(run: Run) -> Finding:
         return finding(NAME, 0.8, evidence, stake=0.5, remedy=_remedy(run), missing=asked)
     if size > TINY or noise is None:
         some = pro(fact, source) if size <= TINY else against(f"{fact}, more than a few hundred", source)
-        return finding(NAME, 0.25 if size <= TINY else 0.15, [some, *guided], missing=asked)
+        chance = 0.25 if size <= TINY else 0.15
+        return finding(NAME, chance, [some, *guided], remedy=_remedy(run), missing=asked)
     said = f"the loss of one batch scatters by {noise:.2f} nats"
     evidence = [pro(fact, source), (pro if noise >= NOISY else against)(said, "batch_loss"), *guided]
     if noise < NOISY:
-        return finding(NAME, 0.25, evidence, missing=asked)
+        return finding(NAME, 0.25, evidence, remedy=_remedy(run), missing=asked)
     return finding(NAME, 0.75, evidence, stake=0.1, remedy=_remedy(run), missing=asked)
 
 
