@@ -331,4 +331,5 @@ def test_what_a_manifest_has_told_is_not_asked_for_again(cause):
     counted = told(run, train_tokens=tokens / 4.3, unique_tokens=tokens / 4.8, duplicate_share=0.104)
 
     found = finding_on(counted, cause)
-    assert (found.verdict, found.missing) == ("undecided", ())
+    assert found.verdict == "undecided"
+    assert not [ask for ask in found.missing if "manifest" in ask or "unique" in ask]
