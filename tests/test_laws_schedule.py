@@ -310,6 +310,16 @@ class TestMeasuredCooldowns:
 
         assert ends[0] - ends[1] == pytest.approx(0.05, abs=0.01)
 
+    def test_are_believed_to_a_quarter_however_well_they_were_measured(self):
+        """Arms of 30 steps tell a cooldown of 120 no better (six demos, docs/LOG.md)."""
+        exact, rough = (
+            branches(run, *LAW.fit([run]).heard).noise
+            for run in (self.probed(Estimate(0.05, x, y, "nats")) for x, y in ((0.05, 0.05), (0.0, 0.1)))
+        )
+
+        assert exact == pytest.approx(0.25 * 0.05)
+        assert rough == pytest.approx(np.hypot(exact, 0.05 / 1.645), rel=0.01)
+
     @pytest.mark.parametrize("lacks", [{"step": None}, {"steps": None}, {"steps": 0}, {"contrast": None}])
     def test_that_lack_where_they_were_say_nothing(self, lacks):
         assert LAW.fit([self.probed(**lacks)]).heard == ()
