@@ -197,6 +197,14 @@ def test_mild_dropout_is_too_much_where_nothing_comes_twice_and_its_price_is_see
     )
 
 
+@pytest.mark.parametrize(("level", "verdict"), [(0.0007, "refuted"), (2.0, "supported")])
+def test_a_loss_of_next_to_nothing_has_nothing_left_to_learn(level, verdict):
+    run = healthy_run(2)
+    fall = {name: lambda _, value: value / value[-1] * level for name in ("val_loss", "train_loss")}
+
+    assert found(with_values(run, **fall), "still-learning").verdict == verdict
+
+
 @pytest.mark.parametrize(("times", "verdict"), [(1.2, "refuted"), (0.7, "undecided"), (0.4, "undecided")])
 def test_a_rate_somewhat_below_the_rules_is_open_and_asks(times, verdict):
     """The rules stray by as much; ``times`` the lower of them."""

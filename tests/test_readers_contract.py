@@ -174,6 +174,13 @@ class TestEveryTextSample:
         assert choose(Source(path)).name == name
         assert points(read(name, path)) == points(read(name, sample))
 
+    def test_reads_the_same_behind_the_mark_that_spreadsheets_write_first(self, name, sample, tmp_path):
+        path = tmp_path / sample.name
+        path.write_bytes(b"\xef\xbb\xbf" + sample.read_bytes())
+
+        assert choose(Source(path)).name == name
+        assert points(read(name, path)) == points(read(name, sample))
+
     def test_reads_the_same_in_colour(self, name, sample, tmp_path):
         path = tmp_path / sample.name
         lines = sample.read_bytes().split(b"\n")

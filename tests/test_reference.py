@@ -109,7 +109,7 @@ def test_a_model_of_another_size_has_no_price_and_is_told_of_which_it_was_measur
     assert found.effect is None
     assert found.remedy is None
     assert not found.basis
-    assert "measured on models of up to 105k parameters" in found.unpriced
+    assert "measured on runs of up to 105k parameters" in found.unpriced
 
 
 def test_longer_training_and_more_of_the_cause_than_was_planted_have_no_price():

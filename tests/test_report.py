@@ -100,6 +100,7 @@ class TestText:
 
         said = text.text(found)
 
+        assert "Set min_lr to 0 and max_iters to 24000." in " ".join(said.splitlines()[1:6])
         assert "min_lr = 0    # was 0.0001" in said
         assert "max_iters = 24000    # was 20000" in said
         assert as_json.diagnosis(found)["findings"][0]["remedy"]["patch"]["min_lr"] == [1e-4, 0.0]

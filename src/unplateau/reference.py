@@ -146,9 +146,9 @@ def outside(run: Run, one: Class, x: Exposure) -> str:
         if size is None:
             return f"what planted runs tell needs the number of {unit}"
         if size > span[1] * NEAR:
-            return f"measured on models of up to {count(span[1])} {unit}"
+            return f"measured on runs of up to {count(span[1])} {unit}"
         if size < span[0] / NEAR:
-            return f"measured on models of {count(span[0])} {unit} and more"
+            return f"measured on runs of {count(span[0])} {unit} and more"
     if any(mine > MOST * most for mine, most in zip(x, one.most, strict=True) if most > 0):
         return f"no planted run had as much of it ({one.runs} runs)"
     return ""

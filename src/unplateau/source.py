@@ -23,6 +23,7 @@ PIECE = 1 << 20  # bytes read at once
 LINE = 1 << 22  # bytes; a line longer than this is cut at a carriage return, a space, or here
 HEAD = 1 << 19  # bytes at the start that a format is told from
 PROBE, PROBES = 1 << 16, 8  # bytes and number of further samples, spread over the file
+UTF8 = b"\xef\xbb\xbf"  # its byte order mark
 UNPACKED = 16 << 30  # bytes; more than this from a compressed file is refused as a bomb
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 PIPED = "give it on standard input, as in zcat train.log.gz | unplateau diagnose - (a gzip or zstd file is read as it is)"
@@ -182,7 +183,9 @@ class Source:
         for block in self.blocks():
             if line == 1 and not rest:
                 utf16 = _utf16(block)
-            rest += block
+                rest = block.removeprefix(UTF8)  # the mark that spreadsheets write first
+            else:
+                rest += block
             cut = rest.rfind(b"\n") + 1
             if utf16:
                 cut = len(rest) // 2 * 2 if len(rest) >= PIECE else 0
@@ -229,5 +232,5 @@ def _utf16(head: bytes) -> str:
 
 
 def _decode(raw: bytes) -> bytes:
-    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    raw = raw.removeprefix(UTF8)
     return raw[: len(raw) // 2 * 2].decode("utf-16", "replace").encode() if _utf16(raw) else raw

@@ -207,11 +207,13 @@ def _sound(run: Run) -> Finding:
     if start is not None:
         fact = f"{start}, {start.ratio:.3f} of it"
         evidence.append(against(fact, f"{start.series}, {run.source('vocab_size') or 'vocab_size'}"))
+    vocab = vocabulary(run)
     for name, level in levels.items():
         sound = level >= LITTLE
-        fact = f"{name} lies around {level:.3f} nats at the end, " + (
-            "a loss that text can have" if sound else "little"
-        )
+        said = "a loss that text can have" if sound else "little"
+        if vocab and level > log(vocab) + EVEN:
+            said = f"above an even guess over {vocab:,} tokens: learnt and lost, or never learnt"
+        fact = f"{name} lies around {level:.3f} nats at the end, {said}"
         evidence.append((against if sound else pro)(fact, name))
     unigram = run.get("unigram_entropy")
     if unigram and any(abs(v - unigram) < FOLLOWS for v in levels.values()):

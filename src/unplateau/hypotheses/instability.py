@@ -5,8 +5,9 @@ Mechanism: the curvature grows until a step overshoots: attention logits or the 
 grow, gradients explode, Adam's second moment lags behind a sudden gradient, or one batch is broken.
 Supported by: a training loss that ends far above its best without coming back, or that ends above an even
 guess after it was well below one; spikes, and a train loss, evaluated, that ends half a nat above its best; three
-spikes or more that last, each above .3 nats and eight times the noise of a logged point. A loss that is high for a
-point or two and then at its old level speaks of an odd batch, not of the weights.
+spikes or more that last, each above .3 nats and eight times the noise of a logged point; momenta of Adam for which
+it is not proved to converge (beta1^2 not below the root of beta2). A loss that is high for a point or two and then
+at its old level speaks of an odd batch, not of the weights.
 Refuted by: no such spike among all logged batch losses after the first twentieth of the run.
 Needs: a batch loss (or train loss), logged often; gradient norms help.
 What to do: go back to the checkpoint before the spike and skip its batches; clip gradients at 1; lower
@@ -197,7 +198,10 @@ def _weights_lost(run: Run) -> Evidence | None:
     if above is None or above <= CLIMB:
         return None
     train = run.series["train_loss"].finite
-    fact = f"train_loss, evaluated, ends {above:.2f} nats above its best of {train.value.min():.3f}: the weights, not odd batches"
+    fact = (
+        f"train_loss, evaluated, ends {above:.2f} nats above its best of {train.value.min():.3f} (median of its last {ENDS}): "
+        "the weights, not odd batches"
+    )
     return pro(fact, "train_loss")
 
 

@@ -6,7 +6,8 @@ Supported by: a peak many times below the published rules for the size, from fre
 that large steps hurt: train and val fall together, smoothly, slowly from the start.
 Refuted by: a peak within or above the published rules.
 Needs: the peak, the size of the model and the tokens; the loss.
-What to do: try three and ten times the peak for a few hundred steps, with warm-up.
+What to do: a peak in the middle of the published rules, with warm-up; or three and ten times the peak for a few
+hundred steps each, to see.
 Sources: Kaplan et al. 2020, eq. D.1; DeepSeek LLM 2024 (arXiv 2401.02954), eq. 1.
 """
 

@@ -18,7 +18,7 @@ from typing import Any
 from ..derive import changed
 from ..run import Run
 from ..units import tokens_each
-from . import Evidence, Finding, Hypothesis, Plan, Remedy
+from . import SMALL, Evidence, Finding, Hypothesis, Plan, Remedy
 from ._say import against, chance_below, cost_said, fall_of, finding, pro, saved_at, state_of
 from ._schedule import LATE, OPTIMAL, PAST, spent_at, stopped_learning
 
@@ -42,7 +42,7 @@ def test(run: Run) -> Finding:
     if state.verdict not in ("falling", "slowing"):
         falling = min(falling, 0.6)
     evidence = [(pro if falling > 0.5 else against)(fall_of(run), state.series)]
-    if lost := nothing_gained(run):
+    if lost := nothing_gained(run) or nothing_left(run):
         return finding(NAME, 0.05, [lost, *evidence])
     if stop := stopped_learning(run):
         evidence.append(stop)
@@ -66,6 +66,15 @@ def nothing_gained(run: Run) -> Evidence | None:
     if state.level is None or curve.step[0] != 0 or state.level.low <= curve.first:
         return None
     said = f"{state.series} ends at {state.level.value:.4g}, above the {curve.first:.4g} of step 0: nothing was gained"
+    return against(said, state.series)
+
+
+def nothing_left(run: Run) -> Evidence | None:
+    """Evidence that all of the loss is less than what matters: it can't fall below 0."""
+    state = state_of(run)
+    if state.level is None or state.level.unit != "nats" or state.level.high >= SMALL:
+        return None
+    said = f"{state.series} stands at {state.level.value:.2g} nats: that is all that is left to win"
     return against(said, state.series)
 
 

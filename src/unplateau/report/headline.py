@@ -10,11 +10,13 @@ from ..curve import Curve
 from ..diagnosis import Diagnosis
 from ..hypotheses import Finding
 from ..hypotheses._say import step_word
-from ..run import LOSSES
+from ..run import LOSSES, Run
 from ..state import State
+from .patch import own_patch, setting
 
 LEAST_SUSPECTED = 0.025  # probability; below stand causes that nothing points to (heard.UNTESTED is .02)
 FEW = 5  # evaluations that fit a sentence
+CHANGES = 3  # settings that fit one
 STATE = {
     "falling": "the loss is still falling",
     "slowing": "the loss is slowing down",
@@ -132,9 +134,9 @@ def _why(found: Diagnosis, claims: Mapping[str, str]) -> str:
     also = [f for f in of(found.findings, "supported") if f is not first]
     then = f" Also: {', '.join(map(named, also[:3]))}." if also else ""
     if first.cause in NO_PLATEAU:
-        return f"{NO_PLATEAU[first.cause]}{chance(first)}.{_advice(first)}{then}{_untested(found)}"
+        return f"{NO_PLATEAU[first.cause]}{chance(first)}.{_advice(first, found.run)}{then}{_untested(found)}"
     if first.verdict == "supported":
-        return f"{_claimed(first, claims)}{_advice(first)}{then}"
+        return f"{_claimed(first, claims)}{_advice(first, found.run)}{then}"
     return f"Most likely, not proved: {_claimed(first, claims)}{then}{_send(found)}"
 
 
@@ -153,10 +155,17 @@ def _claimed(finding: Finding, claims: Mapping[str, str]) -> str:
     return f"{claim.rstrip('.')} ({finding.cause},{chance(finding).replace('(', '').replace(')', '')})."
 
 
-def _advice(finding: Finding) -> str:
-    """What to do about it, where that is a sentence."""
-    advice = finding.remedy.advice if finding.remedy else ""
-    return f" {advice[0].upper()}{advice[1:]}." if advice else ""
+def _advice(finding: Finding, run: Run) -> str:
+    """What to do about it: its sentence, else the settings to change, up to ``CHANGES`` of them."""
+    if finding.remedy is None:
+        return ""
+    advice = finding.remedy.advice
+    if not advice:
+        changed = list(own_patch(run, finding.remedy.patch).items())
+        if not 0 < len(changed) <= CHANGES:
+            return ""
+        advice = "set " + " and ".join(f"{key} to {setting(new)}" for key, (_, new) in changed)
+    return f" {advice[0].upper()}{advice[1:]}."
 
 
 def _gained(found: Diagnosis) -> str:
