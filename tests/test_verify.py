@@ -3,7 +3,8 @@
 Mutations that went red here: the gain's sign turned; the error of the measurement left out of a hit; noise of a rerun left
 out; windows of other plans paired; a stored forecast of other settings taken; AFTER compared before the stored step; a
 forecast stored after AFTER counted as foretold; what a checkpoint shows taken for a setting; AFTER held against the first
-evaluation of all; what differs beside a named cause not said; the torn last line of a record joined to the next; misses not counted.
+evaluation of all; what differs beside a named cause not said; ``COARSE`` at a million; the torn last line of a record joined
+to the next; misses not counted.
 """
 
 from __future__ import annotations
@@ -200,6 +201,19 @@ class TestPrediction:
             held(before, wider, (), "over-regularised")
         found = held(before, after, (), "val-mismatch")
         assert any("what differs, dropout, mends val-mismatch: you say so" in w for w in found.warnings)
+
+    @pytest.mark.parametrize(
+        ("noise", "told"), [(0.4, "too coarsely measured to be a hit or a miss"), (0.004, "a hit")]
+    )
+    def test_that_cannot_be_told_from_noise_is_neither_hit_nor_miss(
+        self, tmp_path: Path, noise: float, told: str
+    ) -> None:
+        before = foreign(tmp_path / "a", noise=noise)
+        after = foreign(tmp_path / "b", 0.1, seed=1, noise=noise, n_embd=128)
+        found = held(before, after, [forecast("without capacity", 0.1, 0.02, **WIDER)], "capacity")
+
+        assert told in headline(found)
+        assert any("too coarsely" in warning for warning in found.warnings) == (noise > 0.1)
 
     def test_of_a_step_that_is_still_to_come_has_no_verdict_yet(self, tmp_path: Path) -> None:
         before, after = foreign(tmp_path / "a"), foreign(tmp_path / "b", steps=500, n_embd=128)

@@ -31,6 +31,8 @@ from .state import lost_at, state_of
 from .units import count
 
 REACHED = 0.99  # share of a stored step at which an evaluation counts as one there: evaluations are some steps apart
+#: times as wide as the prediction's interval: of what a hit may then stray by, 95 % is the measurement's
+COARSE = 3.0
 CUT = ("tokenizer", "vocab_size", "bytes_per_token")  # with others, losses are of other tokens
 
 
@@ -79,6 +81,19 @@ def agree(predicted: Estimate, achieved: Estimate) -> bool:
     return -gap <= hypot(predicted.value - predicted.low, achieved.high - achieved.value)
 
 
+def coarse(predicted: Estimate, achieved: Estimate) -> bool:
+    """True where what was measured is so wide that nearly anything would have agreed with the prediction.
+
+    >>> coarse(Estimate(0.01, -0.11, 0.12, "nats"), Estimate(0.0, -3.0, 4.0, "nats"))
+    True
+    >>> coarse(Estimate(0.1, 0.08, 0.12, "nats"), Estimate(0.125, 0.105, 0.145, "nats"))
+    False
+    """
+    return achieved.high - achieved.low > COARSE * (predicted.high - predicted.low) and agree(
+        predicted, achieved
+    )
+
+
 def verify(
     before: Run,
     after: Run,
@@ -114,6 +129,10 @@ def verify(
     other = point_of(after, series, prediction.step, paths[1], noise)
     warnings += _other_text(changes)
     achieved, how = difference(one, other)
+    if prediction.gain is not None and coarse(prediction.gain, achieved):
+        warnings.append(
+            "the gain is measured too coarsely to tell a hit from a miss: larger evaluations would"
+        )
     late = _late(prediction, paths[1])
     warnings += [late] if late else []
     named = cause or (prediction.causes[0] if len(prediction.causes) == 1 else None)

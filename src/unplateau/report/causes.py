@@ -69,7 +69,10 @@ def _record(told: Tally) -> Iterator[Line]:
             "doubt",
         )
     if told.doubtful:
-        yield Line(f"not counted: {told.doubtful} whose runs differ in more than was predicted", "dim")
+        yield Line(
+            f"not counted: {told.doubtful} whose runs differ in more than was predicted, or that could not tell",
+            "dim",
+        )
     if told.unpredicted:
         yield Line(f"not counted: {told.unpredicted} without prediction", "dim")
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..estimate import Estimate
 from ..measured import PAIRED, Point
 from ..record import Entry
-from ..verify import Verification, changed
+from ..verify import Verification, changed, coarse
 from .json import plain
 from .lines import WIDTH, Line, render
 from .redact import redacted
@@ -60,6 +60,8 @@ def headline(found: Verification) -> str:
 def _verdict(predicted: Estimate, found: Verification) -> str:
     if not found.hit:
         return "a miss: outside the interval"
+    if coarse(predicted, found.achieved):
+        return "too coarsely measured to be a hit or a miss"
     within = predicted.low <= found.achieved.value <= predicted.high
     return "a hit: within the interval" if within else "a hit: no further apart than the errors of both"
 
