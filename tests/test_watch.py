@@ -582,29 +582,27 @@ class TestThePace:
 
 
 class TestThePaceOfARunThatIsNotBroken:
-    @staticmethod
-    def followed(folder, lines, evaluations, after):
-        """The run as the watch saw it last, its lines written up to one evaluation after the other, ``after`` seconds apart."""
-        desk = Desk(folder)
-        shutil.copy(EXAMPLE / "config.py", folder)
-        for i, at in enumerate(EVALUATIONS[:evaluations]):
-            desk.write(*lines[EVALUATIONS[i - 1] + 1 if i else 0 : at + 1])
-            update, _, _ = desk.poll(after=after)
-        (run,) = update.runs
-        return run
-
     def test_is_seen_by_the_times_of_evaluations(self, tmp_path):
-        run = self.followed(tmp_path, UNTIMED, evaluations=12, after=1800)
+        desk = Desk(tmp_path)
+        shutil.copy(EXAMPLE / "config.py", tmp_path)
+        for i, at in enumerate(EVALUATIONS[:12]):
+            desk.write(*UNTIMED[EVALUATIONS[i - 1] + 1 if i else 0 : at + 1])
+            update, _, _ = desk.poll(after=1800)
 
+        (run,) = update.runs
         assert run.pace == "the times of the last 12 evaluations"
         assert run.left.value == pytest.approx((20_000 - 5500) / 500 * 0.5)
         assert run.rate.low < run.rate.value < run.rate.high
 
     def test_is_the_logs_own_where_it_tells_one_though_it_was_written_fast(self, tmp_path):
-        run = self.followed(tmp_path, LINES, evaluations=6, after=1)
+        desk = Desk(tmp_path)
+        shutil.copy(EXAMPLE / "config.py", tmp_path)
+        for i, at in enumerate(EVALUATIONS[:6]):
+            desk.write(*LINES[EVALUATIONS[i - 1] + 1 if i else 0 : at + 1])
+            update, _, _ = desk.poll(after=1)
 
-        assert run.left.value > 10
-        assert "h left by the log's step times" in telling.evaluated(run)
+        assert update.runs[0].left.value > 10
+        assert "h left by the log's step times" in telling.evaluated(update.runs[0])
 
     def test_counts_what_the_log_leaves_out_where_evaluations_take_as_long_as_the_steps_between_them(
         self, tmp_path

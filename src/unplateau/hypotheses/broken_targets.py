@@ -97,9 +97,7 @@ def _apart(run: Run) -> Finding | None:
 
 def _other_task(run: Run) -> Finding | None:
     """Batches that are learnt further below the text that they are of, evaluated, than their order can do."""
-    told = (
-        sampled(run) if run.has("order_divergence") else None
-    )  # of a long log it is some work, and tells nothing without
+    told = sampled(run)
     why = other_task(run, told) if told is not None else None
     if told is None or why is None:
         return None

@@ -23,7 +23,6 @@ from . import Evidence, Finding, Hypothesis, Remedy
 from ._sampled import BELOW, STRAYS, Sampled, other_task, sampled
 from ._say import SURE, against, finding, pro
 from ._start import tamed
-from .broken_targets import FOLLOWS
 
 NAME = "data-order"
 LOSSES = "batch_loss, train_loss"
@@ -37,6 +36,7 @@ OPEN, CONSTANT, FURTHER = (
     0.45,
     0.4,
 )  # strengths: nothing measured; a distance that does not move; one beyond FURTHEST
+NO_BETTER = 0.1  # nats; as in broken-targets
 STAKE = 0.1  # nats
 RANDOM = ("permutation", "nanogpt")  # what our own trainer calls its ways of drawing windows at random
 ASKS = (
@@ -80,7 +80,7 @@ def _other_targets(run: Run, told: Sampled) -> Evidence | None:
     if other := other_task(run, told):
         return against(other, LOSSES)
     unigram, train = run.get("unigram_entropy"), tamed(run, "train_loss")
-    if not unigram or train is None or train.last < unigram - FOLLOWS:
+    if not unigram or train is None or train.last < unigram - NO_BETTER:
         return None
     fact = f"train, evaluated, ends at {train.last:.2f} nats, what the frequencies of its tokens alone give ({unigram:.2f}): other targets?"
     return against(fact, "train_loss")

@@ -34,7 +34,6 @@ from ._rates import ADAMS, rates_of
 from ._say import LIKELY, SURE, against, finding, pro
 from ._spikes import noise_of
 from ._start import INIT, scratch, tamed, trained, vocabulary
-from .broken_targets import FOLLOWS
 
 NAME = "frozen-parameters"
 LONG = 50  # steps; a warm-up may hide all learning for less
@@ -43,6 +42,7 @@ FALLEN = 0.5  # nats below its start; a frozen model can't
 STILL = 0.05  # nats; a trend below this or three errors is no learning
 SMALLEST = 3.2  # nats: ln(25), fewer tokens than the alphabet has letters
 OFTEN = 1000  # times that each token was seen, on average; sound runs of benchmarks/planted know the frequencies after 300
+FOLLOWS = 0.1  # nats above the unigram entropy
 SANE = 4.0  # times the published rules
 PART = 0.6  # chance; labels, mask or the output may be wrong as well
 UNSEEN = 0.2  # strength, where the loss fell and no checkpoint was seen: how often an untested cause holds (benchmarks/untested.py)

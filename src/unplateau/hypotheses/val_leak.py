@@ -36,6 +36,7 @@ FIX = Remedy(
     "deduplicate, then split by hash of the document",
 )
 ASKS = ("a manifest of both splits: unplateau prepare --manifest-only DATA (docs/manifest.md)",)
+
 ALONE = ("val loss on the documents that train does not hold, evaluated alone",)
 
 

@@ -14,7 +14,7 @@ from ..source import Source
 DOCUMENT = 64 << 20  # bytes of one JSON document; trainer_state.json of 100,000 records has 20 MiB
 LINE = 1 << 20  # characters of one object on a line
 DECODER = json.JSONDecoder()
-SPACE, SPACE_COMMA = re.compile(r"\s*"), re.compile(r"[\s,]*")
+SPACE, SPACE_COMMA = re.compile(r"[\s\ufeff]*"), re.compile(r"[\s,]*")
 
 
 def document(source: Source) -> str:
@@ -25,7 +25,7 @@ def document(source: Source) -> str:
         size += len(piece.data)
         if size > DOCUMENT:
             raise UnreadableError(f"{source.name} is a JSON document of more than {DOCUMENT >> 20} MiB")
-    return b"".join(parts).decode("utf-8", "replace")
+    return b"".join(parts).decode("utf-8", "replace").removeprefix("\ufeff")
 
 
 def value_of(text: str) -> Any:
